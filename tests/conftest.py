@@ -1,0 +1,33 @@
+"""Fixtures for the whole suite."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+settings.register_profile(
+    "wtal", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+)
+settings.load_profile("wtal")
+
+
+def shared_folder() -> Path | None:
+    """Return the folder with real annotations, clips and golden numbers, if it stands beside the checkout."""
+    candidates = [os.environ.get("WTAL_SHARED"), REPOSITORY.parent / "shared"]
+    return next((Path(c) for c in candidates if c and (Path(c) / "golden").is_dir()), None)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with real annotations, clips and golden numbers; tests that need it skip without it."""
+    folder = shared_folder()
+    if folder is None:
+        pytest.skip("needs the folder ../shared (or $WTAL_SHARED) with real data and golden numbers")
+    return folder

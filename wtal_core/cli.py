@@ -1,0 +1,128 @@
+"""The `wtal` command: finds a command's class, lets tyro parse its arguments, runs it, turns errors into one line.
+
+A command is a frozen dataclass in `wtal_core/commands/` whose fields are the arguments (field docstrings are the help)
+and whose `run()` does the work. It is imported only when it is asked for, so that `wtal --help` stays quick.
+
+Exit codes: 0 done, 1 the work failed (data), 2 the arguments were wrong.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from wtal_core import __version__
+from wtal_core.errors import WtalError, nearest
+
+__all__ = ["COMMANDS", "main"]
+
+#: Words of a command -> (module in `wtal_core.commands`, class, one-line help). Order is the order of `wtal --help`.
+COMMANDS: dict[tuple[str, ...], tuple[str, str, str]] = {
+    ("data", "doctor"): ("data", "Doctor", "check a data set before the first epoch"),
+    ("data", "explain"): ("data", "Explain", "say what a feature or annotation file is"),
+    ("data", "convert"): ("data", "Convert", "convert features or annotations to another format"),
+    ("data", "import"): ("data", "Import", "make a data set folder of annotations, features and videos"),
+    ("extract",): ("extract", "Extract", "videos -> snippet features"),
+    ("weights", "list"): ("weights", "ListWeights", "which weights are known and where to get them"),
+    ("weights", "get"): ("weights", "GetWeights", "fetch weights and check their SHA-256"),
+    ("weights", "convert"): ("weights", "ConvertWeights", "convert a pickled checkpoint safely"),
+    ("evaluate",): ("evaluate", "Evaluate", "detections (or a run) -> mAP under named protocols"),
+    ("bench", "evaluate"): ("bench_evaluate", "BenchEvaluate", "time and memory of the evaluator"),
+}
+
+
+def _help(prefix: tuple[str, ...] = ()) -> str:
+    lines = [
+        f"usage: {' '.join(('wtal', *prefix))} COMMAND [--help] ...",
+        "",
+        "A workbench for weakly-supervised temporal action localization." if not prefix else "",
+        "",
+        "commands:",
+    ]
+    shown = {words: entry for words, entry in COMMANDS.items() if words[: len(prefix)] == prefix}
+    width = max(len(" ".join(words)) for words in shown)
+    lines += [f"  {' '.join(words):<{width}}   {entry[2]}" for words, entry in shown.items()]
+    lines += ["", "Every command has --help with units and defaults. Exit codes: 0 done, 1 failed, 2 bad arguments."]
+    return "\n".join(line for i, line in enumerate(lines) if line or i in (1, len(lines) - 2))
+
+
+def _find(arguments: Sequence[str]) -> tuple[tuple[str, ...], list[str]] | None:
+    """Return the longest known command that `arguments` start with, and what remains."""
+    for length in (2, 1):
+        words = tuple(arguments[:length])
+        if len(words) == length and words in COMMANDS:
+            return words, list(arguments[length:])
+    return None
+
+
+def _unknown(arguments: Sequence[str]) -> int:
+    given = " ".join(a for a in arguments[:2] if not a.startswith("-"))
+    guesses = nearest(given, [" ".join(words) for words in COMMANDS])
+    hint = f" Did you mean {' or '.join(repr(g) for g in guesses)}?" if guesses else ""
+    print(f"error: unknown command {given!r}.{hint} See 'wtal --help'.", file=sys.stderr)
+    return 2
+
+
+def load_command(words: tuple[str, ...]) -> type[Any]:
+    """Import and return the class behind a command."""
+    module, name, _ = COMMANDS[words]
+    command: type[Any] = getattr(importlib.import_module(f"wtal_core.commands.{module}"), name)
+    return command
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0 if arguments else 2
+    if arguments[0] in ("-V", "--version"):
+        print(f"wtal {__version__}")
+        return 0
+    found = _find(arguments)
+    if found is None:
+        group = (arguments[0],)
+        if any(words[:1] == group for words in COMMANDS) and (len(arguments) == 1 or arguments[1] in ("-h", "--help")):
+            print(_help(group))
+            return 0 if len(arguments) > 1 else 2
+        return _unknown(arguments)
+    words, rest = found
+    try:
+        import tyro
+
+        command = tyro.cli(
+            load_command(words), args=rest, prog=f"wtal {' '.join(words)}", config=(tyro.conf.FlagCreatePairsOff,)
+        )
+        return int(command.run() or 0)
+    except SystemExit as stop:  # tyro: 0 after --help, 2 after bad arguments
+        return stop.code if isinstance(stop.code, int) else 2
+    except WtalError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted: what was finished is kept; the same command goes on from there.", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if os.environ.get("WTAL_DEBUG"):
+            raise
+        print(
+            f"internal error: {type(error).__name__}: {error}. This is a defect of wtal, not of your data; "
+            "set WTAL_DEBUG=1 to see where.",
+            file=sys.stderr,
+        )
+        return 1
+
+
+def entry_point() -> None:
+    """Run the command line and leave with its exit code."""
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    entry_point()

@@ -1,0 +1,1 @@
+"""One file per command family: frozen dataclasses that the command line parses into and runs."""

@@ -1,0 +1,98 @@
+"""Errors that say what was expected, what came, where, and what to do next."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "DataError",
+    "MissingDependency",
+    "UsageError",
+    "WtalError",
+    "WtalWarning",
+    "nearest",
+    "unknown_name",
+]
+
+
+class WtalWarning(UserWarning):
+    """Something a user should know although the work goes on."""
+
+
+class WtalError(Exception):
+    """Base of every error shown to a user; the command line prints its text without a traceback.
+
+    Args:
+        problem: what is wrong, one sentence without a final full stop.
+        expected: what would have been right.
+        got: what came instead.
+        where: file, key, row or argument the problem is in.
+        next_step: what the user can do about it, an imperative sentence.
+    """
+
+    exit_code = 1
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        expected: str | None = None,
+        got: str | None = None,
+        where: object | None = None,
+        next_step: str | None = None,
+    ) -> None:
+        self.problem = problem
+        self.expected = expected
+        self.got = got
+        self.where = None if where is None else str(where)
+        self.next_step = next_step
+        super().__init__(self._text())
+
+    def _text(self) -> str:
+        text = f"{self.where}: {self.problem}" if self.where else self.problem
+        details = [
+            f"{word} {value}" for word, value in (("expected", self.expected), ("got", self.got)) if value is not None
+        ]
+        if details:
+            text += f" ({', '.join(details)})"
+        text = text.rstrip(".") + "."
+        if self.next_step:
+            text += f" {self.next_step.rstrip('.')}."
+        return text
+
+
+class DataError(WtalError, ValueError):
+    """A file, array or record is not what it should be (exit code 1)."""
+
+
+class UsageError(WtalError, ValueError):
+    """An argument is not one of those that are possible (exit code 2)."""
+
+    exit_code = 2
+
+
+class MissingDependency(WtalError, ImportError):
+    """An optional package is needed for this and is not installed (exit code 1)."""
+
+
+def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
+    """Return up to `count` known names that a misspelt `name` may have meant, best first."""
+    by_folded = {k.casefold(): k for k in known}
+    return [by_folded[m] for m in difflib.get_close_matches(name.casefold(), by_folded, n=count, cutoff=0.5)]
+
+
+def unknown_name(
+    kind: str, name: object, known: Iterable[str], *, where: object | None = None, usage: bool = True
+) -> WtalError:
+    """Build the error for a `kind` (e.g. "method", "config key") whose `name` is not among the `known` ones."""
+    known = list(known)
+    guesses = nearest(str(name), known)
+    shown = ", ".join(known[:25]) + (f", ... ({len(known)} in all)" if len(known) > 25 else "")
+    error = UsageError if usage else DataError
+    return error(
+        f"unknown {kind} {str(name)!r}",
+        expected=f"one of: {shown}" if known else "nothing here",
+        where=where,
+        next_step=f"Did you mean {' or '.join(repr(g) for g in guesses)}?" if guesses else None,
+    )

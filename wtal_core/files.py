@@ -1,0 +1,146 @@
+"""Write files so that a reader never sees half of one, and read text and JSON with useful errors."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from wtal_core.errors import DataError
+
+__all__ = [
+    "atomic_path",
+    "jsonable",
+    "read_json",
+    "read_text",
+    "require_file",
+    "require_folder",
+    "sha256",
+    "write_json",
+    "write_text",
+]
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it to `path` on success, delete it on any error.
+
+    The temporary name keeps the suffix, because writers choose their format by it. Parent folders are made.
+
+    Raises:
+        DataError: `path` is a folder or its parent cannot be written.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise DataError("is a folder", expected="a file name to write", where=path, next_step="Name a file inside it")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    except OSError as error:
+        raise DataError(f"cannot be written: {error.strerror or error}", where=path) from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)  # mkstemp makes private files; what we publish follows the user's umask
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write UTF-8 `text` to `path` in one step."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def jsonable(value: Any) -> Any:
+    """Turn arrays, NumPy scalars, paths, tuples and mappings into what JSON knows; NaN and infinities become null."""
+    if isinstance(value, dict):
+        return {str(k): jsonable(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [jsonable(v) for v in value]
+    if hasattr(value, "tolist"):
+        return jsonable(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return value
+
+
+def write_json(path: str | os.PathLike[str], value: Any, *, indent: int | None = 1) -> None:
+    """Write `value` as strict UTF-8 JSON to `path` in one step."""
+    write_text(path, json.dumps(jsonable(value), ensure_ascii=False, indent=indent, allow_nan=False) + "\n")
+
+
+def require_file(path: str | os.PathLike[str], what: str = "a file") -> Path:
+    """Return `path` if it is a readable, non-empty file.
+
+    Raises:
+        DataError: it is missing, a folder, or empty.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise DataError("does not exist", expected=what, where=path, next_step="Check the path")
+    if path.is_dir():
+        raise DataError("is a folder", expected=what, where=path)
+    if path.stat().st_size == 0:
+        raise DataError("is empty (0 bytes)", expected=what, where=path, next_step="Copy or download it again")
+    return path
+
+
+def require_folder(path: str | os.PathLike[str], what: str = "a folder") -> Path:
+    """Return `path` if it is a folder, or raise `DataError`."""
+    path = Path(path)
+    if not path.exists():
+        raise DataError("does not exist", expected=what, where=path, next_step="Check the path")
+    if not path.is_dir():
+        raise DataError("is a file", expected=what, where=path)
+    return path
+
+
+def read_text(path: str | os.PathLike[str], what: str = "a text file") -> str:
+    """Read a UTF-8 text file (a byte-order mark is dropped) or raise `DataError`."""
+    path = require_file(path, what)
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"is not UTF-8 text (byte {error.start})",
+            expected=what,
+            where=path,
+            next_step="Convert it to UTF-8",
+        ) from error
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror or error}", expected=what, where=path) from error
+
+
+def read_json(path: str | os.PathLike[str], what: str = "a JSON file") -> Any:
+    """Read a JSON file or raise `DataError` naming line and column."""
+    text = read_text(path, what)
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}",
+            expected=what,
+            where=path,
+            next_step="It may be truncated: copy or download it again",
+        ) from error
+    except RecursionError as error:
+        raise DataError("is nested too deeply to be read", expected=what, where=path) from error
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file as 64 hexadecimal digits."""
+    with require_file(path).open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
