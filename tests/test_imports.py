@@ -10,7 +10,7 @@ import pytest
 CORE = Path(__file__).resolve().parent.parent / "wtal_core"
 
 LEVEL = {
-    "errors": 0, "files": 0, "progress": 0, "snippet_grid": 0, "records": 0, "__init__": 0,
+    "errors": 0, "files": 0, "progress": 0, "settings": 0, "snippet_grid": 0, "records": 0, "__init__": 0,
     "data": 1, "localization": 1, "evaluation": 1,
     "video": 2, "methods": 2,
     "training": 3, "runs": 3,
