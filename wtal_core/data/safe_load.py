@@ -21,6 +21,7 @@ import operator
 import os
 import re
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections import OrderedDict
@@ -82,6 +83,7 @@ _MALFORMED = (
     TypeError,
     ValueError,
     struct.error,
+    tokenize.TokenError,  # from NumPy's header parser
 )
 
 
