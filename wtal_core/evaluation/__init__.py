@@ -1,1 +1,44 @@
+"""Scoring detections: named protocols, matching, average precision, the match table behind every number.
 
+    evaluation = evaluate(detections, annotations, protocol="thumos14", tiou="0.1:0.7", subset="test")
+    evaluation.mean_ap[0.5]
+    MatchTable(evaluation).outcome(0.5)   # "tp", "fp" or "dropped" for every detection
+
+What the protocols are, and how ties are broken, is said in `protocols`.
+"""
+
+from __future__ import annotations
+
+from wtal_core.evaluation.evaluator import evaluate
+from wtal_core.evaluation.ground_truth import GroundTruthIndex
+from wtal_core.evaluation.intervals import temporal_iou
+from wtal_core.evaluation.match_table import MatchTable, OverlapPairs, overlapping_pairs
+from wtal_core.evaluation.matching import DROPPED, UNMATCHED
+from wtal_core.evaluation.protocols import (
+    PROTOCOLS,
+    TIOU_PRESETS,
+    EvaluationProtocol,
+    get_protocol,
+    list_protocols,
+    parse_tiou,
+)
+from wtal_core.evaluation.video_level import VideoLevelScores, video_level_map
+
+__all__ = [
+    "DROPPED",
+    "PROTOCOLS",
+    "TIOU_PRESETS",
+    "UNMATCHED",
+    "EvaluationProtocol",
+    "GroundTruthIndex",
+    "MatchTable",
+    "OverlapPairs",
+    "VideoLevelScores",
+    "evaluate",
+    "get_protocol",
+    "list_protocols",
+    "overlapping_pairs",
+    "parse_tiou",
+    "temporal_iou",
+    "video_level_map",
+]
