@@ -16,6 +16,7 @@ time axis.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, overload
 
@@ -24,7 +25,7 @@ import numpy.typing as npt
 
 from wtal_core.errors import DataError, unknown_name
 
-__all__ = ["GRID_PRESETS", "FloatArray", "IntArray", "SnippetGrid", "nearest_frames"]
+__all__ = ["GRID_PRESETS", "FloatArray", "IntArray", "SnippetGrid", "nearest_frames", "seconds_of"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -304,3 +305,16 @@ def nearest_frames(timestamps: npt.ArrayLike, times: npt.ArrayLike) -> IntArray:
     # Half a millisecond of tolerance: containers round timestamps (Matroska to 1 ms).
     index = np.searchsorted(stamps, np.asarray(times, dtype=np.float64) + 5e-4, side="right") - 1
     return np.clip(index, 0, stamps.size - 1).astype(np.int64)
+
+
+def seconds_of(grids: Sequence[SnippetGrid], video: npt.ArrayLike, position: npt.ArrayLike) -> FloatArray:
+    """Convert positions (snippets) of many videos to seconds at once.
+
+    Args:
+        grids: grid of each video.
+        video: `(N,)` index into `grids` for each position.
+        position: `(N,)` positions in snippets.
+    """
+    which = np.asarray(video, dtype=np.int64)
+    offset, stride, fps = (np.array([getattr(g, name) for g in grids]) for name in ("offset", "stride", "fps"))
+    return np.asarray((offset[which] + np.asarray(position, dtype=np.float64) * stride[which]) / fps[which])

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from wtal_core import settings
 from wtal_core.errors import DataError, UsageError, unknown_name
 from wtal_core.files import require_file
+from wtal_core.localization import Proposals
 from wtal_core.records import Activations, Detections
 from wtal_core.settings import check, option
 from wtal_core.snippet_grid import SnippetGrid
@@ -123,7 +124,7 @@ class Recipe:
     videos_per_class: int = option(4, "class_groups: videos of each class", low=1)
     sampling: str = option(
         "all",
-        "snippets of a visit: all of them; one from each of `snippets` equal cells, repeating in short videos (HAM-Net); "
+        "snippets of a visit: all; one from each of `snippets` equal cells, repeating in short videos (HAM-Net); "
         "the same, but short videos draw with replacement and sort (ACM-Net); a contiguous window, zero-padded (deep "
         "metric); a random subset without replacement (ACN's head)",
         choices=("all", "cells", "cells_or_draws", "window", "subset"),
@@ -162,7 +163,7 @@ class Method(nn.Module, ABC):
     """A published method: network, losses and localization in one object.
 
     Subclasses set `name`, `title`, `Config` and `presets`, build their network in `__init__` and implement `losses`,
-    `_activations`, `localize_activations` and `official_names`.
+    `_activations`, `propose` and `official_names`.
 
     Args:
         num_classes: number of action classes C.
@@ -209,8 +210,14 @@ class Method(nn.Module, ABC):
 
     @staticmethod
     @abstractmethod
-    def localize_activations(activations: Activations, video: str, localization: Any) -> Detections:
-        """Turn stored activations into detections with the method's own post-processing; needs no model."""
+    def propose(activations: Mapping[str, Activations], localization: Any) -> Proposals:
+        """Return the scored proposals of many videos `{video: activations}`; needs no model.
+
+        All videos go through in one pass (`localization.Curves` holds rows of different lengths), so that a whole split
+        follows a slider. A video's proposals do not depend on which other videos are in the batch. `video` indexes the
+        mapping's keys in order, `label` the classes. Proposals that suppression removed stay in the table and name in
+        `suppressed_by` what removed them, so that the viewer can show a detection's rivals; scores are final ones.
+        """
 
     @abstractmethod
     def official_names(self) -> dict[str, str]:
@@ -219,6 +226,30 @@ class Method(nn.Module, ABC):
     def stages(self) -> tuple[Stage, ...]:
         """Return the training stages in order; one stage named "train" unless the method says otherwise."""
         return (Stage("train", self.config.training),)
+
+    # -- feature streams ----------------------------------------------------------------------------------------------
+
+    def stream_width(self, streams: str) -> int:
+        """Return the channels that "both", "rgb" or "flow" take; single streams are halves of the features.
+
+        Raises:
+            UsageError: a single stream is asked for and the number of channels is odd.
+        """
+        if streams == "both":
+            return self.feature_dim
+        if self.feature_dim % 2:
+            raise UsageError(
+                f"{streams} features cannot be told apart",
+                expected="an even feature_dim: first half RGB, second half flow",
+                got=str(self.feature_dim),
+                where=self.name,
+            )
+        return self.feature_dim // 2
+
+    def select_streams(self, features: Tensor, streams: str) -> Tensor:
+        """Return the channels of "both", "rgb" (first half) or "flow" (second half) of `(..., D)` features."""
+        half = self.feature_dim // 2
+        return {"both": features, "rgb": features[..., :half], "flow": features[..., half:]}[streams]
 
     # -- what all share -------------------------------------------------------------------------------------------
 
@@ -268,11 +299,20 @@ class Method(nn.Module, ABC):
         finally:
             self.train(training)
 
+    @classmethod
+    def localize_many(cls, activations: Mapping[str, Activations], localization: Any) -> Detections:
+        """Turn stored activations of many videos into detections: the proposals that nothing suppressed."""
+        if not activations:
+            return Detections.empty()
+        proposals = cls.propose(activations, localization)
+        kept = proposals.select(proposals.suppressed_by < 0)
+        return kept.to_detections(list(activations), next(iter(activations.values())).classes)
+
     def localize(self, activations: Activations, *, video: str, **changes: Any) -> Detections:
         """Turn activations into detections of `video`; `changes` override the config's localization settings."""
         localization = self.config.localization
-        return self.localize_activations(
-            activations, video, settings.override(localization, changes) if changes else localization
+        return self.localize_many(
+            {video: activations}, settings.override(localization, changes) if changes else localization
         )
 
     def load_official(self, source: str | os.PathLike[str] | Mapping[str, Any]) -> None:

@@ -1,0 +1,108 @@
+"""ACM-Net against the official modules (`acm_golden.npz`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from wtal_core.methods import Batch, create_method
+from wtal_core.methods.acmnet import BRANCHES, ACMNet
+from wtal_core.snippet_grid import SnippetGrid
+
+Golden = dict[str, np.ndarray]
+PRESET = {"thu64": "thumos14", "act64": "activitynet13", "short64": "thumos14", "tr256": "thumos14"}
+
+
+@pytest.fixture(scope="module")
+def golden(shared: Path) -> Golden:
+    with np.load(shared / "golden" / "acm_golden.npz") as file:
+        return {key: file[key] for key in file.files}
+
+
+def make(golden: Golden, tag: str) -> ACMNet:
+    dim = golden[f"{tag}/x"].shape[-1]
+    method = create_method("acmnet", num_classes=20, feature_dim=dim, preset=PRESET[tag])
+    prefix = f"{tag}/sd/"
+    method.load_official({k.removeprefix(prefix): v for k, v in golden.items() if k.startswith(prefix)})
+    assert isinstance(method, ACMNet)
+    return method.eval()
+
+
+def close(ours: torch.Tensor | np.ndarray, theirs: np.ndarray, rtol: float = 1e-4, atol: float = 1e-5) -> None:
+    if isinstance(ours, torch.Tensor):
+        ours = ours.detach().numpy()
+    np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=atol)
+
+
+@pytest.mark.parametrize("tag", PRESET)
+def test_network(golden: Golden, tag: str) -> None:
+    method = make(golden, tag)
+    features = torch.from_numpy(golden[f"{tag}/x"])
+    with torch.no_grad():
+        x, attention, logits = method(features)
+        video = method.video_logits(attention, logits)
+        chosen = method.branch_features(x, attention, torch.ones(features.shape[:2], dtype=torch.bool))
+    close(x, golden[f"{tag}/embedded"])
+    close(attention, golden[f"{tag}/att"])
+    close(logits, golden[f"{tag}/logits"])
+    close(logits.softmax(-1), golden[f"{tag}/cas"])
+    for i, (branch, short) in enumerate(zip(BRANCHES, ("inst", "cont", "back"), strict=True)):
+        close(video[branch].softmax(-1), golden[f"{tag}/{short}_cls"])
+        close(chosen[branch], golden[f"{tag}/{short}_feat"])
+        close((logits * attention[..., i : i + 1]).softmax(-1), golden[f"{tag}/{short}_cas"])
+
+
+@pytest.mark.parametrize("tag", ["thu64", "act64", "short64"])
+def test_losses_gradients_and_adam_steps(golden: Golden, tag: str) -> None:
+    method = make(golden, tag)
+    batch = Batch.of(torch.from_numpy(golden[f"{tag}/x"]), torch.from_numpy(golden[f"{tag}/y"]))
+    decay = method.config.training.weight_decay
+    optimizer = torch.optim.Adam(method.parameters(), lr=1e-4, weight_decay=decay)
+    names = method.official_names()
+    assert (method.config.guide_weight, method.config.feat_weight, method.config.sparse_weight) == pytest.approx(
+        tuple(golden[f"{tag}/lambdas"])
+    )
+    for step in range(2):
+        optimizer.zero_grad()
+        losses = method.losses(batch)
+        losses["total"].backward()
+        if step == 0:
+            for ours, theirs in {
+                "cls_ins": "act_inst_loss",
+                "cls_con": "act_cont_loss",
+                "cls_bak": "act_back_loss",
+                "guide": "guide_loss",
+                "feat": "feat_loss",
+                "sparse": "sparse_loss",
+                "total": "total",
+            }.items():
+                assert losses[ours].item() == pytest.approx(float(golden[f"{tag}/loss_{theirs}"]), rel=1e-4), ours
+            parameters = dict(method.named_parameters())
+            for official, name in names.items():
+                gradient = parameters[name].grad
+                assert gradient is not None
+                close(gradient, golden[f"{tag}/grad/{official}"])
+        optimizer.step()
+    for official, name in names.items():
+        close(method.state_dict()[name], golden[f"{tag}/sd_after2/{official}"])
+
+
+@pytest.mark.parametrize(("variant", "preset"), [("thu", "thumos14"), ("act", "activitynet13")])
+def test_detections(golden: Golden, variant: str, preset: str) -> None:
+    method = make(golden, "tr256")
+    length = int(golden["tr256/vid_len"])
+    grid = SnippetGrid.preset("i3d-25fps-16", length)
+    acts = method.activations(golden["tr256/x"][0], grid=grid)
+    close(acts.cas, golden["tr256/inst_cas"][0])
+    close(acts.video_scores, golden["tr256/inst_cls"][0, :20])
+    localization = create_method("acmnet", num_classes=20, feature_dim=256, preset=preset).config.localization
+    found = ACMNet.localize_many({"v": acts}, localization)
+    theirs = golden[f"tr256/det_{variant}"]
+    ours = np.stack([[acts.classes.index(c) for c in found.label], found.start, found.end, found.score], axis=1)
+    assert ours.shape == theirs.shape
+    order = [np.lexsort((a[:, 1].round(4), -a[:, 3].round(4), a[:, 0])) for a in (ours, theirs)]
+    np.testing.assert_allclose(ours[order[0]][:, :3], theirs[order[1]][:, :3], atol=1e-6)
+    np.testing.assert_allclose(ours[order[0]][:, 3], theirs[order[1]][:, 3], atol=1e-4)
