@@ -1,0 +1,441 @@
+"""What a video file holds: streams, exact frame times, rotation, and whether the file is whole.
+
+Packets are read without decoding them, which is quick and gives every frame's presentation time. Times start at the
+first video frame: `timestamps[0] == 0`. A file whose first frame lies later on the container's own clock (recorder
+offsets, audio that begins earlier) keeps that lead in `start_seconds`.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from wtal_core.errors import DataError, MissingDependency
+from wtal_core.files import require_file
+
+__all__ = ["VideoProbe", "import_av", "import_cv2", "open_container", "probe_video", "video_stream"]
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+VIDEO_SUFFIXES = frozenset(
+    {".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm", ".wmv"}
+)
+
+#: One coded packet is one shown frame, once the container has presentation times. VP8 (invisible reference frames) and
+#: the MPEG-4 family in old containers (packed B-frames) break that rule and are counted by decoding.
+_PACKET_IS_FRAME = frozenset({"h264", "hevc", "vp9", "av1", "mpeg4", "mpeg1video", "mpeg2video", "mjpeg", "prores"})
+
+
+@dataclass(frozen=True, eq=False)
+class VideoProbe:
+    """What is known of one video file before its frames are decoded.
+
+    `timestamps` are seconds of the first video frame's clock, ascending, one for each frame in display order; `pts` are
+    the same instants in the container's `time_base`. `pts` is None where the container stores no presentation times in
+    display order (AVI with B-frames): frames are then counted in the decoder's output order.
+    """
+
+    path: Path
+    container: str  #: FFmpeg's short name, e.g. "mp4", "matroska", "webm", "avi"
+    brand: str  #: major brand of an mp4 family file, else ""
+    codec: str  #: e.g. "h264", "hevc", "vp9", "av1", "mpeg4"
+    pixel_format: str
+    width: int  #: as shown, after rotation
+    height: int
+    rotation: int  #: degrees counter-clockwise that a player turns the stored picture by: 0, 90, 180, 270
+    timestamps: FloatArray
+    pts: IntArray | None
+    keyframes: IntArray  #: display indices of frames that decoding can start from
+    open_gop: bool  #: some frames need the group of pictures before theirs
+    time_base: Fraction
+    duration: float  #: seconds, from the first frame's start to the last frame's end
+    start_seconds: float  #: the first frame's time on the container's own clock
+    has_audio: bool
+    truncated: str = ""  #: what is missing, "" for a whole file
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def num_frames(self) -> int:
+        """Number of frames."""
+        return int(self.timestamps.size)
+
+    @property
+    def fps(self) -> float:
+        """Average frames a second; meaningless as a clock where the frame rate varies."""
+        return self.num_frames / self.duration
+
+    @property
+    def variable_frame_rate(self) -> bool:
+        """Whether some frame is shown for noticeably longer or shorter than the median one (2 ms and 5 %)."""
+        if self.num_frames < 3:
+            return False
+        steps = np.diff(self.timestamps)
+        middle = float(np.median(steps))
+        return bool((np.abs(steps - middle) > max(2e-3, 0.05 * middle)).any())
+
+
+def import_av() -> Any:
+    """Return PyAV, or raise `MissingDependency`."""
+    try:
+        import av
+    except ImportError as error:
+        raise MissingDependency(
+            "PyAV is not installed", where="reading videos", next_step="Install it: pip install 'wtal[video]'"
+        ) from error
+    return av
+
+
+def import_cv2() -> Any:
+    """Return OpenCV, or raise `MissingDependency`."""
+    try:
+        import cv2
+    except ImportError as error:
+        raise MissingDependency(
+            "OpenCV is not installed", where="reading videos", next_step="Install it: pip install 'wtal[video]'"
+        ) from error
+    return cv2
+
+
+def open_container(path: str | os.PathLike[str]) -> Any:
+    """Open a video file with PyAV for reading.
+
+    Raises:
+        DataError: it is missing, empty, a folder, or not a media file that can be read.
+    """
+    av = import_av()
+    file = require_file(path, "a video file")
+    try:
+        # A playlist or reference file disguised as a video must not make us open other files or the network.
+        return av.open(os.fspath(file.resolve()), metadata_errors="replace", options={"protocol_whitelist": "file"})
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        with file.open("rb") as handle:
+            head = handle.read(12)
+        problem = "cannot be opened as a video"
+        if head[4:8] == b"ftyp":
+            problem = "has no readable index (moov box): its recording, copy or download was cut off, or is damaged"
+        elif head[:4] == b"RIFF" or head[:4] == b"\x1a\x45\xdf\xa3":
+            problem = "is cut off or damaged before its first frame"
+        raise DataError(
+            problem,
+            expected="a video file (mp4, mkv, webm, avi, ...)",
+            got=getattr(error, "strerror", None) or str(error),
+            where=file,
+            next_step="Check that it plays in a video player; copy or download it again",
+        ) from error
+
+
+def video_stream(container: Any, path: Path) -> Any:
+    """Return the first real video stream (cover pictures do not count) or raise `DataError`."""
+    av = import_av()
+    picture = av.stream.Disposition.attached_pic
+    for stream in container.streams.video:
+        if stream.disposition & picture:
+            continue
+        if stream.codec_context is None:
+            raise DataError(
+                "its video stream has a codec that this build of FFmpeg does not know",
+                where=path,
+                next_step="Convert it to H.264 mp4",
+            )
+        return stream
+    kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "none"
+    raise DataError(
+        "holds no video stream",
+        expected="a file with a moving picture",
+        got=f"streams: {kinds}",
+        where=path,
+        next_step="Name the video file itself, not its sound track",
+    )
+
+
+def probe_video(path: str | os.PathLike[str], *, allow_truncated: bool = False) -> VideoProbe:
+    """Read a video file's frame times and properties without decoding more than it must.
+
+    A file is *truncated* when it has fewer frames than its index claims (mp4), or ends before the length that its
+    header claims (mkv, webm, avi, fragmented mp4). A fragmented mp4 or live mkv cut between two fragments claims
+    nothing and cannot be told from a shorter video.
+
+    Args:
+        path: video file.
+        allow_truncated: return the frames that do decode, with a note, instead of raising.
+
+    Raises:
+        DataError: the file is missing, empty, a folder, not a video, without a frame that decodes, or truncated.
+    """
+    file = require_file(path, "a video file").resolve()
+    with open_container(file) as container:
+        stream = video_stream(container, file)
+        packets, last_end = _read_packets(container, stream)
+        facts = _facts(container, stream, file)
+        missing = _missing(file, container, stream, packets, last_end)
+    if missing and not allow_truncated:
+        raise DataError(
+            f"is truncated: {missing}",
+            expected="a whole video",
+            where=file,
+            next_step="Copy or download it again, or allow truncated videos to work with the part that is there",
+        )
+    first_pts, width, height, rotation = _first_frame(file)
+    pts, dts, keys, duration_ticks = packets.pts, packets.dts, packets.keyframe, packets.duration
+    notes: list[str] = []
+    base = facts["time_base"]
+    in_order = pts is not None and bool((np.diff(pts[np.argsort(pts, kind="stable")]) > 0).all())
+    usable = (
+        pts is not None
+        and in_order
+        and not missing
+        and facts["codec"] in _PACKET_IS_FRAME
+        and first_pts == int(pts.min())
+        # AVI stores decoding times only: FFmpeg's presentation times are guesses once frames are reordered.
+        and not (facts["container"] == "avi" and bool((np.diff(pts) < 0).any()))
+    )
+    open_gop = False
+    if usable:
+        assert pts is not None
+        order = np.argsort(pts)
+        shown, keyframes = pts[order], np.flatnonzero(keys[order])
+        last_duration = int(duration_ticks[order][-1])
+        # Leading frames: packets after a keyframe in decoding order that are shown before it.
+        later_min = np.minimum.accumulate(pts[::-1])[::-1]
+        open_gop = bool((later_min[keys] < pts[keys]).any())
+    else:
+        decoded, decoded_keys, failures = _decode_all(file)
+        if failures:
+            notes.append(f"{failures} packets could not be decoded")
+        last_duration = int(duration_ticks[-1]) if duration_ticks.size else 0
+        keyframes = np.flatnonzero(decoded_keys)
+        if decoded.size and (decoded >= 0).all() and (np.diff(decoded) > 0).all() and facts["container"] != "avi":
+            shown = pts = decoded
+        else:
+            pts = None
+            open_gop = True
+            if dts is not None and dts.size == decoded.size and (np.diff(dts) > 0).all():
+                shown = dts
+            else:
+                rate = facts["average_rate"] or Fraction(25)
+                shown = np.rint(np.arange(decoded.size) / float(rate * base)).astype(np.int64)
+                notes.append(f"the container stores no usable frame times; {float(rate):g} frames a second assumed")
+        usable = pts is not None
+    if shown.size == 0:
+        raise DataError(
+            "holds a video stream, but not one frame of it can be decoded",
+            where=file,
+            next_step="Check that it plays in a video player; copy or download it again",
+        )
+    if usable:
+        pts = shown
+    timestamps = ((shown - shown[0]) * base.numerator / base.denominator).astype(np.float64)
+    tail = last_duration * float(base)
+    if tail <= 0:
+        tail = float(np.median(np.diff(timestamps))) if shown.size > 1 else 1 / float(facts["average_rate"] or 25)
+    if missing:
+        notes.append(f"truncated: {missing}; {shown.size} frames decode")
+    if rotation:
+        notes.append(f"frames are turned by {rotation} degrees counter-clockwise, as the file asks")
+    if facts["sample_aspect_ratio"] not in (None, 0, 1):
+        notes.append(f"pixels are not square ({facts['sample_aspect_ratio']}); frames are given as stored")
+    timestamps.flags.writeable = False
+    return VideoProbe(
+        path=file,
+        container=facts["container"],
+        brand=facts["brand"],
+        codec=facts["codec"],
+        pixel_format=facts["pixel_format"],
+        width=height if rotation % 180 else width,
+        height=width if rotation % 180 else height,
+        rotation=rotation,
+        timestamps=timestamps,
+        pts=pts if usable else None,
+        keyframes=keyframes.astype(np.int64),
+        open_gop=open_gop,
+        time_base=base,
+        duration=float(timestamps[-1]) + tail,
+        start_seconds=float(shown[0] * base),
+        has_audio=facts["has_audio"],
+        truncated=missing,
+        notes=tuple(notes),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Packets:
+    """Columns over the video stream's packets in decoding order; a column is None where some packet lacks the value."""
+
+    pts: IntArray | None
+    dts: IntArray | None
+    duration: IntArray
+    keyframe: npt.NDArray[np.bool_]
+    count: int  #: including those an edit list discards
+    corrupt: int
+
+
+def _read_packets(container: Any, stream: Any) -> tuple[_Packets, float]:
+    """Read all packets of all streams; also return the latest end of any of them in seconds."""
+    av = import_av()
+    rows: list[tuple[int | None, int | None, int, bool]] = []
+    count = corrupt = 0
+    last_end = 0.0
+    packets = container.demux()
+    while True:
+        try:
+            packet = next(packets)
+        except StopIteration:
+            break
+        except (av.error.FFmpegError, OSError):
+            break  # a damaged tail; what is missing shows in the counts
+        if packet.size == 0:
+            continue
+        time = packet.pts if packet.pts is not None else packet.dts
+        if time is not None and packet.time_base is not None:
+            last_end = max(last_end, float((time + (packet.duration or 0)) * packet.time_base))
+        if packet.stream_index != stream.index:
+            continue
+        count += 1
+        if packet.is_corrupt:
+            corrupt += 1
+        elif not packet.is_discard:
+            rows.append((packet.pts, packet.dts, packet.duration or 0, packet.is_keyframe))
+
+    def column(k: int) -> IntArray | None:
+        values = [row[k] for row in rows]
+        return None if not values or None in values else np.array(values, dtype=np.int64)
+
+    return _Packets(
+        pts=column(0),
+        dts=column(1),
+        duration=np.array([row[2] for row in rows], dtype=np.int64),
+        keyframe=np.array([row[3] for row in rows], dtype=np.bool_),
+        count=count,
+        corrupt=corrupt,
+    ), last_end
+
+
+def _facts(container: Any, stream: Any, file: Path) -> dict[str, Any]:
+    name = container.format.name
+    if name.startswith("mov"):
+        name = "mp4"
+    elif name.startswith("matroska"):
+        with file.open("rb") as handle:
+            name = "webm" if b"webm" in handle.read(64) else "matroska"
+    context = stream.codec_context
+    return {
+        "container": name,
+        "brand": container.metadata.get("major_brand", "").strip(),
+        "codec": context.codec.canonical_name,
+        "pixel_format": context.pix_fmt or "",
+        "time_base": stream.time_base,
+        "average_rate": stream.average_rate or stream.guessed_rate,
+        "sample_aspect_ratio": stream.sample_aspect_ratio,
+        "has_audio": bool(container.streams.audio),
+    }
+
+
+def _first_frame(file: Path) -> tuple[int | None, int, int, int]:
+    """Decode one frame; return its pts, stored width and height, and rotation (degrees counter-clockwise)."""
+    av = import_av()
+    with open_container(file) as container:
+        stream = video_stream(container, file)
+        for packet in container.demux(stream):
+            try:
+                for frame in packet.decode():
+                    return frame.pts, frame.width, frame.height, round(frame.rotation / 90) * 90 % 360
+            except (av.error.FFmpegError, OSError):
+                continue
+    raise DataError(
+        "holds a video stream, but not one frame of it can be decoded",
+        where=file,
+        next_step="Check that it plays in a video player; copy or download it again",
+    )
+
+
+def _decode_all(file: Path) -> tuple[IntArray, npt.NDArray[np.bool_], int]:
+    """Decode the whole video; return each output frame's pts (-1 for none), keyframe flags, and the failed packets."""
+    av = import_av()
+    pts: list[int] = []
+    keys: list[bool] = []
+    failures = 0
+    with open_container(file) as container:
+        stream = video_stream(container, file)
+        stream.thread_type = "AUTO"
+        packets = container.demux(stream)
+        while True:
+            try:
+                packet = next(packets)
+                if packet.is_corrupt:
+                    failures += 1
+                    continue
+                for frame in packet.decode():
+                    if not frame.is_corrupt:
+                        pts.append(-1 if frame.pts is None else frame.pts)
+                        keys.append(bool(frame.key_frame))
+            except StopIteration:
+                break
+            except av.error.EOFError:
+                break
+            except (av.error.FFmpegError, OSError):
+                failures += 1
+                if failures > 10_000:
+                    break
+    return np.array(pts, dtype=np.int64), np.array(keys, dtype=np.bool_), failures
+
+
+def _missing(file: Path, container: Any, stream: Any, packets: _Packets, last_end: float) -> str:
+    """Say what the container claims and the file does not have, or return ""."""
+    claimed_frames = stream.frames if container.format.name.startswith("mov") else 0
+    if claimed_frames and packets.count - packets.corrupt < claimed_frames:
+        return f"{packets.count - packets.corrupt} of the {claimed_frames} frames that its index claims are there"
+    size = file.stat().st_size
+    short_bytes = 0 if claimed_frames else max(0, _claimed_bytes(file, size) - size)
+    claimed_end = (container.duration or 0) / 1_000_000  # FFmpeg counts container times in microseconds
+    step = float(1 / stream.average_rate) if stream.average_rate else 0.04
+    tolerance = 1.5 * step if short_bytes else max(1.0, 0.02 * claimed_end)
+    if claimed_end - last_end > tolerance:
+        text = f"it ends at {last_end:.2f} s, its header claims {claimed_end:.2f} s"
+        return text + (f" ({short_bytes} bytes are missing)" if short_bytes else "")
+    if short_bytes and packets.corrupt:
+        return f"{short_bytes} bytes are missing and {packets.corrupt} frames are cut"
+    return ""
+
+
+def _claimed_bytes(file: Path, size: int) -> int:
+    """Return the file size that the outermost structure of an mp4, Matroska or AVI file claims, else 0."""
+    with file.open("rb") as handle:
+        head = handle.read(4096)
+        if head[:4] == b"RIFF":  # "RIFF", uint32 size of what follows
+            return 8 + int.from_bytes(head[4:8], "little")
+        if head[:4] == b"\x1a\x45\xdf\xa3":  # EBML: header element, then the one Segment (RFC 8794, RFC 9559)
+            position, end = _ebml_size(head, 4)
+            segment = position + (end or 0)
+            if head[segment : segment + 4] != b"\x18\x53\x80\x67":
+                return 0
+            position, length = _ebml_size(head, segment + 4)
+            return 0 if length is None else position + length
+        if head[4:8] != b"ftyp":
+            return 0
+        position = 0  # ISO BMFF: boxes of (uint32 size, type); size 1 = a uint64 follows, 0 = to the end of the file
+        while position + 8 <= size:
+            handle.seek(position)
+            box = handle.read(16)
+            length = int.from_bytes(box[:4], "big")
+            if length == 1:
+                length = int.from_bytes(box[8:16], "big")
+            if length < 8:
+                break
+            position += length
+        return position
+
+
+def _ebml_size(data: bytes, position: int) -> tuple[int, int | None]:
+    """Read an EBML variable-length size; return the position after it and the size (None = unknown)."""
+    if position >= len(data) or data[position] == 0:
+        return position, None
+    length = 9 - data[position].bit_length()
+    value = int.from_bytes(data[position : position + length], "big") & ((1 << 7 * length) - 1)
+    return position + length, None if value == (1 << 7 * length) - 1 else value
