@@ -25,7 +25,7 @@ from urllib.parse import quote, unquote
 import h5py
 import numpy as np
 
-from wtal_core.errors import DataError
+from wtal_core.errors import DataError, unknown_name
 from wtal_core.files import atomic_path, require_file
 from wtal_core.snippet_grid import SnippetGrid
 
@@ -67,6 +67,7 @@ def read_grid(attributes: Any, where: str) -> SnippetGrid:
 
 def _part_name(name: str) -> str:
     """A file name for an entry: readable, unique, and short enough for every file system."""
+    encode_name(name)  # refuse what cannot be a name
     return f"entry-{quote(name, safe='')[:80]}-{hashlib.sha1(name.encode()).hexdigest()[:12]}.h5"
 
 
@@ -102,7 +103,9 @@ class EntryFile:
         self._file: h5py.File | None = None
         self._pid = -1
         self._lock = threading.Lock()
-        self.names: tuple[str, ...] = tuple(sorted(decode_name(link) for link in self.file["entries"]))
+        file = self.file
+        with self._tripping("cannot be read"):
+            self.names: tuple[str, ...] = tuple(sorted(decode_name(link) for link in file["entries"]))
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k not in ("_file", "_pid", "_lock")}
@@ -144,9 +147,18 @@ class EntryFile:
                 where=self.path,
                 next_step="It may be truncated or another format: copy it again, or ask 'wtal data explain'",
             ) from error
+        try:
+            with self._tripping("cannot be read"):
+                self._check(file)
+        except DataError:
+            with suppress(Exception):
+                file.close()
+            raise
+        return file
+
+    def _check(self, file: h5py.File) -> None:
         found = file.attrs.get("wtal_format")
         if found != self._kind or "entries" not in file:
-            file.close()
             raise DataError(
                 "is HDF5, but of another layout",
                 expected=f"{self._what} (wtal_format = {self._kind!r})",
@@ -156,7 +168,6 @@ class EntryFile:
             )
         version = int(file.attrs.get("layout_version", 0))
         if not 1 <= version <= self._version:
-            file.close()
             raise DataError(
                 "has an unknown layout version",
                 expected=f"1 to {self._version}",
@@ -164,36 +175,35 @@ class EntryFile:
                 where=self.path,
                 next_step="Update wtal",
             )
-        return file
-
-    def entry(self, name: str) -> Any:
-        """Return the HDF5 object of one entry.
-
-        Raises:
-            DataError: there is no such entry.
-        """
-        try:
-            return self.file["entries"][encode_name(name)]
-        except KeyError:
-            from wtal_core.errors import unknown_name
-
-            raise unknown_name("video", name, self.names, where=self.path, usage=False) from None
 
     @contextmanager
-    def reading(self, name: str) -> Iterator[Any]:
-        """Yield one entry; anything h5py trips over inside becomes a `DataError` that names the entry."""
-        entry = self.entry(name)
+    def _tripping(self, problem: str) -> Iterator[None]:
+        """Turn whatever h5py trips over in a damaged file into a `DataError`."""
         try:
-            yield entry
+            yield
         except DataError:
             raise
-        except (OSError, KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
+        except (OSError, LookupError, RuntimeError, TypeError, ValueError, AttributeError, MemoryError) as error:
             raise DataError(
-                f"entry {name!r} cannot be read: {error}",
+                f"{problem}: {error}",
                 expected=self._what,
                 where=self.path,
                 next_step="The file may be damaged: copy or make it again",
             ) from error
+
+    @contextmanager
+    def reading(self, name: str) -> Iterator[Any]:
+        """Yield the HDF5 object of one entry.
+
+        Raises:
+            DataError: there is no such entry, or h5py trips over something inside the block.
+        """
+        file = self.file
+        with self._tripping(f"entry {name!r} cannot be read"):
+            link = encode_name(name)
+            if link not in file["entries"]:
+                raise unknown_name("video", name, self.names, where=self.path, usage=False)
+            yield file["entries"][link]
 
     def close(self) -> None:
         """Close this process's handle; the next use opens it again."""

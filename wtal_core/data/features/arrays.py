@@ -1,0 +1,227 @@
+"""Per-video array files: `.npy` and `.npz`, one per video, or one per video and stream."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from wtal_core.data.safe_load import load_npy, load_npz, npy_header
+from wtal_core.errors import DataError, unknown_name
+from wtal_core.files import sha256
+
+__all__ = [
+    "STREAMS",
+    "PerVideoArrays",
+    "StreamFiles",
+    "check_shape",
+    "combined_sha256",
+    "find_streams",
+    "read_file",
+    "shape_of_file",
+]
+
+Array = npt.NDArray[Any]
+
+#: The streams of a two-stream network in the channel order the field uses.
+STREAMS = ("rgb", "flow")
+
+_STREAM_NAME = re.compile(r"^(?P<video>.+)[-_.](?P<stream>rgb|flow)$", re.IGNORECASE)
+
+#: Names of the feature array in `.npz` files, in the order they are looked for.
+_NPZ_KEYS = ("feature", "features", "feat", "feats", "data", "x", "arr_0")
+
+
+def _npz_key(names: list[str], path: Path) -> str:
+    if len(names) == 1:
+        return names[0]
+    for key in _NPZ_KEYS:
+        if key in names:
+            return key
+    raise DataError(
+        "holds several arrays and none is named as features are",
+        expected=f"one array, or one named {', '.join(_NPZ_KEYS)}",
+        got=", ".join(names[:8]) or "nothing",
+        where=path,
+    )
+
+
+def check_shape(shape: tuple[int, ...], dtype: np.dtype[Any], path: Path) -> tuple[int, ...]:
+    """Return `shape` if it can be features, or raise `DataError`."""
+    if len(shape) not in (2, 3) or 0 in shape or dtype.kind not in "fiu":
+        raise DataError(
+            "is not a feature array",
+            expected="numbers of shape (snippets, channels) or (crops, snippets, channels)",
+            got=f"{shape} {dtype}",
+            where=path,
+        )
+    return shape
+
+
+def shape_of_file(path: Path) -> tuple[int, ...]:
+    """Return the shape of the features in a `.npy` or `.npz` file without reading them."""
+    if path.suffix.lower() == ".npz":
+        with load_npz(path) as archive:
+            header = archive.header(_npz_key(list(archive), path))
+    else:
+        header = npy_header(path)
+    return check_shape(header.shape, header.dtype, path)
+
+
+def read_file(path: Path) -> Array:
+    """Return the features in a `.npy` or `.npz` file as they are stored."""
+    if path.suffix.lower() == ".npz":
+        with load_npz(path) as archive:
+            array = archive[_npz_key(list(archive), path)]
+    else:
+        array = load_npy(path)
+    check_shape(array.shape, array.dtype, path)
+    return array
+
+
+class PerVideoArrays:
+    """A folder of `<video>.npy` or `<video>.npz`, or one such file.
+
+    Args:
+        path: the folder (searched without sub-folders) or the file.
+        files: the files to take instead of all in the folder.
+    """
+
+    def __init__(self, path: Path, files: list[Path] | None = None) -> None:
+        self.path = path
+        if files is None:
+            files = [path] if path.is_file() else _array_files(path)
+        self._files: dict[str, Path] = {}
+        for file in files:
+            if file.stem in self._files:
+                raise DataError(
+                    "two files hold the same video", got=f"{self._files[file.stem].name} and {file.name}", where=path
+                )
+            self._files[file.stem] = file
+        self.videos = tuple(self._files)
+
+    def shape(self, video: str) -> tuple[int, ...]:
+        """Return `(T, D)` or `(crops, T, D)`."""
+        return shape_of_file(self._files[video])
+
+    def array(self, video: str) -> Array:
+        """Return the array of one video."""
+        return read_file(self._files[video])
+
+    def modalities(self, video: str) -> tuple[tuple[str, int], ...]:
+        """Return `()`: the file does not tell."""
+        return ()
+
+    def num_frames(self, video: str) -> int | None:
+        """Return None: the file does not tell."""
+        return None
+
+    def checksum(self, video: str) -> str:
+        """Return the SHA-256 of the video's file."""
+        return sha256(self._files[video])
+
+    def close(self) -> None:
+        """Do nothing: files are open only while they are read."""
+
+
+def _array_files(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in (".npy", ".npz") and not p.name.startswith("."))
+
+
+def find_streams(folder: Path) -> tuple[dict[str, dict[str, Path]], list[Path]]:
+    """Return `({video: {stream: file}}, files that do not belong)` of a folder with one file per video and stream.
+
+    Streams are told by `<video>-rgb.*` and `<video>-flow.*` (also `_` or `.` before the stream) or by the sub-folders
+    `rgb` and `flow`. As soon as one video has both streams, those with one are among the files that do not belong;
+    where all have the same one (an RGB-only set), that is what the set is.
+    """
+    found: dict[str, dict[str, Path]] = {}
+    other: list[Path] = []
+    folders = {p.name.lower(): p for p in folder.iterdir() if p.is_dir() and p.name.lower() in STREAMS}
+    if folders:
+        for stream, inner in folders.items():
+            for file in _array_files(inner):
+                name = _STREAM_NAME.match(file.stem)
+                found.setdefault(name["video"] if name else file.stem, {})[stream] = file
+    else:
+        for file in _array_files(folder):
+            if name := _STREAM_NAME.match(file.stem):
+                found.setdefault(name["video"], {})[name["stream"].lower()] = file
+            else:
+                other.append(file)
+    kinds = {tuple(streams) for streams in found.values()}
+    wanted = len(STREAMS) if len(kinds) > 1 or any(len(kind) > 1 for kind in kinds) else 1
+    videos = {
+        video: {stream: streams[stream] for stream in STREAMS if stream in streams}
+        for video, streams in sorted(found.items())
+        if len(streams) == wanted
+    }
+    other += [file for video, streams in found.items() if video not in videos for file in streams.values()]
+    return videos, sorted(other)
+
+
+class StreamFiles:
+    """Separate RGB and flow files of each video, joined to the channels `[rgb, flow]`.
+
+    Args:
+        path: the folder.
+        lengths: what to do where the streams differ in length (flow often has one snippet less, because it has one
+            frame less): "same" refuses, "trim" cuts both to the shorter one.
+    """
+
+    def __init__(self, path: Path, lengths: Literal["same", "trim"] = "same") -> None:
+        if lengths not in ("same", "trim"):
+            raise unknown_name("treatment of lengths", lengths, ["same", "trim"])
+        self.path = path
+        self._lengths = lengths
+        self._files, self.unpaired = find_streams(path)
+        self.videos = tuple(self._files)
+
+    def shape(self, video: str) -> tuple[int, ...]:
+        """Return `(T, D_rgb + D_flow)` or `(crops, T, D_rgb + D_flow)`."""
+        shapes = {stream: shape_of_file(file) for stream, file in self._files[video].items()}
+        first = next(iter(shapes.values()))
+        return (*first[:-2], self._common_length(video, shapes), sum(shape[-1] for shape in shapes.values()))
+
+    def _common_length(self, video: str, shapes: dict[str, tuple[int, ...]]) -> int:
+        crops, lengths = {shape[:-2] for shape in shapes.values()}, {shape[-2] for shape in shapes.values()}
+        if len(crops) > 1 or (len(lengths) > 1 and self._lengths != "trim"):
+            raise DataError(
+                f"the streams of {video} differ in {'crops' if len(crops) > 1 else 'length'}",
+                expected=f"equal numbers of {'crops' if len(crops) > 1 else 'snippets'}",
+                got=", ".join(f"{stream} {shape}" for stream, shape in shapes.items()),
+                where=next(iter(self._files[video].values())),
+                next_step="Cut both to the shorter one with --lengths trim" if len(crops) == 1 else None,
+            )
+        return min(lengths)
+
+    def array(self, video: str) -> Array:
+        """Return the streams joined along the channels."""
+        arrays = {stream: read_file(file) for stream, file in self._files[video].items()}
+        t = self._common_length(video, {stream: array.shape for stream, array in arrays.items()})
+        return np.concatenate([array[..., :t, :] for array in arrays.values()], axis=-1)
+
+    def modalities(self, video: str) -> tuple[tuple[str, int], ...]:
+        """Return the streams and their widths."""
+        return tuple((stream, shape_of_file(file)[-1]) for stream, file in self._files[video].items())
+
+    def num_frames(self, video: str) -> int | None:
+        """Return None: the files do not tell."""
+        return None
+
+    def checksum(self, video: str) -> str:
+        """Return the SHA-256 over the files' digests."""
+        return combined_sha256(*self._files[video].values())
+
+    def close(self) -> None:
+        """Do nothing: files are open only while they are read."""
+
+
+def combined_sha256(*files: Path) -> str:
+    """Return the SHA-256 of the files' SHA-256 digests, in the order given."""
+    import hashlib
+
+    return hashlib.sha256("".join(sha256(file) for file in files).encode()).hexdigest()

@@ -1,0 +1,163 @@
+"""The feature files of CMCS (Liu, Jiang and Wang, CVPR 2019): all crops at a dense base stride, two files a video.
+
+`<video>-rgb.npz` and `<video>-flow.npz` with `feature` and the scalar `frame_cnt`. I3D files hold `(B, T0, 1024)`,
+UntrimmedNet files `(T0, B, 1024, 1, 1)`; B is 10 (5 crops and their mirror images) or 1. The base stride is not in the
+file: on THUMOS14 it is 4 frames (I3D) or 5 (UntrimmedNet) at each video's own frame rate, on ActivityNet 16 or 15
+frames at 25 fps. The model works on every f-th snippet (16 / 4 = 4): `cmcs_phases` gives its training rows,
+`cmcs_test_crops` what it is tested on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from wtal_core.data.features.arrays import combined_sha256, find_streams
+from wtal_core.data.safe_load import load_npz
+from wtal_core.errors import DataError, UsageError
+from wtal_core.records import VideoFeatures
+
+__all__ = ["CmcsFiles", "cmcs_phases", "cmcs_test_crops", "is_cmcs_file"]
+
+Array = npt.NDArray[Any]
+
+
+def is_cmcs_file(path: Path) -> bool:
+    """Whether a `.npz` holds `feature` and `frame_cnt`."""
+    if path.suffix.lower() != ".npz":
+        return False
+    with load_npz(path) as archive:
+        return {"feature", "frame_cnt"} <= set(archive)
+
+
+@dataclass(frozen=True)
+class _Stream:
+    shape: tuple[int, int, int]  # (B, T0, D)
+    untrimmednet: bool
+    num_frames: int
+
+
+def _look(path: Path) -> _Stream:
+    with load_npz(path) as archive:
+        missing = {"feature", "frame_cnt"} - set(archive)
+        if missing:
+            raise DataError(
+                "is not a CMCS feature file",
+                expected="the arrays 'feature' and 'frame_cnt'",
+                got=", ".join(archive) or "nothing",
+                where=path,
+            )
+        shape, dtype = archive.header("feature").shape, archive.header("feature").dtype
+        count = np.asarray(archive["frame_cnt"])
+    untrimmednet = len(shape) == 5 and shape[3:] == (1, 1)
+    if not (untrimmednet or len(shape) == 3) or 0 in shape or dtype.kind not in "fiu":
+        raise DataError(
+            "'feature' has the wrong shape or type",
+            expected="(crops, snippets, channels), or (snippets, crops, channels, 1, 1) for UntrimmedNet",
+            got=f"{shape} {dtype}",
+            where=path,
+        )
+    if count.size != 1 or count.dtype.kind not in "iuf" or not float(count.reshape(-1)[0]) > 0:
+        raise DataError("'frame_cnt' is wrong", expected="one number > 0", got=repr(count.tolist()), where=path)
+    crops, snippets = (shape[1], shape[0]) if untrimmednet else (shape[0], shape[1])
+    return _Stream((crops, snippets, shape[2]), untrimmednet, int(count.reshape(-1)[0]))
+
+
+def _read(path: Path) -> Array:
+    stream = _look(path)
+    with load_npz(path) as archive:
+        array = archive["feature"]
+    if stream.untrimmednet:
+        array = array[:, :, :, 0, 0].swapaxes(0, 1)  # (T0, B, D, 1, 1) -> (B, T0, D)
+    return array
+
+
+class CmcsFiles:
+    """A folder of CMCS `.npz` files; arrays are `(B, T0, D)` at the base stride, streams joined as `[rgb, flow]`.
+
+    Args:
+        path: the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._files, self.unpaired = find_streams(path)
+        self.videos = tuple(self._files)
+
+    def _streams(self, video: str) -> dict[str, _Stream]:
+        files = self._files[video]
+        streams = {name: _look(file) for name, file in files.items()}
+        if len({(stream.shape[:2], stream.num_frames) for stream in streams.values()}) > 1:
+            raise DataError(
+                f"the streams of {video} disagree",
+                expected="the same crops, snippets and frame_cnt",
+                got=", ".join(f"{n} {s.shape[:2]} of {s.num_frames} frames" for n, s in streams.items()),
+                where=next(iter(files.values())),
+            )
+        return streams
+
+    def shape(self, video: str) -> tuple[int, ...]:
+        """Return `(B, T0, D)`."""
+        streams = list(self._streams(video).values())
+        return (*streams[0].shape[:2], sum(stream.shape[2] for stream in streams))
+
+    def array(self, video: str) -> Array:
+        """Return `(B, T0, D)`."""
+        self._streams(video)
+        return np.concatenate([_read(file) for file in self._files[video].values()], axis=-1)
+
+    def modalities(self, video: str) -> tuple[tuple[str, int], ...]:
+        """Return the streams and their widths."""
+        return tuple((name, stream.shape[2]) for name, stream in self._streams(video).items())
+
+    def num_frames(self, video: str) -> int | None:
+        """Return `frame_cnt`."""
+        return next(iter(self._streams(video).values())).num_frames
+
+    def checksum(self, video: str) -> str:
+        """Return the SHA-256 over the files' digests."""
+        return combined_sha256(*self._files[video].values())
+
+    def close(self) -> None:
+        """Do nothing: files are open only while they are read."""
+
+
+def _crops(features: VideoFeatures, factor: int) -> Array:
+    """Return the features as `(B, T0, D)` after checking that `factor` phases fit."""
+    data = features.data if features.data.ndim == 3 else features.data[None]
+    if isinstance(factor, bool) or not isinstance(factor, int | np.integer) or not 1 <= factor <= data.shape[1]:
+        raise UsageError(
+            "the factor between the base stride and the used stride is out of range",
+            expected=f"an integer between 1 and the video's {data.shape[1]} snippets",
+            got=repr(factor),
+            where=features.video,
+        )
+    return data
+
+
+def cmcs_phases(features: VideoFeatures, factor: int) -> Array:
+    """Return CMCS's training rows: every phase of every crop.
+
+    Args:
+        features: `(B, T0, D)` (or `(T0, D)`, then B = 1) at the base stride.
+        factor: used stride / base stride, f (16 / 4 = 4 for I3D on THUMOS14, 15 / 5 = 3 for UntrimmedNet, 1 on
+            ActivityNet).
+
+    Returns:
+        `(B * f, T, D)` with `T = floor(T0 / f)`: all phases cut to the shortest, phase-major as in the official code
+        (rows `0..B-1` are phase 0). Training picks one row a visit, the same for both streams.
+    """
+    data = _crops(features, factor)
+    shortest = data.shape[1] // factor  # the last phase's length
+    phases = [data[:, phase::factor][:, :shortest] for phase in range(factor)]
+    return np.concatenate(phases, axis=0)
+
+
+def cmcs_test_crops(features: VideoFeatures, factor: int) -> VideoFeatures:
+    """Return what CMCS is tested on: phase 0 of every crop, `(B, ceil(T0 / f), D)`, on its coarser grid."""
+    data = _crops(features, factor)
+    return VideoFeatures(features.video, data[:, ::factor], features.grid.coarser(factor), features.provenance)

@@ -1,0 +1,81 @@
+"""Foreign features -> one native file, resumable."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from wtal_core.data.features.native import FeatureWriter
+from wtal_core.data.features.store import FeatureStore, ForeignStore
+from wtal_core.errors import UsageError, unknown_name
+from wtal_core.progress import track
+from wtal_core.records import VideoFeatures
+
+__all__ = ["Conversion", "convert_features"]
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What a conversion did.
+
+    Args:
+        path: the file that was made.
+        written: videos written now.
+        kept: videos that were already there.
+        snippets: snippets written now.
+    """
+
+    path: Path
+    written: int
+    kept: int
+    snippets: int
+
+
+def convert_features(
+    store: FeatureStore,
+    path: str | os.PathLike[str],
+    *,
+    dtype: Literal["float16", "float32"] = "float16",
+    exclude: Iterable[str] = (),
+    checksum: bool = True,
+    quiet: bool = False,
+) -> Conversion:
+    """Copy every video of `store` into a native feature file; an interrupted conversion goes on where it stopped.
+
+    Args:
+        store: where the features come from.
+        path: the `.h5` file to make.
+        dtype: type on disk.
+        exclude: videos to leave out.
+        checksum: record the SHA-256 of the source files as provenance where none is stated.
+        quiet: no progress bar.
+
+    Raises:
+        DataError: a video cannot be read or stored (it is named); finished videos are kept aside for the next try.
+        UsageError: source and target are the same file, or an excluded video does not exist.
+    """
+    path = Path(path)
+    source = getattr(store, "path", None)
+    if source is not None and path.exists() and os.path.samefile(source, path):
+        raise UsageError("source and target are the same file", got=str(path), where="--to")
+    left_out = set(exclude)
+    for video in sorted(left_out - set(store.videos)):
+        raise unknown_name("video", video, store.videos, where="--exclude")
+    written = kept = snippets = 0
+    with FeatureWriter(path, dtype=dtype) as writer:
+        videos = [video for video in store.videos if video not in left_out]
+        for video in track(videos, "converting", quiet=quiet):
+            if writer.has(video):
+                kept += 1
+                continue
+            features = store.read(video)
+            if checksum and not features.provenance.checksum and isinstance(store, ForeignStore):
+                provenance = replace(features.provenance, checksum=store.checksum(video))
+                features = VideoFeatures(video, features.data, features.grid, provenance)
+            writer.write(features)
+            written += 1
+            snippets += features.data.shape[-2]
+    return Conversion(path, written, kept, snippets)

@@ -1,0 +1,110 @@
+"""HDF5 files of other projects: one two-dimensional dataset per video, at the root or in one level of groups."""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from wtal_core.data.features.arrays import check_shape
+from wtal_core.errors import DataError
+from wtal_core.files import require_file, sha256
+
+__all__ = ["ForeignHDF5"]
+
+
+class ForeignHDF5:
+    """Datasets `/<video>` or `/<video>/<one dataset>` (some projects nest it) of shape `(T, D)` or `(crops, T, D)`.
+
+    Raises:
+        DataError: the file is not readable HDF5 or holds no such dataset.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = require_file(path, "an HDF5 file")
+        self._lock = threading.Lock()
+        self._file: h5py.File | None = None
+        self._pid = -1
+        self._checksum = ""
+        self._names: dict[str, str] = {}
+        for name, item in self._open().items():
+            inner = (
+                [d for d in item.values() if isinstance(d, h5py.Dataset)] if isinstance(item, h5py.Group) else [item]
+            )
+            if len(inner) == 1 and isinstance(inner[0], h5py.Dataset) and inner[0].ndim in (2, 3):
+                self._names[name] = inner[0].name
+        if not self._names:
+            raise DataError(
+                "holds no features that are recognised",
+                expected="one dataset (snippets, channels) per video",
+                got=", ".join(list(self._open())[:5]) or "an empty file",
+                where=path,
+            )
+        self.videos = tuple(self._names)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k not in ("_lock", "_file", "_pid")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock(), _file=None, _pid=-1)
+
+    def _open(self) -> h5py.File:
+        with self._lock:
+            if self._file is None or self._pid != os.getpid():
+                if self._file is not None:
+                    with suppress(Exception):
+                        self._file.close()
+                try:
+                    self._file = h5py.File(self.path, "r")
+                except OSError as error:
+                    raise DataError(
+                        "is not a readable HDF5 file",
+                        got=str(error).strip(),
+                        where=self.path,
+                        next_step="It may be truncated: copy or download it again",
+                    ) from error
+                self._pid = os.getpid()
+            return self._file
+
+    def _dataset(self, video: str) -> Any:
+        dataset = self._open()[self._names[video]]
+        check_shape(tuple(dataset.shape), np.dtype(dataset.dtype), Path(f"{self.path}[{video}]"))
+        return dataset
+
+    def shape(self, video: str) -> tuple[int, ...]:
+        """Return `(T, D)` or `(crops, T, D)`."""
+        return tuple(int(n) for n in self._dataset(video).shape)
+
+    def array(self, video: str) -> npt.NDArray[Any]:
+        """Return the array of one video."""
+        try:
+            array: npt.NDArray[Any] = self._dataset(video)[()]
+        except (OSError, RuntimeError) as error:
+            raise DataError(f"video {video!r} cannot be read: {error}", where=self.path) from error
+        return array
+
+    def modalities(self, video: str) -> tuple[tuple[str, int], ...]:
+        """Return `()`: the file does not tell."""
+        return ()
+
+    def num_frames(self, video: str) -> int | None:
+        """Return None: the file does not tell."""
+        return None
+
+    def checksum(self, video: str) -> str:
+        """Return the SHA-256 of the whole file (taken once)."""
+        self._checksum = self._checksum or sha256(self.path)
+        return self._checksum
+
+    def close(self) -> None:
+        """Close the file; reading opens it again."""
+        with self._lock:
+            if self._file is not None and self._pid == os.getpid():
+                self._file.close()
+            self._file = None

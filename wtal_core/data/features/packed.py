@@ -1,0 +1,145 @@
+"""W-TALC's packed features: one object array `.npy` with an array `(T, 2048)` per video, ordered as `videoname.npy`.
+
+The published THUMOS14 file is 2.5 GB. It is walked through once to find where the arrays lie, and then read one video
+at a time; memory stays at about one video.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from wtal_core.data.features.arrays import check_shape
+from wtal_core.data.safe_load import ObjectArray, load_npy, npy_header, open_object_array
+from wtal_core.errors import DataError
+from wtal_core.files import read_text, sha256
+
+__all__ = ["PackedArrays", "find_video_names", "read_video_names"]
+
+Array = npt.NDArray[Any]
+
+
+def read_video_names(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Read video ids from a `.npy` of (byte) strings or a text file with one id a line."""
+    path = Path(path)
+    if path.suffix.lower() != ".npy":
+        return tuple(line.split()[0] for line in read_text(path, "a list of video ids").splitlines() if line.strip())
+    values = load_npy(path).ravel().tolist()
+    names = [value.decode("utf-8", "replace") if isinstance(value, bytes) else value for value in values]
+    if not names or not all(isinstance(name, str) and name for name in names):
+        raise DataError("is not a list of video ids", expected="strings", got=repr(values[:2]), where=path)
+    return tuple(names)
+
+
+def find_video_names(packed: Path) -> Path | None:
+    """Return the `videoname.npy` beside a packed file, in a folder beside it, or in a folder beside its folder."""
+    here = packed.parent
+    candidates = [
+        here / "videoname.npy",
+        *sorted(here.glob("*Annotations*/videoname.npy")),
+        *sorted(here.parent.glob("*Annotations*/videoname.npy")),
+    ]
+    return next((c for c in candidates if c.is_file()), None)
+
+
+class PackedArrays:
+    """The arrays of a packed `.npy`.
+
+    Args:
+        path: the `.npy` file.
+        names: video ids in the order of the arrays; None looks for a `videoname.npy` beside the file.
+
+    Raises:
+        DataError: the names are missing or not as many as the arrays.
+    """
+
+    def __init__(self, path: Path, names: Sequence[str] | None = None) -> None:
+        self.path = path
+        if names is None:
+            found = find_video_names(path)
+            if found is None:
+                raise DataError(
+                    "holds the features of many videos without their names",
+                    expected="a videoname.npy beside it",
+                    where=path,
+                    next_step="Name the list with names=... (--names): W-TALC's is in its annotation folder",
+                )
+            names = read_video_names(found)
+        self.videos = tuple(names)
+        self._index = {name: i for i, name in enumerate(self.videos)}
+        self._lock = threading.Lock()
+        self._elements: ObjectArray | Array | None = None
+        self._pid = -1
+        self._checksum = ""
+        count = npy_header(path).shape
+        if len(count) == 0 or count[0] != len(self.videos):
+            raise DataError(
+                "the names do not belong to this file",
+                expected=f"{count[0] if count else 1} names",
+                got=str(len(self.videos)),
+                where=path,
+            )
+        if len(self._index) != len(self.videos):
+            twice = sorted({name for name in self.videos if self.videos.count(name) > 1})
+            raise DataError("a video is named twice", got=str(twice[:3]), where=path)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k not in ("_lock", "_elements", "_pid")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock(), _elements=None, _pid=-1)
+
+    def _open(self) -> ObjectArray | Array:
+        """Return the elements; the caller holds the lock."""
+        if self._elements is None or self._pid != os.getpid():
+            packed = npy_header(self.path).is_object_array
+            self._elements = open_object_array(self.path) if packed else load_npy(self.path, mmap=True)
+            self._pid = os.getpid()
+        return self._elements
+
+    def shape(self, video: str) -> tuple[int, ...]:
+        """Return `(T, D)` without reading the array."""
+        with self._lock:
+            elements, i = self._open(), self._index[video]
+            shape = elements.element_shape(i) if isinstance(elements, ObjectArray) else elements[i].shape
+        return check_shape(shape or (), np.dtype(float), self._where(video))
+
+    def array(self, video: str) -> Array:
+        """Return the array of one video."""
+        with self._lock:
+            value = self._open()[self._index[video]]
+        if not isinstance(value, np.ndarray):
+            raise DataError(
+                "an element is not an array", expected="(T, D)", got=type(value).__name__, where=self._where(video)
+            )
+        check_shape(value.shape, value.dtype, self._where(video))
+        return value
+
+    def _where(self, video: str) -> Path:
+        return Path(f"{self.path}[{self._index[video]}]")
+
+    def modalities(self, video: str) -> tuple[tuple[str, int], ...]:
+        """Return `()`: the file does not tell (W-TALC's holds I3D RGB, then flow, 1024 channels each)."""
+        return ()
+
+    def num_frames(self, video: str) -> int | None:
+        """Return None: the file does not tell."""
+        return None
+
+    def checksum(self, video: str) -> str:
+        """Return the SHA-256 of the whole file (taken once)."""
+        self._checksum = self._checksum or sha256(self.path)
+        return self._checksum
+
+    def close(self) -> None:
+        """Close the file; reading opens it again."""
+        with self._lock:
+            if isinstance(self._elements, ObjectArray):
+                self._elements.close()
+            self._elements = None

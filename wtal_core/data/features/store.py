@@ -1,0 +1,184 @@
+"""What every feature store can do, and how files of other projects become one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from wtal_core.data.features.grid_rule import GridRule
+from wtal_core.errors import DataError, UsageError, unknown_name
+from wtal_core.records import Provenance, VideoFeatures
+from wtal_core.snippet_grid import GRID_PRESETS, SnippetGrid
+
+__all__ = ["ArraySource", "FeatureStore", "ForeignStore"]
+
+Array = npt.NDArray[Any]
+
+
+@runtime_checkable
+class FeatureStore(Protocol):
+    """Snippet features of many videos, read one video at a time.
+
+    Reading is lazy and may be done from several threads and processes; stores can be pickled.
+    """
+
+    @property
+    def videos(self) -> tuple[str, ...]:
+        """Video ids."""
+
+    @property
+    def dim(self) -> int:
+        """Channels D of the first video (`wtal data doctor` checks that all agree)."""
+
+    def shape(self, video: str) -> tuple[int, ...]:
+        """Return `(T, D)` or `(crops, T, D)` without reading the features."""
+
+    def grid(self, video: str) -> SnippetGrid:
+        """Return where the T snippets lie in time."""
+
+    def provenance(self, video: str) -> Provenance:
+        """Return what made the features."""
+
+    def read(self, video: str) -> VideoFeatures:
+        """Return the features of one video as float32.
+
+        Raises:
+            DataError: there is no such video, or its data is damaged.
+        """
+
+    def close(self) -> None:
+        """Free the file handles; reading opens them again."""
+
+    def __enter__(self) -> FeatureStore:
+        """Use as a context manager that closes."""
+
+    def __exit__(self, *error: object) -> None:
+        """Close."""
+
+
+class ArraySource(Protocol):
+    """The bare arrays of a foreign file or folder: no grid, no provenance beyond the streams' widths."""
+
+    path: Path
+    videos: tuple[str, ...]
+
+    def shape(self, video: str) -> tuple[int, ...]:
+        """Return the array's shape, `(T, D)` or `(crops, T, D)`, without reading it if the format allows."""
+
+    def array(self, video: str) -> Array:
+        """Return the array as it is stored, `(T, D)` or `(crops, T, D)`."""
+
+    def modalities(self, video: str) -> tuple[tuple[str, int], ...]:
+        """Return the streams in channel order where the file layout tells, else `()`."""
+
+    def num_frames(self, video: str) -> int | None:
+        """Return the number of frames the file states, else None."""
+
+    def checksum(self, video: str) -> str:
+        """Return the SHA-256 of the file (or files) the video's features are in."""
+
+    def close(self) -> None:
+        """Free the file handles."""
+
+
+class ForeignStore:
+    """A feature store over an `ArraySource`, with the grid and provenance that the user states.
+
+    Args:
+        source: the arrays.
+        rule: what makes each video's grid; None leaves shapes readable and refuses everything in seconds.
+        provenance: what made the features; unknown streams and checksum are filled in from the source.
+        strip_prefix: text taken off the front of every video id ("v_").
+    """
+
+    def __init__(
+        self,
+        source: ArraySource,
+        rule: GridRule | None,
+        provenance: Provenance | None = None,
+        strip_prefix: str = "",
+    ) -> None:
+        self.source = source
+        self.rule = rule
+        self._provenance = provenance or Provenance()
+        self._inner = {video.removeprefix(strip_prefix): video for video in source.videos}
+        if len(self._inner) != len(source.videos):
+            raise DataError(f"two videos have the same id without the prefix {strip_prefix!r}", where=source.path)
+        self.path = source.path
+        self.videos = tuple(self._inner)
+
+    def _source_name(self, video: str) -> str:
+        if video not in self._inner:
+            raise unknown_name("video", video, self.videos, where=self.path, usage=False)
+        return self._inner[video]
+
+    @property
+    def dim(self) -> int:
+        """Channels D of the first video."""
+        if not self.videos:
+            raise DataError("holds no features", expected="at least one video", where=self.path)
+        return self.shape(self.videos[0])[-1]
+
+    def shape(self, video: str) -> tuple[int, ...]:
+        """Return `(T, D)` or `(crops, T, D)`."""
+        return self.source.shape(self._source_name(video))
+
+    def grid(self, video: str) -> SnippetGrid:
+        """Return where the T snippets lie in time."""
+        name = self._source_name(video)
+        return self._grid(video, self.source.shape(name)[-2])
+
+    def _grid(self, video: str, num_snippets: int) -> SnippetGrid:
+        if self.rule is None:
+            raise missing_grid(self.path)
+        return self.rule.grid(video, num_snippets, self.source.num_frames(self._source_name(video)))
+
+    def provenance(self, video: str) -> Provenance:
+        """Return the stated provenance, with the streams the file layout tells. The checksum is the stated one."""
+        given = self._provenance
+        if given.modalities:
+            return given
+        return Provenance(
+            given.extractor,
+            self.source.modalities(self._source_name(video)),
+            given.crop,
+            given.flow_kind,
+            given.checksum,
+        )
+
+    def checksum(self, video: str) -> str:
+        """Return the SHA-256 of the file the video's features are in."""
+        return self.source.checksum(self._source_name(video))
+
+    def read(self, video: str) -> VideoFeatures:
+        """Return the features of one video as float32."""
+        array = self.source.array(self._source_name(video))
+        data = np.ascontiguousarray(array, dtype=np.float32)
+        return VideoFeatures(video, data, self._grid(video, data.shape[-2]), self.provenance(video))
+
+    def close(self) -> None:
+        """Free the file handles."""
+        self.source.close()
+
+    def __iter__(self) -> Iterator[VideoFeatures]:
+        return (self.read(video) for video in self.videos)
+
+    def __enter__(self) -> ForeignStore:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def missing_grid(where: object) -> UsageError:
+    """Build the error for features whose file does not say where its snippets lie."""
+    return UsageError(
+        "the file does not say where its snippets lie in time",
+        expected=f"a snippet grid: one of {', '.join(GRID_PRESETS)}, or STRIDE/WINDOW@FPS in frames",
+        where=where,
+        next_step="State it with grid=... (--grid); 'wtal data explain' says which ones fit",
+    )
