@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 
 from wtal_core.errors import DataError, UsageError, unknown_name
 from wtal_core.records import Annotations
@@ -45,8 +44,8 @@ class GridRule:
             offset=self.offset,
             num_snippets=0,
         )
-        object.__setattr__(self, "native_fps", MappingProxyType(dict(self.native_fps)))
-        object.__setattr__(self, "durations", MappingProxyType(dict(self.durations)))
+        object.__setattr__(self, "native_fps", dict(self.native_fps))
+        object.__setattr__(self, "durations", dict(self.durations))
 
     @classmethod
     def parse(
