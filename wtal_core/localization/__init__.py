@@ -8,7 +8,7 @@ localize one video or a whole test set. The steps, and who provides them:
 2. `Curves.of([cas_v[:, kept classes of v].T for each video v])`: the K rows in the pairs' order; `.min_max()`,
    `.mean()`, `.max()`, `.thresholded()`. `upsample(curves, factor)` / `to_frames(cas.T, grid)` make them dense.
 3. `runs_above(curves, thresholds, strict=, min_length=)` -> `Runs(row, threshold, first, last)`, both ends inclusive.
-   `runs.onto(video)` repeats class-agnostic runs (rows = videos) for each kept pair; `runs.dilated(20, curves.lengths)`.
+   `runs.onto(video)` repeats class-agnostic runs (rows = videos) for each pair; `runs.dilated(20, curves.lengths)`.
 4. `outer_inner_contrast(curves, runs, inflation=)` -> `Contrast`; `.score(gamma * p[runs.row])`. `run_maxima`.
 5. Times: `grid.to_seconds(runs.first)`, `grid.to_seconds(runs.last + 1)` (snippets; divide by the factor after
    up-sampling), `grid.frames_to_seconds(frames[0] + runs.first)` (frames). Then `grid.clip_seconds`.

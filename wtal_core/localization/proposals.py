@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -176,38 +177,35 @@ def runs_above(
 
     # level: how many thresholds each sample passes; the runs of the h-th lowest are where level > h.
     above = np.greater if strict else np.greater_equal
-    if count > 8 and limits.ndim == 1:
-        level = np.searchsorted(limits, rows.values, side="left" if strict else "right")
-    else:
-        level = np.zeros(n, dtype=np.int64)
-        for h in range(count):
-            level += above(rows.values, rows.spread(limits[:, h]) if limits.ndim == 2 else limits[h])
+    level: npt.NDArray[np.signedinteger[Any]] = np.zeros(n, dtype=np.int8 if count < 128 else np.int64)
+    for h in range(count):
+        np.add(level, above(rows.values, rows.spread(limits[:, h]) if limits.ndim == 2 else limits[h]), out=level)
     before, after = np.empty_like(level), np.empty_like(level)
     before[1:], after[:-1] = level[:-1], level[1:]
     before[rows.offsets[:-1]] = 0
     after[rows.offsets[1:] - 1] = 0
 
-    def events(neighbour: IntArray) -> tuple[IntArray, IntArray, IntArray]:
-        """Return `(row, threshold, flat position)` of every threshold crossing towards the neighbour, sorted."""
+    def crossings(neighbour: npt.NDArray[Any]) -> IntArray:
+        """Return `(row * H + threshold) * N + flat position` of every step up from the neighbour, sorted."""
         at = np.flatnonzero(level > neighbour)
-        low, steps = neighbour[at], level[at] - neighbour[at]
-        rank = np.arange(steps.sum()) - np.repeat(np.cumsum(steps) - steps, steps) + np.repeat(low, steps)
-        row = np.repeat(np.searchsorted(rows.offsets, at, side="right") - 1, steps)
-        index = order[row, rank] if limits.ndim == 2 else order[rank]
-        key = (row * count + index) * max(n, 1) + np.repeat(at, steps)  # sorts by row, threshold, position
+        steps = (level[at] - neighbour[at]).astype(np.int64)
+        nth = np.arange(steps.sum()) - np.repeat(np.cumsum(steps) - steps - neighbour[at], steps)
+        row = np.searchsorted(rows.offsets, at, side="right") - 1
+        base = np.repeat(row * (count * n) + at, steps)
+        key: IntArray = base + n * (order[np.repeat(row, steps), nth] if limits.ndim == 2 else order[nth])
         key.sort()
-        group, position = np.divmod(key, max(n, 1))
-        return group // count, group % count, position
+        return key
 
     if count == 0 or n == 0:
         nothing = np.zeros(0, dtype=np.int64)
         return Runs(nothing, nothing, nothing, nothing)
-    row, threshold, first = events(before)
-    _, _, last = events(after)
-    runs = Runs(row, threshold, first - rows.offsets[row], last - rows.offsets[row])
+    opens, closes = crossings(before), crossings(after)  # in step: runs of one row and threshold do not overlap
+    group = opens // n
+    row, threshold = np.divmod(group, count)
+    base = group * n + rows.offsets[row]
+    runs = Runs(row, threshold, opens - base, closes - base)
     keep = runs.length >= min_length
     if drop_lone_first:
-        group = row * count + threshold
         alone = np.ones(len(runs), dtype=bool)
         alone[1:] &= group[1:] != group[:-1]
         alone[:-1] &= group[1:] != group[:-1]

@@ -102,7 +102,7 @@ def nms(
     if not 0.0 <= threshold <= 1.0 or (inclusive and threshold == 0.0):
         raise UsageError("the tIoU threshold is out of range", expected="within [0, 1]", got=repr(threshold))
     count = scores.size
-    order = np.lexsort((-scores, groups))  # stable: ties stay in input order
+    order = _ranking(scores, groups)
     rank = np.empty(count, dtype=np.int64)
     rank[order] = np.arange(count)
 
@@ -198,7 +198,7 @@ def soft_nms(
         hit = filled & lowered
         rival[block[hit]] = np.take_along_axis(block, strongest, axis=1)[hit]
 
-    keep = np.lexsort((-new_scores, groups))
+    keep = _ranking(new_scores, groups)
     if min_score is not None:
         keep = keep[new_scores[keep] >= min_score]
     if max_per_group is not None:
@@ -322,6 +322,25 @@ def _columns(
         if not np.isfinite(column).all():
             raise DataError(f"column {name!r} is not finite", expected="no NaN and no infinity", where="proposals")
     return numbers["start"], numbers["end"], numbers["score"], groups.astype(np.int64)
+
+
+def _ranking(scores: FloatArray, groups: IntArray) -> IntArray:
+    """Return `np.lexsort((-scores, groups))`: by group, score descending, input order; several times faster."""
+    order = np.argsort(-scores)  # vectorised, but ties come in any order
+    sorted_scores = scores[order]
+    same = sorted_scores[1:] == sorted_scores[:-1]
+    if same.any():
+        tied = np.zeros(scores.size, dtype=bool)
+        tied[1:], tied[:-1] = same, tied[:-1] | same
+        place = np.flatnonzero(tied)
+        block = np.concatenate([[0], np.cumsum(~same)])[place]
+        order[place] = np.sort(block * scores.size + order[place]) - block * scores.size
+    _, dense = np.unique(groups, return_inverse=True)
+    dense = dense.reshape(-1)
+    for shift in range(0, max(int(dense.max(initial=0)).bit_length(), 1), 16):  # 16-bit keys are sorted by radix
+        digit = (dense[order] >> shift).astype(np.uint16)
+        order = order[np.argsort(digit, kind="stable")]
+    return order
 
 
 def _place_in_group(groups: IntArray) -> IntArray:
