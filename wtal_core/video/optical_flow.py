@@ -151,7 +151,7 @@ def flow_intensity(
         kind: one of `FLOW_KINDS`.
         convention: "8bit" (CMCS's, of quantised flow images) or "pixels"; see `flow_magnitude`.
         bound: pixels at which the 8-bit images saturate.
-        short_side: shrink larger frames to this many pixels first (magnitudes are in shrunk pixels); None keeps the size.
+        short_side: shrink larger frames to this many pixels first (magnitudes are in shrunk pixels), None: keep them.
         repeats: what two ticks that show the same frame get: "hold" the last value, or "zero" as a re-encoded copy of
             the video would (the published pipeline; there a 10 fps video looks static at 25 fps).
         quiet: show no progress bar.

@@ -1,0 +1,230 @@
+"""Mine static clips: stretches of a video that hardly move and serve as background examples.
+
+CMCS (Liu, Jiang, Wang, CVPR 2019) joins the static snippets of each training video into a pseudo video that is labelled
+background ("hard negatives": same scene, no action). The paper keeps the `rho` percent of frames with the least motion;
+the official code, followed here, further takes the logarithm (which changes no order), median-filters the mask, drops
+short runs and rejects videos in which too little or too much is static.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from wtal_core.errors import DataError, UsageError
+from wtal_core.snippet_grid import SnippetGrid
+from wtal_core.video.frames import FrameReader
+from wtal_core.video.optical_flow import flow_intensity
+
+__all__ = [
+    "StaticClipConfig",
+    "StaticClips",
+    "drop_short_runs",
+    "median_filter",
+    "mine_static_clips",
+    "mine_video",
+    "static_mask",
+]
+
+BoolArray = npt.NDArray[np.bool_]
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StaticClipConfig:
+    """How static clips are mined; the defaults are those of CMCS's official code."""
+
+    rho: float = 25.0
+    """Frames whose motion lies strictly below this percentile of the video's are static (paper: 25)."""
+    smoothing_seconds: float = 2.0
+    """Width of the median filter; the odd number of frames just below it (49 at 25 frames a second)."""
+    min_seconds: float = 2.0
+    """Static runs shorter than this are dropped (50 frames at 25 frames a second)."""
+    min_ratio: float = 0.05
+    """Reject a video with a smaller static part than this."""
+    max_ratio: float = 0.30
+    """Reject a video with a larger static part than this."""
+    epsilon: float = 1e-7
+    """Added to the intensity before the logarithm."""
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("rho", 0.0, 100.0),
+            ("smoothing_seconds", 0.0, math.inf),
+            ("min_seconds", 0.0, math.inf),
+            ("min_ratio", 0.0, 1.0),
+            ("max_ratio", 0.0, 1.0),
+        ):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and low <= value <= high):
+                raise UsageError(
+                    f"{name} is out of range",
+                    expected=f"{low:g} to {high:g}",
+                    got=repr(value),
+                    where="StaticClipConfig",
+                )
+        if self.min_ratio > self.max_ratio:
+            raise UsageError(
+                "min_ratio exceeds max_ratio", got=f"{self.min_ratio} > {self.max_ratio}", where="StaticClipConfig"
+            )
+        if not (math.isfinite(self.epsilon) and self.epsilon > 0):
+            raise UsageError(
+                "epsilon is out of range", expected="> 0", got=repr(self.epsilon), where="StaticClipConfig"
+            )
+
+    def kernel(self, fps: float) -> int:
+        """Return the median filter's width in frames, odd: `2 * fps - 1` for the default two seconds."""
+        return max(1, 2 * round(self.smoothing_seconds * fps / 2) - 1)
+
+    def min_run(self, fps: float) -> int:
+        """Return the least number of frames that a static run has."""
+        return round(self.min_seconds * fps)
+
+
+@dataclass(frozen=True, eq=False)
+class StaticClips:
+    """The static part of one video."""
+
+    mask: BoolArray  #: (frames of the grid's clock,) True where static
+    ratio: float  #: share of static frames
+    accepted: bool  #: whether the ratio lies within the configured bounds
+    snippet_mask: BoolArray  #: (T,) True for snippets that start on a static frame
+    segments: FloatArray  #: (M, 2) static runs [start, end) in seconds
+
+    @property
+    def snippet_indices(self) -> IntArray:
+        """Indices of the static snippets, whose features make up the background pseudo video."""
+        return np.flatnonzero(self.snippet_mask).astype(np.int64)
+
+    @property
+    def usable(self) -> bool:
+        """Whether there is a pseudo video: the ratio is accepted and at least one snippet starts on a static frame."""
+        return self.accepted and bool(self.snippet_mask.any())
+
+
+def median_filter(mask: npt.ArrayLike, kernel: int) -> BoolArray:
+    """Return the running median of a boolean array, zero beyond its ends.
+
+    The median of an odd number of truth values is their majority, so counts from prefix sums suffice. Equals
+    `scipy.signal.medfilt(mask.astype(float), kernel)`.
+
+    Args:
+        mask: `(N,)` bool.
+        kernel: window width, odd.
+    """
+    if kernel < 1 or kernel % 2 == 0:
+        raise UsageError("the median filter's width is not odd", expected="1, 3, 5, ...", got=str(kernel))
+    values = np.asarray(mask, dtype=np.bool_)
+    half = kernel // 2
+    counts = np.concatenate([[0], np.cumsum(np.pad(values, half), dtype=np.int64)])
+    return np.asarray(counts[kernel:] - counts[:-kernel] > half, dtype=np.bool_)
+
+
+def drop_short_runs(mask: npt.ArrayLike, min_run: int) -> BoolArray:
+    """Return `mask` (N,) without its runs of True of fewer than `min_run`; one of exactly `min_run` stays.
+
+    A run that is still open at the end of the array ends there.
+    """
+    values = np.asarray(mask, dtype=np.bool_)
+    first, after = _runs(values)
+    keep = after - first >= min_run
+    # +1 where a kept run starts, -1 behind its end; the running sum is the mask.
+    steps = np.zeros(values.size + 1, dtype=np.int64)
+    steps[first[keep]] += 1
+    steps[after[keep]] -= 1
+    return np.asarray(np.cumsum(steps[:-1]) > 0, dtype=np.bool_)
+
+
+def static_mask(intensity: npt.ArrayLike, fps: float, config: StaticClipConfig | None = None) -> BoolArray:
+    """Return which frames are static, one for each entry of `intensity`.
+
+    Args:
+        intensity: `(N,)` motion of each frame, >= 0 (see `wtal_core.video.optical_flow.flow_intensity`).
+        fps: frames a second of that array, > 0.
+        config: thresholds.
+
+    Raises:
+        DataError: the intensities are empty, negative or not finite, or fps is not positive.
+    """
+    config = config or StaticClipConfig()
+    values = np.asarray(intensity, dtype=np.float64)
+    if values.ndim != 1 or values.size == 0:
+        raise DataError(
+            "there are no flow intensities",
+            expected="shape (N,), N >= 1",
+            got=f"shape {values.shape}",
+            where="intensity",
+        )
+    bad = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
+    if bad.size:
+        raise DataError(
+            f"the flow intensity of frame {bad[0]} is {values[bad[0]]}",
+            expected="finite numbers >= 0",
+            got=f"{bad.size} of {values.size} are not",
+            where="intensity",
+        )
+    if not (math.isfinite(fps) and fps > 0):
+        raise DataError("fps is out of range", expected="> 0", got=repr(fps), where="static clips")
+    log_intensity = np.log(values + config.epsilon)
+    below = log_intensity < np.percentile(log_intensity, config.rho)
+    return drop_short_runs(median_filter(below, config.kernel(fps)), config.min_run(fps))
+
+
+def mine_static_clips(
+    intensity: npt.ArrayLike, grid: SnippetGrid, config: StaticClipConfig | None = None
+) -> StaticClips:
+    """Find the static clips of one video.
+
+    Args:
+        intensity: `(N,)` motion of each frame of the grid's clock. N is the number of frames or one less.
+        grid: where the video's snippets lie; a snippet is static where the frame at its start is.
+        config: thresholds; default as published.
+
+    Raises:
+        DataError: the intensities are not usable, or end long before the grid's last snippet.
+    """
+    config = config or StaticClipConfig()
+    mask = static_mask(intensity, grid.fps, config)
+    starts = np.rint(grid.to_frame(np.arange(grid.num_snippets))).astype(np.int64)
+    if starts.size and starts[-1] > mask.size + grid.window:
+        raise DataError(
+            "the flow intensities do not belong to these snippets",
+            expected=f"at least {int(starts[-1])} frames at {grid.fps:g} frames a second",
+            got=f"{mask.size}",
+            where="static clips",
+            next_step="Compute them on the clock of the features (same frames a second)",
+        )
+    snippet_mask = np.zeros(grid.num_snippets, dtype=np.bool_)
+    inside = starts < mask.size
+    snippet_mask[inside] = mask[starts[inside]]
+    ratio = float(mask.mean())
+    return StaticClips(
+        mask=mask,
+        ratio=ratio,
+        accepted=config.min_ratio <= ratio <= config.max_ratio,
+        snippet_mask=snippet_mask,
+        segments=grid.frames_to_seconds(np.stack(_runs(mask), axis=1)),
+    )
+
+
+def mine_video(
+    video: FrameReader | str | os.PathLike[str],
+    grid: SnippetGrid,
+    config: StaticClipConfig | None = None,
+    *,
+    kind: str = "dis",
+    quiet: bool = True,
+) -> StaticClips:
+    """Compute a video's flow intensity on the grid's clock and find its static clips."""
+    return mine_static_clips(flow_intensity(video, fps=grid.fps, kind=kind, quiet=quiet), grid, config)
+
+
+def _runs(mask: BoolArray) -> tuple[IntArray, IntArray]:
+    """Return the first index of each run of True and the index after its last."""
+    edges = np.diff(np.concatenate([[0], mask.astype(np.int8), [0]]))
+    return np.flatnonzero(edges == 1).astype(np.int64), np.flatnonzero(edges == -1).astype(np.int64)
