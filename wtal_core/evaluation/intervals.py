@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -94,8 +95,6 @@ class IntervalIndex:
             return empty, empty
         dense = np.searchsorted(self._groups, group)
         known = np.flatnonzero(self._groups[np.minimum(dense, self._groups.size - 1)] == group)
-        if not known.size:
-            return empty, empty
         base, limit = dense[known] * self._span, self._span - 1.0
         low = np.clip(start[known] - self._origin, 0.0, limit) + (base - self._slack)
         high = np.clip(end[known] - self._origin, 0.0, limit) + (base + self._slack)
@@ -103,10 +102,12 @@ class IntervalIndex:
         count = np.maximum(np.searchsorted(self._start_key, high, side="right") - first, 0)
         busy = np.flatnonzero(count)
         known, first, count = known[busy], first[busy], count[busy]
+        if not busy.size:
+            return empty, empty
         parts = []
         total = np.cumsum(count)
-        chunks = np.searchsorted(total, np.arange(0, total[-1], CHUNK_PAIRS)) if total.size else empty
-        for a, b in zip(chunks, [*chunks[1:], known.size], strict=True):
+        bounds = [*np.searchsorted(total, np.arange(0, total[-1], CHUNK_PAIRS)).tolist(), busy.size]
+        for a, b in itertools.pairwise(bounds):
             n = count[a:b]
             query = np.repeat(known[a:b], n)
             within = np.arange(query.size) - np.repeat(np.cumsum(n) - n, n)
@@ -114,8 +115,6 @@ class IntervalIndex:
             shared = np.minimum(end[query], self.end[item]) - np.maximum(start[query], self.start[item])
             hit = np.flatnonzero((shared > 0) & (group[query] == self.group[item]))
             parts.append((query[hit], self._row[item[hit]]))
-        if not parts:
-            return empty, empty
         return np.concatenate([q for q, _ in parts]), np.concatenate([i for _, i in parts])
 
     def touched(self, group: IntArray, start: FloatArray, end: FloatArray) -> npt.NDArray[np.bool_]:

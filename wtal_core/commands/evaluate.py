@@ -1,0 +1,151 @@
+"""`wtal evaluate`: detections -> mAP under named protocols, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from wtal_core.commands.output import print_json, print_table
+from wtal_core.errors import DataError
+from wtal_core.files import read_text, write_json
+
+if TYPE_CHECKING:
+    from wtal_core.records import Detections, Evaluation
+
+__all__ = ["Evaluate"]
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Score detections against annotations under one or several protocols; numbers are percent."""
+
+    detections: tyro.conf.Positional[Path]
+    """Detections (ActivityNet results JSON, THUMOS14 text, CSV), or a run folder that holds detections.json."""
+    annotations: Path
+    """Ground truth: ActivityNet JSON, THUMOS14 text folder, or W-TALC npy folder."""
+    protocol: tuple[str, ...] = ("activitynet",)
+    """Protocols: activitynet, thumos14, wtalc, wtalc-original."""
+    tiou: str = "0.1:0.7"
+    """tIoU thresholds: a preset (0.1:0.7, 0.1:0.5, 0.3:0.7, 0.5:0.95, 0.1:0.9), first:last:step, or numbers."""
+    subset: tuple[str, ...] = ()
+    """Evaluate only these subsets, e.g. test, validation. Default: every annotated video."""
+    videos: Path | None = None
+    """Text file with the video ids to evaluate, one a line. Default: all of the subset."""
+    grid: str | None = None
+    """Snippet grid a rounding protocol rounds to, e.g. unt-25fps-15. Default: the protocol's own, i3d-25fps-16."""
+    per_class: bool = False
+    """Also print the AP of every class."""
+    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False
+    """Print JSON instead of tables (AP in [0, 1], per class)."""
+    out: Path | None = None
+    """Also write the JSON to this file."""
+
+    def run(self) -> int:
+        """Evaluate and print."""
+        from wtal_core.data import read_annotations
+        from wtal_core.evaluation import GroundTruthIndex, evaluate, get_protocol, parse_tiou
+        from wtal_core.snippet_grid import SnippetGrid
+
+        # Arguments first: a misspelt protocol should not wait for the files.
+        protocols = [get_protocol(name) for name in dict.fromkeys(self.protocol)]
+        thresholds = parse_tiou(self.tiou)
+        grid = None if self.grid is None else SnippetGrid.preset(self.grid, num_snippets=0)
+        listed = None if self.videos is None else _read_list(self.videos)
+
+        detections = _read_detections(self.detections)
+        truth = GroundTruthIndex(read_annotations(self.annotations), self.subset or None, listed)
+        evaluations = [
+            evaluate(detections, truth, protocol=protocol, tiou=thresholds, matches=False, grid=grid)
+            for protocol in protocols
+        ]
+        report = {
+            "detections": self.detections,
+            "annotations": self.annotations,
+            "subset": self.subset or None,
+            "tiou": thresholds,
+            "evaluations": [{**evaluation.to_dict(), "averages": _averages(evaluation)} for evaluation in evaluations],
+        }
+        if self.out is not None:
+            write_json(self.out, report)
+        if self.as_json:
+            print_json(report)
+        else:
+            _print(evaluations, self.per_class)
+        return 0
+
+
+def _read_detections(path: Path) -> Detections:
+    from wtal_core.data import read_detections
+
+    if path.is_dir():
+        inside = path / "detections.json"
+        if not inside.is_file():
+            raise DataError(
+                "the folder holds no detections.json",
+                expected="a detection file, or a run folder",
+                where=path,
+                next_step="Name the detection file itself",
+            )
+        path = inside
+    return read_detections(path)
+
+
+def _read_list(path: Path) -> list[str]:
+    videos = read_text(path, "a text file with one video id a line").split()
+    if not videos:
+        raise DataError("lists no video", expected="one video id a line", where=path)
+    return videos
+
+
+def _averages(evaluation: Evaluation) -> dict[str, float]:
+    """Return the average mAP over every preset whose thresholds were evaluated, else over all thresholds."""
+    from wtal_core.evaluation import TIOU_PRESETS
+
+    mean_ap = {round(t, 6): value for t, value in evaluation.mean_ap.items()}
+    averages = {
+        name: sum(mean_ap[t] for t in preset) / len(preset)
+        for name, preset in TIOU_PRESETS.items()
+        if mean_ap.keys() >= set(preset)
+    }
+    if set(mean_ap) not in [set(TIOU_PRESETS[name]) for name in averages]:
+        averages["all"] = evaluation.average
+    return averages
+
+
+def _percent(values: Sequence[float]) -> list[str]:
+    return ["-" if value != value else f"{100 * value:.1f}" for value in values]
+
+
+def _print(evaluations: Sequence[Evaluation], per_class: bool) -> None:
+    first = evaluations[0]
+    levels = [f"{t:g}" for t in first.tiou]
+    averages = [_averages(evaluation) for evaluation in evaluations]
+    print_table(
+        ["mAP % at tIoU", *levels, *(f"avg {name}" for name in averages[0])],
+        [
+            (evaluation.protocol, *_percent([*evaluation.mean_ap.values(), *average.values()]))
+            for evaluation, average in zip(evaluations, averages, strict=True)
+        ],
+        title=f"{first.num_detections:,} detections, {first.num_videos:,} videos, {first.num_instances:,} instances, "
+        f"{int(first.ap.notna().any(axis=1).sum())} classes",
+    )
+    if per_class:
+        for evaluation in evaluations:
+            rows: list[tuple[Any, ...]] = [
+                (label, *_percent([*row, row.mean()]))
+                for label, row in zip(evaluation.ap.index, evaluation.ap.to_numpy(), strict=True)
+            ]
+            print()
+            print_table([f"AP %, {evaluation.protocol}", *levels, "mean"], rows)
+    shared = [note for note in first.notes if all(note in evaluation.notes for evaluation in evaluations)]
+    print()
+    for note in shared:
+        print(f"note: {note}")
+    for evaluation in evaluations:
+        for note in evaluation.notes:
+            if note not in shared:
+                print(f"note ({evaluation.protocol}): {note}")
