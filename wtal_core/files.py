@@ -124,11 +124,26 @@ def read_text(path: str | os.PathLike[str], what: str = "a text file") -> str:
         raise DataError(f"cannot be read: {error.strerror or error}", expected=what, where=path) from error
 
 
-def read_json(path: str | os.PathLike[str], what: str = "a JSON file") -> Any:
-    """Read a JSON file or raise `DataError` naming line and column."""
+def read_json(path: str | os.PathLike[str], what: str = "a JSON file", *, unique_keys: bool = False) -> Any:
+    """Read a JSON file or raise `DataError` naming line and column.
+
+    Args:
+        path: the file.
+        what: what it should be, for messages.
+        unique_keys: refuse an object that lists a key twice (JSON itself would keep the last and lose the others).
+    """
     text = read_text(path, what)
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            keys = [key for key, _ in pairs]
+            twice = next(key for key in keys if keys.count(key) > 1)
+            raise DataError(f"the key {twice!r} is listed twice in one object", expected=what, where=path)
+        return found
+
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=once if unique_keys else None)
     except json.JSONDecodeError as error:
         raise DataError(
             f"is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}",
@@ -138,6 +153,10 @@ def read_json(path: str | os.PathLike[str], what: str = "a JSON file") -> Any:
         ) from error
     except RecursionError as error:
         raise DataError("is nested too deeply to be read", expected=what, where=path) from error
+    except DataError:
+        raise
+    except ValueError as error:  # an integer of thousands of digits
+        raise DataError(f"cannot be read: {error}", expected=what, where=path) from error
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
