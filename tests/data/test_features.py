@@ -313,3 +313,12 @@ def test_writer_refuses_foreign_targets(tmp_path: Path) -> None:
         FeatureWriter(tmp_path / "notes.txt" / "inside.h5")
     assert target.read_bytes() == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["notes.txt", "thesis.h5"]
+
+
+def test_every_half_precision_value_is_read_exactly(tmp_path: Path) -> None:
+    every = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    every = every[np.isfinite(every)].reshape(1, -1)
+    grid = SnippetGrid(fps=25, stride=16, window=16, num_snippets=1)
+    path = write(tmp_path / "f.h5", VideoFeatures("v", every, grid))
+    read = open_features(path).read("v").data
+    np.testing.assert_array_equal(read.view(np.uint32), every.astype(np.float32).view(np.uint32))

