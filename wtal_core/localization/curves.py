@@ -58,12 +58,14 @@ class Curves:
         """Collect curves, as float64.
 
         Args:
-            rows: a matrix `(R, T)`; one curve `(T,)`; or a sequence of such arrays of any lengths, e.g. for each video
+            rows: one curve `(T,)`; a matrix `(R, T)`; or a sequence of such arrays of any lengths, e.g. for each video
                 `cas[:, kept].T` of shape `(kept classes, T of that video)`. Matrices without rows are allowed.
         """
         if isinstance(rows, Curves):
             return rows
         parts = [rows] if isinstance(rows, np.ndarray) else list(rows)
+        if parts and np.ndim(parts[0]) == 0:
+            parts = [np.asarray(parts)]  # the samples of one curve
         matrices = [np.atleast_2d(np.asarray(part, dtype=np.float64)) for part in parts]
         for matrix in matrices:
             if matrix.ndim != 2:

@@ -11,7 +11,7 @@ effects of `argsort()[::-1]` or of swapping the arg-max to the front; with equal
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -21,11 +21,21 @@ import numpy.typing as npt
 from wtal_core.errors import DataError, UsageError, unknown_name
 from wtal_core.localization.curves import BoolArray, FloatArray, IntArray
 
-__all__ = ["SoftNMS", "Suppression", "nms", "overlaps", "pairwise_tiou", "remove_overlapping", "soft_nms"]
+__all__ = [
+    "SoftNMS",
+    "Suppression",
+    "best_overlap",
+    "nms",
+    "overlaps",
+    "pairwise_tiou",
+    "remove_overlapping",
+    "soft_nms",
+]
 
 SoftNMS = Literal["gaussian", "linear"]
 
-_PAIRS_AT_ONCE = 2_000_000  # bounds the working memory (some 16 MB an array)
+_PAIRS_AT_ONCE = 2_000_000  # bounds the working memory of hard suppression (some 16 MB an array)
+_BLOCK = 30_000  # proposals in one block of soft suppression: a round works in the processor's cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,24 +189,15 @@ def soft_nms(
         raise UsageError("sigma is out of range", expected="> 0", got=repr(sigma))
     if not 0.0 <= threshold <= 1.0:
         raise UsageError("the tIoU threshold is out of range", expected="within [0, 1]", got=repr(threshold))
+
+    def factor(tiou: FloatArray) -> FloatArray:
+        factors = np.exp(tiou * tiou / -sigma) if method == "gaussian" else np.where(tiou > threshold, 1.0 - tiou, 1.0)
+        return np.maximum(factors, np.finfo(np.float64).tiny)  # 0 times -inf would be NaN
+
     new_scores = scores.copy()
     rival = np.full(scores.size, -1, dtype=np.int64)
-    for block in _clusters(starts, ends, groups, 1.0 if plus_one else 0.0):  # (K, n), padded with -1
-        filled = block >= 0
-        s, e = starts[block], ends[block]
-        tiou = pairwise_tiou(s[:, :, None], e[:, :, None], s[:, None, :], e[:, None, :], plus_one=plus_one)
-        gaussian = method == "gaussian"
-        factor = np.exp(tiou * tiou / -sigma) if gaussian else np.where(tiou > threshold, 1.0 - tiou, 1.0)
-        open_scores = np.where(filled, scores[block], -np.inf)
-        final, turn = _pick_in_turn(open_scores, factor, filled.sum(axis=1))
-        new_scores[block[filled]] = final[filled]
-        # The rival is the earlier pick with the smallest factor below 1.
-        earlier = turn[:, None, :] < turn[:, :, None]  # [k, i, j]: j was picked before i
-        seen = np.where(earlier & filled[:, None, :], factor, 1.0)
-        strongest = seen.argmin(axis=2)
-        lowered = np.take_along_axis(seen, strongest[:, :, None], axis=2)[:, :, 0] < 1.0
-        hit = filled & lowered
-        rival[block[hit]] = np.take_along_axis(block, strongest, axis=1)[hit]
+    for block in _clusters(starts, ends, groups, 1.0 if plus_one else 0.0):
+        _soften(block, starts, ends, new_scores, rival, factor, plus_one)
 
     keep = _ranking(new_scores, groups)
     if min_score is not None:
@@ -206,30 +207,43 @@ def soft_nms(
     return Suppression(keep, new_scores, rival)
 
 
-def _pick_in_turn(open_scores: FloatArray, factor: FloatArray, size: IntArray) -> tuple[FloatArray, IntArray]:
-    """Run soft suppression on K clusters in step.
+def _soften(
+    block: IntArray,
+    starts: FloatArray,
+    ends: FloatArray,
+    scores: FloatArray,
+    rival: IntArray,
+    factor: Callable[[FloatArray], FloatArray],
+    plus_one: bool,
+) -> None:
+    """Run soft suppression on K clusters in step, one pick of each cluster a round.
 
     Args:
-        open_scores: `(K, n)` scores, -inf behind the end of a cluster; overwritten.
-        factor: `(K, n, n)` symmetric factors in [0, 1].
-        size: `(K,)` proposals of each cluster, ascending.
-
-    Returns:
-        `(final scores (K, n), turn (K, n))`: in which round each proposal was picked.
+        block: `(K, n)` indices of the proposals, -1 behind the end of a cluster; clusters of ascending size.
+        starts, ends: `(N,)` of all proposals.
+        scores, rival: `(N,)` of all proposals; this block's are overwritten with the result.
+        factor: what a tIoU multiplies scores with, > 0.
     """
-    final = np.zeros_like(open_scores)
-    turn = np.zeros(open_scores.shape, dtype=np.int64)
-    factor = np.maximum(factor, np.finfo(np.float64).tiny)  # 0 * -inf would be NaN
-    for k in range(open_scores.shape[1]):
-        begin = int(np.searchsorted(size, k, side="right"))  # smaller clusters are done
-        rest = open_scores[begin:]
-        each = np.arange(rest.shape[0])
-        best = rest.argmax(axis=1)  # ties: the first in input order
-        final[begin + each, best] = rest[each, best]
-        turn[begin + each, best] = k
-        rest[each, best] = -np.inf
-        rest *= factor[begin + each, best]
-    return final, turn
+    filled = block >= 0
+    start, end = starts[block], ends[block]
+    still_open = np.where(filled, scores[block], -np.inf)
+    final, lowest, lowered_by = still_open.copy(), np.ones(block.shape), np.full(block.shape, -1, dtype=np.int64)
+    size = filled.sum(axis=1)
+    for k in range(block.shape[1]):
+        done = int(np.searchsorted(size, k, side="right"))  # so many clusters are used up
+        left = still_open[done:]  # (clusters at work, n)
+        each = np.arange(left.shape[0])
+        best = left.argmax(axis=1)  # ties: the first in input order
+        final[done + each, best] = left[each, best]
+        left[each, best] = -np.inf
+        s, e = start[done:], end[done:]
+        factors = factor(pairwise_tiou(s[each, best, None], e[each, best, None], s, e, plus_one=plus_one))
+        left *= factors
+        stronger = (factors < lowest[done:]) & (left > -np.inf)
+        np.copyto(lowest[done:], factors, where=stronger)
+        np.copyto(lowered_by[done:], block[done + each, best, None], where=stronger)
+    scores[block[filled]] = final[filled]
+    rival[block[filled]] = lowered_by[filled]
 
 
 # -- further overlap operations ------------------------------------------------------------------------------------
@@ -331,7 +345,8 @@ def _ranking(scores: FloatArray, groups: IntArray) -> IntArray:
     same = sorted_scores[1:] == sorted_scores[:-1]
     if same.any():
         tied = np.zeros(scores.size, dtype=bool)
-        tied[1:], tied[:-1] = same, tied[:-1] | same
+        tied[1:] = same
+        tied[:-1] |= same
         place = np.flatnonzero(tied)
         block = np.concatenate([[0], np.cumsum(~same)])[place]
         order[place] = np.sort(block * scores.size + order[place]) - block * scores.size
@@ -401,12 +416,12 @@ def _expand(rows: IntArray, begin: IntArray, count: IntArray) -> tuple[IntArray,
 
 
 def _clusters(starts: FloatArray, ends: FloatArray, groups: IntArray, margin: float) -> Iterator[npt.NDArray[np.int64]]:
-    """Yield the proposals that are connected by overlaps, as padded blocks of clusters of similar size.
+    """Yield the proposals that are connected by overlaps, as padded blocks of clusters of similar, ascending size.
 
     Proposals of different clusters never change each other's score, so clusters can be treated in step.
 
     Yields:
-        `(K, n)` indices in input order, -1 behind the end of a cluster.
+        `(K, n)` indices in input order, n >= 2, -1 behind the end of a cluster.
     """
     if starts.size == 0:
         return
@@ -421,12 +436,12 @@ def _clusters(starts: FloatArray, ends: FloatArray, groups: IntArray, margin: fl
     size = np.bincount(cluster)
     offset = np.cumsum(size) - size
     by_size = np.argsort(size, kind="stable")
-    at = 0
+    at = int(np.searchsorted(size[by_size], 1, side="right"))  # a proposal alone keeps its score
     while at < by_size.size:
         small = int(size[by_size[at]])
         wide = small + small // 4  # padding wastes less than the overhead of one more block
         last = int(np.searchsorted(size[by_size], wide, side="right"))
-        last = min(last, at + max(1, _PAIRS_AT_ONCE // wide**2))
+        last = min(last, at + max(1, _BLOCK // wide))
         chosen = by_size[at:last]
         width = int(size[chosen[-1]])
         place = np.arange(width)
