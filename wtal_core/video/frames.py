@@ -55,7 +55,9 @@ class FrameReader:
         fps: average frames a second.
         duration: seconds from the first frame's start to the last frame's end.
         timestamps: `(num_frames,)` float64 presentation times in seconds, starting at 0, increasing, read-only.
+        start_seconds: the first frame's time on the file's own clock; a browser's `<video>` adds it to our times.
         codec: e.g. "h264".
+        rotation: degrees counter-clockwise by which the stored frames were turned upright.
         notes: what a user should know of this file (rotation, truncation, assumed times).
         probe: everything else that is known of the file.
     """
@@ -68,6 +70,7 @@ class FrameReader:
         self.duration = probe.duration
         self.width, self.height = probe.width, probe.height
         self.timestamps = probe.timestamps
+        self.start_seconds = probe.start_seconds
         self.codec = probe.codec
         self.rotation = probe.rotation
         self.notes = probe.notes
