@@ -127,7 +127,7 @@ def draw_part(image: Image, part: Part, frame: int) -> None:
 
 def rod(
     lens: Lens, matrices: Array, a: Array, b: Array, width: float | tuple[float, float], color: Color, *,
-    split: Sequence[tuple[float, float, Color]] = (), depth_shift: float = 0.0, minimum: float = 0.9,
+    split: Sequence[tuple[float, float, Color]] = (), depth_shift: float = 0.0, minimum: float = 0.9, edge: float = 0.0,
 ) -> Part:  # fmt: skip
     """Return a straight stick from `a` to `b` (T, 3) metres: club, cue, javelin, bar.
 
@@ -135,6 +135,7 @@ def rod(
         width: thickness in metres (or at both ends); never thinner than `minimum` pixels.
         split: (from, to, colour) stretches painted over the stick, as shares of its length.
         depth_shift: metres added to the sorting depth (negative brings it in front).
+        edge: pixels of dark outline.
     """
     wa, wb = (width, width) if isinstance(width, float | int) else width
     zoom = np.hypot(matrices[:, 0, 0], matrices[:, 1, 0])
@@ -145,7 +146,8 @@ def rod(
         return map_points(matrices, points), np.maximum(thick, minimum)
 
     (pa, ra), (pb, rb) = at(0.0), at(1.0)
-    layers = [(capsule(pa, pb, ra, rb, 4), color)]
+    layers = [(capsule(pa, pb, ra + edge, rb + edge, 4), shade(color, -0.6))] if edge else []
+    layers.append((capsule(pa, pb, ra, rb, 4), color))
     for start, end, paint in split:
         (ps, rs), (pe, re) = at(start), at(end)
         layers.append((capsule(ps, pe, rs * 1.02, re * 1.02, 4), paint))

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Timeline", "locomotion", "monotone_cubic", "smoothstep"]
+__all__ = ["Timeline", "blend", "locomotion", "mirrored", "monotone_cubic", "smoothstep"]
 
 Array = NDArray[np.float64]
 
@@ -145,3 +145,24 @@ def locomotion(
     twist = np.sin(2 * np.pi * (cycles + 0.25))
     pose["twist"] = -go * twist * (5 + 5 * run)
     return pose
+
+
+def blend(
+    under: Mapping[str, Array], over: Mapping[str, Array], weight: Array, *, skip: tuple[str, ...] = ()
+) -> dict[str, Array]:
+    """Return `under` moved towards `over` by `weight` (T,) channel by channel; `skip` stays as in `under`."""
+    result = dict(under)
+    for name, values in over.items():
+        if name not in skip:
+            base = under.get(name, np.zeros_like(weight))
+            result[name] = base + (values - base) * weight
+    return result
+
+
+def mirrored(pose: Mapping[str, Array]) -> dict[str, Array]:
+    """Return a pose with left and right exchanged."""
+    swap = {"l_": "r_", "r_": "l_"}
+    return {
+        swap.get(name[:2], name[:2]) + name[2:]: -values if name in ("yaw", "roll", "side", "twist", "turn", "z") else values
+        for name, values in pose.items()
+    }

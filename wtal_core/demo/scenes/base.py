@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import ClassVar
 
 import cv2
@@ -13,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wtal_core.demo.motion import smoothstep
-from wtal_core.demo.stage import SUPERSAMPLE, CameraPath, Image, Lens, hex_color, light, polygon, text, text_width
-from wtal_core.demo.story import Beat, Camera, Shot
+from wtal_core.demo.stage import SUPERSAMPLE, CameraPath, Color, Image, Lens, hex_color, polygon, shade, text, text_width
+from wtal_core.demo.story import Beat, Shot
 
-__all__ = ["Clip", "Kind", "Scene", "Take", "camera_path", "lower_third", "moments", "still_or"]
+__all__ = [
+    "Clip", "Kind", "Scene", "Take", "bug", "camera_path", "lower_third", "moments", "orbit", "overlays", "solid", "still_or",
+]  # fmt: skip
 
 Array = NDArray[np.float64]
 
@@ -254,12 +255,22 @@ def overlays(shot: Shot, fps: float) -> Callable[[Image, int], None] | None:
     return draw
 
 
-def default_camera() -> Camera:
-    """Return a calm tripod camera."""
-    return Camera()
-
-
-@lru_cache(maxsize=32)
-def light_of(name: str) -> object:
-    """Return a named light (cached)."""
-    return light(name)
+def solid(
+    image: Image, lens: Lens, low: tuple[float, float, float], high: tuple[float, float, float], color: Color,
+    sun: tuple[float, float, float] = (-0.5, 0.8, -0.35),
+) -> None:  # fmt: skip
+    """Paint a box given by two corners in metres: its visible faces, lit by the sun."""
+    (x0, y0, z0), (x1, y1, z1) = low, high
+    corners = {
+        (-1, 0, 0): [(x0, y0, z0), (x0, y1, z0), (x0, y1, z1), (x0, y0, z1)],
+        (1, 0, 0): [(x1, y0, z0), (x1, y1, z0), (x1, y1, z1), (x1, y0, z1)],
+        (0, 0, -1): [(x0, y0, z0), (x1, y0, z0), (x1, y1, z0), (x0, y1, z0)],
+        (0, 1, 0): [(x0, y1, z0), (x1, y1, z0), (x1, y1, z1), (x0, y1, z1)],
+        (0, -1, 0): [(x0, y0, z0), (x1, y0, z0), (x1, y0, z1), (x0, y0, z1)],
+    }
+    for normal, points in corners.items():
+        middle = np.mean(points, axis=0)
+        if np.dot(normal, np.subtract(lens.eye, middle)) <= 0:
+            continue
+        glow = float(np.dot(normal, sun))
+        polygon(image, lens.project(np.array(points))[0], shade(color, float(np.clip(0.16 * glow if glow > 0 else 0.3 * glow - 0.06, -0.5, 0.3))))

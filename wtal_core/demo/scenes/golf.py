@@ -21,7 +21,7 @@ __all__ = ["GolfSwing"]
 Array = NDArray[np.float64]
 
 _BALL = np.array([0.06, 0.055, -0.86])
-_BACK = 0.42  # metres behind the ball for a practice swing
+_BACK = 0.62  # metres behind the ball for a practice swing
 
 
 def _venue_lens(picture: tuple[int, int], azimuth: float) -> Lens:
@@ -241,7 +241,7 @@ class GolfSwing(Scene):
         if impact is None:
             return position
         t = np.clip(seconds - impact, 0, None)[:, None]
-        velocity = np.array([rng.uniform(15, 19), rng.uniform(13, 17), rng.uniform(26, 40)])
+        velocity = np.array([rng.uniform(22, 28), rng.uniform(9, 12), rng.uniform(12, 18)])
         drag = (1 - np.exp(-0.35 * t)) / 0.35
         return np.asarray(position + velocity * drag - np.array([0, 4.9, 0]) * t**2 * 0.75)
 
