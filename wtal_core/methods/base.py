@@ -10,7 +10,7 @@ import argparse
 import importlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -226,6 +226,13 @@ class Method(nn.Module, ABC):
     def stages(self) -> tuple[Stage, ...]:
         """Return the training stages in order; one stage named "train" unless the method says otherwise."""
         return (Stage("train", self.config.training),)
+
+    def prepare_stage(self, stage: str, features: Iterator[Tensor]) -> None:
+        """Prepare for a training stage from one pass over the training videos' `(T, D)` features.
+
+        Called once when a stage begins, on the method's device; what is learned here belongs into buffers, so that
+        checkpoints keep it.
+        """
 
     # -- feature streams ----------------------------------------------------------------------------------------------
 

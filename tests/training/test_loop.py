@@ -1,0 +1,140 @@
+"""The training loop: resume, stop, validation, errors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.planted import CLASSES, World, make_world
+from wtal_core import settings
+from wtal_core.errors import DataError, UsageError
+from wtal_core.methods import create_method
+from wtal_core.runs.folder import Run, RunInfo
+from wtal_core.training.corpus import Corpus
+from wtal_core.training.loop import TrainOptions, choose_device, train
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return make_world()
+
+
+def new_run(folder: Path, **config: Any) -> Run:
+    base = {"training.steps": 12, "training.batch_size": 6, "training.classes_per_batch": 2,
+            "training.videos_per_class": 3, "training.snippets": 30, "training.lr": 1e-3}  # fmt: skip
+    method = create_method("deep_metric", classes=CLASSES, feature_dim=32, **{**base, **config})
+    info = RunInfo("deep_metric", "thumos14", settings.to_dict(method.config), CLASSES, 32)
+    return Run.create(folder, info)
+
+
+def load(world: World, **more: Any) -> Corpus:
+    return Corpus.load(world.store, world.annotations, world.videos("training"), quiet=True, **more)
+
+
+def losses(run: Run) -> list[tuple[int, float]]:
+    return [(m["step"], m["losses"]["total"]) for m in run.metrics() if m["kind"] == "losses"]
+
+
+def test_resume_continues_bit_identically(tmp_path: Path, world: World) -> None:
+    options = TrainOptions(seed=3, log_every=1, checkpoint_every=5)
+    whole, parts = new_run(tmp_path / "whole"), new_run(tmp_path / "parts")
+    train(whole, load(world), options, quiet=True)
+    corpus = load(world)
+    original = corpus.batch
+    seen = 0
+
+    def interrupted(*arguments: Any) -> Any:
+        nonlocal seen
+        seen += 1
+        if seen == 8:  # dies in step 8, after the checkpoint of step 5
+            raise RuntimeError("power cut")
+        return original(*arguments)
+
+    corpus.batch = interrupted  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError, match="power cut"):
+        train(parts, corpus, options, quiet=True)
+    assert parts.status()["state"] == "failed"
+    outcome = train(parts, load(world), options, resume=True, quiet=True)
+    assert (outcome.state, outcome.steps) == ("finished", 12)
+    assert losses(parts) == losses(whole)
+    ours, theirs = (r.load_checkpoint("last")["model"] for r in (parts, whole))
+    assert all(torch.equal(ours[k], theirs[k]) for k in theirs)
+
+
+def test_stop_file_stops_cleanly_and_resume_goes_on(tmp_path: Path, world: World) -> None:
+    run = new_run(tmp_path / "run")
+    (run.folder / "stop").touch()
+    assert train(run, load(world), TrainOptions(), quiet=True).state == "stopped"
+    assert run.status()["state"] == "stopped"
+    assert train(run, load(world), TrainOptions(), resume=True, quiet=True).state == "finished"
+    assert run.status()["step"] == 12
+
+
+def test_best_is_kept_beside_last_and_patience_ends(tmp_path: Path, world: World) -> None:
+    run = new_run(tmp_path / "run")
+    scores = iter([0.1, 0.5, 0.4, 0.3, 0.2, 0.1])
+    outcome = train(
+        run,
+        load(world),
+        TrainOptions(validate_every=2, patience=2),
+        validation=lambda method: {"score": next(scores)},
+        quiet=True,
+    )
+    assert outcome.early
+    assert outcome.steps == 8
+    assert run.checkpoints() == ("last", "best")
+    assert run.status()["best"] == {"score": 0.5, "step": 4, "stage": "train"}
+
+
+def test_without_validation_there_is_no_best(tmp_path: Path, world: World) -> None:
+    run = new_run(tmp_path / "run")
+    train(run, load(world), TrainOptions(), quiet=True)
+    assert run.checkpoints() == ("last",)
+
+
+def test_a_loss_that_is_not_finite_ends_with_advice(tmp_path: Path, world: World) -> None:
+    run, corpus = new_run(tmp_path / "run"), load(world)
+    assert corpus.rows is not None
+    corpus.rows *= float("nan")
+    with pytest.raises(DataError, match=r"the loss is nan at step 1 .* Lower training\.lr"):
+        train(run, corpus, TrainOptions(log_every=1), quiet=True)
+    assert run.status()["state"] == "failed"
+
+
+def test_residence_does_not_change_a_number(tmp_path: Path, world: World) -> None:
+    results = []
+    for residence in ("device", "host", "disk"):
+        run = new_run(tmp_path / residence)
+        train(run, load(world, residence=residence), TrainOptions(log_every=1), quiet=True)
+        results.append(losses(run))
+    assert results[0] == results[1] == results[2]
+
+
+def test_hard_negatives_become_background_videos(world: World) -> None:
+    corpus = load(world, hard_negatives=True)
+    plain = load(world)
+    extra = len(corpus.videos) - len(plain.videos)
+    assert extra > 0
+    assert corpus.background.sum() == extra
+    assert (corpus.labels[corpus.background] == 0).all()
+    assert all(v.endswith("/static") for v in corpus.videos[-extra:])
+
+
+def test_resume_needs_a_checkpoint(tmp_path: Path, world: World) -> None:
+    with pytest.raises(DataError, match="has no checkpoint 'last'"):
+        train(new_run(tmp_path / "run"), load(world), TrainOptions(), resume=True, quiet=True)
+
+
+def test_run_folders_are_never_overwritten(tmp_path: Path) -> None:
+    new_run(tmp_path / "run")
+    with pytest.raises(UsageError, match="holds a run already"):
+        new_run(tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:99", ""])
+def test_unknown_devices_are_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="device"):
+        choose_device(name)

@@ -1,0 +1,321 @@
+"""A run folder: everything one training or one imported model is, in files that another machine can open.
+
+run.yaml            what it is: method, resolved config, classes, features, data set, seed, versions; written once
+status.json         how it is: state, pid, heartbeat, step, steps, stage, message
+metrics.jsonl       what was measured: one JSON object a line
+checkpoints/        last.pt, best.pt (tensors and plain containers only)
+activations.h5  detections.json  evaluation.json     what it says, written by `wtal infer|localize|evaluate`
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from wtal_core import __version__, settings
+from wtal_core.data.activations import ActivationStore
+from wtal_core.errors import DataError, UsageError
+from wtal_core.files import atomic_path, read_json, read_text, require_folder, write_json, write_text
+from wtal_core.methods import Method, method_class
+from wtal_core.records import Provenance
+
+__all__ = ["STATES", "Run", "RunInfo"]
+
+#: What a run can be doing. "running" with a stale heartbeat and a dead process is shown as crashed.
+STATES = ("created", "running", "stopped", "finished", "failed")
+
+_HEARTBEAT_SECONDS = 60.0  # a running worker that has been silent for longer may be dead
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """Content of `run.yaml`.
+
+    Args:
+        method: name of the method.
+        preset: preset the config started from.
+        config: the resolved config as plain values, every field of it.
+        classes: action classes in channel order.
+        feature_dim: channels D.
+        provenance: what made the features it was trained on; other features are refused.
+        dataset: name, folder and features name of the data set it was trained on.
+        seed: seed of everything random.
+        training: options of the training that do not belong to the method.
+        versions: versions of what it ran with.
+        created: ISO time.
+        notes: anything worth saying, e.g. "official weights".
+    """
+
+    method: str
+    preset: str
+    config: Mapping[str, Any]
+    classes: tuple[str, ...]
+    feature_dim: int
+    provenance: Provenance = Provenance()
+    dataset: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    training: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    created: str = ""
+    notes: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for YAML."""
+        plain: dict[str, Any] = {}
+        for name in self.__dataclass_fields__:
+            value = getattr(self, name)
+            plain[name] = dict(value) if isinstance(value, Mapping) else value
+        return {**plain, "classes": list(self.classes), "provenance": settings.to_dict(self.provenance)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], where: object) -> RunInfo:
+        """Rebuild from plain values; unknown and missing keys are errors."""
+        values = dict(values)
+        provenance = values.get("provenance") or {}
+        if isinstance(provenance, Mapping):
+            pairs = tuple((str(n), int(w)) for n, w in provenance.get("modalities", ()))
+            values["provenance"] = settings.build(Provenance, {**provenance, "modalities": pairs}, where)
+        if isinstance(values.get("classes"), list):
+            values["classes"] = tuple(str(c) for c in values["classes"])
+        missing = [k for k in ("method", "preset", "config", "classes", "feature_dim") if k not in values]
+        if missing:
+            raise DataError(
+                "is not a complete run description", expected=", ".join(missing), got="nothing", where=where
+            )
+        return settings.build(cls, values, where)
+
+
+def current_versions() -> dict[str, str]:
+    """Return the versions of what computes here."""
+    import h5py
+    import numpy
+
+    return {
+        "wtal": __version__,
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "numpy": numpy.__version__,
+        "h5py": h5py.__version__,
+        "platform": platform.platform(),
+    }
+
+
+class Run:
+    """One run folder. Open an existing one with `Run.open`, make one with `Run.create`.
+
+    Reading never needs the data set or the machine the run was made on.
+    """
+
+    def __init__(self, folder: Path, info: RunInfo) -> None:
+        self.folder = folder
+        self.info = info
+
+    # -- opening --------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike[str]) -> Run:
+        """Open a run folder.
+
+        Raises:
+            DataError: it is not a folder, has no `run.yaml`, or that file is damaged.
+        """
+        path = require_folder(folder, "a run folder")
+        file = path / "run.yaml"
+        if not file.is_file():
+            raise DataError(
+                "is not a run folder: it has no run.yaml", where=path, next_step="Name a folder made by wtal train"
+            )
+        try:
+            values = yaml.safe_load(read_text(file))
+        except yaml.YAMLError as error:
+            raise DataError(f"is not valid YAML: {str(error).splitlines()[0]}", where=file) from error
+        if not isinstance(values, dict):
+            raise DataError("is not a run description", expected="a mapping", got=type(values).__name__, where=file)
+        return cls(path, RunInfo.from_dict(values, file))
+
+    @classmethod
+    def create(cls, folder: str | os.PathLike[str], info: RunInfo) -> Run:
+        """Make a new run folder.
+
+        Raises:
+            UsageError: there is a run already; nothing of it is touched.
+        """
+        path = Path(folder)
+        if (path / "run.yaml").exists():
+            raise UsageError(
+                "holds a run already",
+                where=path,
+                next_step="Choose another --out, or go on with that run by --resume",
+            )
+        (path / "checkpoints").mkdir(parents=True, exist_ok=True)
+        complete = {**info.to_dict(), "versions": dict(info.versions) or current_versions()}
+        complete["created"] = info.created or time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        write_text(path / "run.yaml", yaml.safe_dump(complete, sort_keys=False, allow_unicode=True))
+        run = cls(path, RunInfo.from_dict(complete, path / "run.yaml"))
+        run.set_status("created")
+        return run
+
+    @property
+    def name(self) -> str:
+        """Name of the folder."""
+        return self.folder.resolve().name
+
+    # -- status and metrics -----------------------------------------------------------------------------------------
+
+    def set_status(self, state: str, **more: Any) -> None:
+        """Write `status.json`: state, this process, the time, and what is given."""
+        value = {"state": state, "pid": os.getpid(), "heartbeat": time.time(), **more}
+        write_json(self.folder / "status.json", value)
+
+    def status(self) -> dict[str, Any]:
+        """Return the status; a run whose process died while "running" is reported as "crashed"."""
+        file = self.folder / "status.json"
+        if not file.is_file():
+            return {"state": "finished" if self.checkpoint_path("last").exists() else "created"}
+        value = read_json(file)
+        if not isinstance(value, dict) or "state" not in value:
+            raise DataError("is not a run status", expected="an object with a state", where=file)
+        silent = time.time() - float(value.get("heartbeat", 0))
+        if value["state"] == "running" and silent > _HEARTBEAT_SECONDS and not _alive(value.get("pid")):
+            value["state"] = "crashed"
+        return value
+
+    def log(self, **values: Any) -> None:
+        """Append one line to `metrics.jsonl`."""
+        from wtal_core.files import jsonable
+
+        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(jsonable(values), allow_nan=False) + "\n")
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Return all lines of `metrics.jsonl`; a half-written last line is left out."""
+        return list(self._metric_lines())
+
+    def _metric_lines(self) -> Iterator[dict[str, Any]]:
+        file = self.folder / "metrics.jsonl"
+        if not file.is_file():
+            return
+        with file.open(encoding="utf-8") as lines:
+            for line in lines:
+                try:
+                    value = json.loads(line)
+                except json.JSONDecodeError:
+                    continue  # the writer is in the middle of it, or died there
+                if isinstance(value, dict):
+                    yield value
+
+    def forget_metrics_after(self, step: int, stage: int) -> None:
+        """Drop metric lines of later steps than the checkpoint a run goes on from."""
+        file = self.folder / "metrics.jsonl"
+        if not file.is_file():
+            return
+        kept = [m for m in self._metric_lines() if (m.get("stage_index", 0), m.get("step", 0)) <= (stage, step)]
+        write_text(file, "".join(json.dumps(m) + "\n" for m in kept))
+
+    # -- checkpoints ------------------------------------------------------------------------------------------------
+
+    def checkpoint_path(self, which: str = "last") -> Path:
+        """Return the path of a checkpoint: "last", "best", or a name in `checkpoints/`."""
+        return self.folder / "checkpoints" / f"{which}.pt"
+
+    def checkpoints(self) -> tuple[str, ...]:
+        """Return the names of the checkpoints there are, "last" first."""
+        names = [p.stem for p in (self.folder / "checkpoints").glob("*.pt") if not p.name.startswith(".")]
+        return tuple(sorted(names, key=lambda n: (n != "last", n != "best", n)))
+
+    def save_checkpoint(self, which: str, content: Mapping[str, Any]) -> None:
+        """Write a checkpoint (tensors and plain containers) in one step."""
+        with atomic_path(self.checkpoint_path(which)) as temporary:
+            torch.save(dict(content), temporary)
+
+    def load_checkpoint(self, which: str = "last") -> dict[str, Any]:
+        """Read a checkpoint without unpickling anything but tensors and plain containers.
+
+        Raises:
+            DataError: it is missing or damaged.
+        """
+        path = self.checkpoint_path(which)
+        if not path.is_file():
+            have = ", ".join(self.checkpoints()) or "none"
+            raise DataError(
+                f"has no checkpoint {which!r}", expected="a trained run", got=f"checkpoints: {have}", where=self.folder
+            )
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch.load raises many kinds for broken files
+            raise DataError(
+                f"cannot be read: {str(error).splitlines()[0][:200]}",
+                expected="a checkpoint of this project",
+                where=path,
+            ) from error
+        if not isinstance(content, dict) or "model" not in content:
+            raise DataError("is not a checkpoint of this project", expected="a mapping with 'model'", where=path)
+        return content
+
+    # -- the method -------------------------------------------------------------------------------------------------
+
+    def config(self) -> Any:
+        """Return the method's resolved config."""
+        return settings.build(method_class(self.info.method).Config, self.info.config, self.folder / "run.yaml")
+
+    def new_method(self) -> Method:
+        """Return the method with fresh weights."""
+        cls = method_class(self.info.method)
+        return cls(len(self.info.classes), self.info.feature_dim, self.config(), self.info.classes)
+
+    def method(self, which: str = "last", device: str | torch.device = "cpu") -> Method:
+        """Return the method with the weights of a checkpoint, in eval mode on `device`."""
+        method = self.new_method()
+        weights = self.load_checkpoint(which)["model"]
+        try:
+            method.load_state_dict(weights)
+        except RuntimeError as error:
+            raise DataError(
+                f"does not fit run.yaml: {str(error).splitlines()[-1].strip()[:200]}", where=self.checkpoint_path(which)
+            ) from error
+        return method.to(device).eval()
+
+    # -- what it says -----------------------------------------------------------------------------------------------
+
+    @property
+    def activations_path(self) -> Path:
+        """Path of the stored activations."""
+        return self.folder / "activations.h5"
+
+    @property
+    def detections_path(self) -> Path:
+        """Path of the stored detections."""
+        return self.folder / "detections.json"
+
+    @property
+    def evaluation_path(self) -> Path:
+        """Path of the stored evaluation."""
+        return self.folder / "evaluation.json"
+
+    def activations(self) -> ActivationStore:
+        """Open the stored activations."""
+        if not self.activations_path.is_file():
+            raise DataError("has no activations yet", where=self.folder, next_step=f"Run: wtal infer {self.folder}")
+        return ActivationStore(self.activations_path)
+
+
+def _alive(pid: Any) -> bool:
+    """Return whether a process of this number exists on this machine."""
+    if not isinstance(pid, int) or pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

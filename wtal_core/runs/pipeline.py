@@ -1,0 +1,196 @@
+"""What comes after training: features -> activations -> detections -> evaluation, each step stored in the run folder.
+
+Activations need the model; everything after them does not, so thresholds can be changed wherever the folder is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from wtal_core import settings
+from wtal_core.data import write_detections
+from wtal_core.data.activations import ActivationWriter
+from wtal_core.data.features.store import FeatureStore
+from wtal_core.errors import DataError, UsageError
+from wtal_core.evaluation import evaluate
+from wtal_core.files import write_json
+from wtal_core.methods import Method, method_class
+from wtal_core.progress import track
+from wtal_core.records import Activations, Annotations, Detections, Evaluation, Provenance
+from wtal_core.runs.folder import Run
+
+__all__ = ["Inference", "check_provenance", "evaluate_run", "infer", "infer_videos", "localize", "stored_activations"]
+
+
+@dataclass(frozen=True)
+class Inference:
+    """What an inference did: videos computed and skipped, seconds of computing."""
+
+    computed: int
+    skipped: int
+    missing: tuple[str, ...]
+    seconds: float
+
+
+def check_provenance(trained: Provenance, given: Provenance, *, where: object) -> None:
+    """Refuse features of another extractor than the model was trained on.
+
+    Raises:
+        DataError: both extractors are known and differ, or the streams do.
+    """
+    if trained.extractor and given.extractor and trained.extractor != given.extractor:
+        raise DataError(
+            "the features come from another extractor than the model was trained on",
+            expected=trained.extractor,
+            got=given.extractor,
+            where=where,
+            next_step="Extract features with the right one, or insist with --any-features",
+        )
+    if trained.modalities and given.modalities and trained.modalities != given.modalities:
+        raise DataError(
+            "the features have other streams than the model was trained on",
+            expected=" + ".join(f"{n} ({w})" for n, w in trained.modalities),
+            got=" + ".join(f"{n} ({w})" for n, w in given.modalities),
+            where=where,
+            next_step="Choose the right --features, or insist with --any-features",
+        )
+
+
+def infer_videos(
+    method: Method, store: FeatureStore, videos: Iterable[str], *, quiet: bool = True
+) -> dict[str, Activations]:
+    """Compute the activations of videos in memory, for validation during a training."""
+    return {
+        video: method.activations(features.data, grid=features.grid)
+        for video, features in ((v, store.read(v)) for v in track(list(videos), "infer", quiet=quiet))
+    }
+
+
+def infer(
+    run: Run,
+    store: FeatureStore,
+    videos: Sequence[str],
+    *,
+    checkpoint: str = "last",
+    device: str | torch.device = "cpu",
+    any_features: bool = False,
+    keep: bool = False,
+    quiet: bool = False,
+) -> Inference:
+    """Compute activations of videos and store them in the run.
+
+    Args:
+        run: the run; its checkpoint is loaded.
+        store: features.
+        videos: which ones. Those without features are reported and left out.
+        checkpoint: "last" or "best".
+        device: where to compute.
+        any_features: accept features of another extractor.
+        keep: keep what is stored already and compute only what is missing (an interrupted inference).
+        quiet: no progress bar.
+
+    Raises:
+        DataError: features of another extractor or dimension; no video has features.
+    """
+    known = set(store.videos)
+    present = [v for v in videos if v in known]
+    if not present:
+        raise DataError(
+            "none of the videos has features", expected=f"features of {len(videos)} videos", got=f"{len(known)} others"
+        )
+    if store.dim != run.info.feature_dim:
+        raise DataError(
+            "the features have another dimension than the model",
+            expected=str(run.info.feature_dim),
+            got=str(store.dim),
+            where=run.folder,
+        )
+    if not any_features:
+        check_provenance(run.info.provenance, store.provenance(present[0]), where=run.folder)
+    method = run.method(checkpoint, device)
+    if not keep:
+        run.activations_path.unlink(missing_ok=True)
+    began = time.perf_counter()
+    computed = skipped = 0
+    with ActivationWriter(run.activations_path) as writer:
+        for video in track(present, "infer", quiet=quiet):
+            if writer.has(video):
+                skipped += 1
+                continue
+            features = store.read(video)
+            writer.write(video, method.activations(features.data, grid=features.grid))
+            computed += 1
+    return Inference(computed, skipped, tuple(v for v in videos if v not in known), time.perf_counter() - began)
+
+
+def stored_activations(run: Run, videos: Iterable[str] | None = None) -> dict[str, Activations]:
+    """Read the stored activations of some videos (default all) into memory, videos in order."""
+    with run.activations() as store:
+        chosen = store.videos if videos is None else [v for v in videos if v in set(store.videos)]
+        return {video: store.read(video) for video in chosen}
+
+
+def localize(
+    run: Run,
+    changes: Mapping[str, Any] | None = None,
+    *,
+    activations: Mapping[str, Activations] | None = None,
+    store: bool = True,
+) -> Detections:
+    """Turn the run's stored activations into detections.
+
+    Args:
+        run: the run.
+        changes: localization settings that differ from the run's own, e.g. `{"class_threshold": 0.1}`.
+        activations: use these instead of the stored ones.
+        store: write `detections.json` (with the settings that were used).
+    """
+    cls = method_class(run.info.method)
+    localization = settings.override(run.config().localization, dict(changes or {}))
+    acts = stored_activations(run) if activations is None else activations
+    detections = cls.localize_many(acts, localization)
+    if store:
+        write_detections(detections, run.detections_path, format="activitynet")
+        write_json(run.folder / "localization.json", settings.to_dict(localization))
+    return detections
+
+
+def evaluate_run(
+    run: Run,
+    annotations: Annotations,
+    *,
+    protocols: Sequence[str] = ("activitynet",),
+    tiou: Any = "0.1:0.7",
+    subset: Sequence[str] | None = None,
+    videos: Sequence[str] | None = None,
+    detections: Detections | None = None,
+    store: bool = True,
+) -> dict[str, Evaluation]:
+    """Score the run's detections under one or several protocols and store `evaluation.json`."""
+    if detections is None:
+        from wtal_core.data import read_detections
+
+        if not run.detections_path.is_file():
+            raise DataError("has no detections yet", where=run.folder, next_step=f"Run: wtal localize {run.folder}")
+        detections = read_detections(run.detections_path)
+    if not protocols:
+        raise UsageError("no protocol was named", expected="at least one")
+    results = {
+        name: evaluate(detections, annotations, protocol=name, tiou=tiou, subset=subset, videos=videos, matches=False)
+        for name in protocols
+    }
+    if store:
+        write_json(
+            run.evaluation_path,
+            {
+                "subset": list(subset) if subset else None,
+                "videos": len(videos) if videos is not None else None,
+                "evaluations": [e.to_dict() for e in results.values()],
+            },
+        )
+    return results

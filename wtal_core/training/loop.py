@@ -1,0 +1,370 @@
+"""The training loop: stages, steps, checkpoints, resume, metrics.
+
+A run that was interrupted and resumed does on a CPU exactly what an uninterrupted one does: model, optimiser, every
+random generator and the batch sampler are in the checkpoint.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wtal_core.errors import DataError, UsageError
+from wtal_core.methods import Method, Recipe, Stage
+from wtal_core.progress import progress_bar
+from wtal_core.runs.folder import Run
+from wtal_core.settings import check, option
+from wtal_core.training.corpus import RESIDENCE, Corpus
+from wtal_core.training.sampling import BatchSampler
+
+__all__ = ["Outcome", "TrainOptions", "Validation", "choose_device", "device_name", "train"]
+
+#: Computes metrics of the method as it is; "score" (higher is better) chooses the best checkpoint.
+Validation = Callable[[Method], Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Options of a training that do not belong to the method."""
+
+    seed: int = option(0, "seed of weights, batches, snippets and dropout", low=0)
+    device: str = option("auto", "auto | cpu | cuda | cuda:N | mps")
+    precision: str = option("float32", "arithmetic", choices=("float32", "tf32", "bf16"))
+    compile: bool = option(False, "compile the network with torch.compile")
+    residence: str = option("auto", "where features are kept during training", choices=RESIDENCE)
+    checkpoint_every: int = option(500, "a checkpoint every so many steps; 0: only at the end", unit="steps", low=0)
+    log_every: int = option(10, "a line of metrics every so many steps", unit="steps", low=1)
+    validate_every: int = option(0, "validate every so many steps; 0: never", unit="steps", low=0)
+    patience: int = option(0, "stop after so many validations without a better score; 0: never", low=0)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a training ended.
+
+    Args:
+        state: "finished" or "stopped" (a later resume goes on).
+        steps: optimiser steps done in all stages, earlier sittings included.
+        seconds: wall time of this sitting.
+        early: whether patience ended it.
+    """
+
+    state: str
+    steps: int
+    seconds: float
+    early: bool = False
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Return the torch device of a name; "auto" prefers CUDA, then MPS.
+
+    Raises:
+        UsageError: the name is unknown or the device is not there.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError("unknown device", expected="auto, cpu, cuda, cuda:N or mps", got=repr(name)) from error
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there.get(device.type, False) or (
+        device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()
+    ):
+        raise UsageError(
+            "the device is not there", expected="auto or cpu", got=repr(name), next_step="Use --device auto"
+        )
+    return device
+
+
+def device_name(device: torch.device) -> str:
+    """Return a device as people know it."""
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)} ({device})"
+    return {"cpu": f"CPU, {torch.get_num_threads()} threads", "mps": "Apple GPU (mps)"}.get(device.type, str(device))
+
+
+def train(
+    run: Run,
+    corpus: Corpus,
+    options: TrainOptions,
+    *,
+    validation: Validation | None = None,
+    resume: bool = False,
+    quiet: bool = False,
+) -> Outcome:
+    """Train the run's method and keep checkpoints, metrics and status in the run folder.
+
+    Stops cleanly after the current step on SIGINT, SIGTERM or when a file `stop` appears in the folder; a checkpoint is
+    written and `resume=True` goes on from it.
+
+    Raises:
+        DataError: the loss is not finite; the last checkpoint is kept.
+        UsageError: `resume` without a checkpoint.
+    """
+    trainer = _Trainer(run, corpus, options, validation, quiet)
+    if resume:
+        trainer.restore()
+    with _graceful_stop() as asked:
+        try:
+            return trainer.run_stages(lambda: asked.is_set() or (run.folder / "stop").exists())
+        except BaseException as error:
+            run.set_status(
+                "failed", step=trainer.step, stage=trainer.stage_index, message=f"{type(error).__name__}: {error}"
+            )
+            raise
+
+
+@contextlib.contextmanager
+def _graceful_stop() -> Iterator[threading.Event]:
+    """Turn SIGINT and SIGTERM into a request to stop; a second signal stops at once."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+
+    def ask(number: int, frame: Any) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Trainer:
+    """State of one training between steps."""
+
+    def __init__(
+        self, run: Run, corpus: Corpus, options: TrainOptions, validation: Validation | None, quiet: bool
+    ) -> None:
+        self.run, self.corpus, self.options, self.validation, self.quiet = run, corpus, options, validation, quiet
+        self.device = corpus.device
+        torch.manual_seed(options.seed)
+        self.method = run.new_method().to(self.device)
+        self.stages: tuple[Stage, ...] = self.method.stages()
+        self.stage_index, self.step = 0, 0
+        self.best: dict[str, Any] = {}
+        self.waited = 0
+        self.draws = np.random.default_rng([options.seed, 1])
+        self._begin_stage(fresh=True)
+        if options.precision == "tf32":
+            torch.set_float32_matmul_precision("high")
+        self.losses = torch.compile(self.method.losses) if options.compile else self.method.losses
+
+    # -- stages -----------------------------------------------------------------------------------------------------
+
+    @property
+    def stage(self) -> Stage:
+        return self.stages[self.stage_index]
+
+    @property
+    def steps_before(self) -> int:
+        """Steps of the stages that are done."""
+        return sum(stage.recipe.steps for stage in self.stages[: self.stage_index])
+
+    @property
+    def steps_in_all(self) -> int:
+        return sum(stage.recipe.steps for stage in self.stages)
+
+    def _begin_stage(self, *, fresh: bool) -> None:
+        """Set up parameters, optimiser and sampler of the current stage."""
+        recipe = self.stage.recipe
+        if fresh:
+            with torch.no_grad():
+                self.method.prepare_stage(self.stage.name, (f.to(self.device) for f in self.corpus.features()))
+        trained = []
+        for name, parameter in self.method.named_parameters():
+            parameter.requires_grad_(not self.stage.parameters or name.startswith(self.stage.parameters))
+            if parameter.requires_grad:
+                trained.append(parameter)
+        self.optimizer = _optimizer(recipe, trained)
+        self.sampler = BatchSampler(
+            recipe.batches,
+            self.corpus.labels,
+            batch_size=recipe.batch_size,
+            classes_per_batch=recipe.classes_per_batch,
+            videos_per_class=recipe.videos_per_class,
+            rng=np.random.default_rng([self.options.seed, 2, self.stage_index]),
+        )
+
+    def run_stages(self, stop: Callable[[], bool]) -> Outcome:
+        """Do every step that is left."""
+        began = time.perf_counter()
+        self._status("running", None)
+        with progress_bar(self.stage.name, self.steps_in_all, quiet=self.quiet) as advance:
+            advance(self.steps_before + self.step)
+            while True:
+                early = False
+                while self.step < self.stage.recipe.steps:
+                    if stop():
+                        self.save("last")
+                        self._status("stopped", None)
+                        return Outcome("stopped", self.steps_before + self.step, time.perf_counter() - began)
+                    self._one_step(began)
+                    advance(1, self.stage.name)
+                    early = self._after_step()
+                    if early:
+                        break
+                if self.stage_index + 1 == len(self.stages):
+                    break
+                self.stage_index, self.step, self.waited = self.stage_index + 1, 0, 0
+                self._begin_stage(fresh=True)
+        self.save("last")
+        self._status("finished", 0.0)
+        return Outcome("finished", self.steps_before + self.step, time.perf_counter() - began, early)
+
+    # -- one step -----------------------------------------------------------------------------------------------------
+
+    def _one_step(self, began: float) -> None:
+        recipe = self.stage.recipe
+        self.method.train()
+        batch = self.corpus.batch(self.sampler.next(), recipe.sampling, recipe.snippets, recipe.crops, self.draws)
+        drops = sum(self.step >= at * recipe.steps for at in recipe.lr_drop_at)
+        for group in self.optimizer.param_groups:
+            group["lr"] = recipe.lr * recipe.lr_drop_factor**drops
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bf16"):
+            losses = self.losses(batch, stage=self.stage.name)
+        torch.autograd.backward(losses["total"])
+        if recipe.max_grad_norm:
+            torch.nn.utils.clip_grad_norm_(
+                [p for g in self.optimizer.param_groups for p in g["params"]], recipe.max_grad_norm
+            )
+        self.optimizer.step()
+        self.step += 1
+        if self.step % self.options.log_every == 0 or self.step in (1, recipe.steps):
+            self._log(losses, began)
+
+    def _log(self, losses: Mapping[str, Tensor], began: float) -> None:
+        values = {name: float(value.detach()) for name, value in losses.items()}
+        if not math.isfinite(values["total"]):
+            raise DataError(
+                f"the loss is {values['total']} at step {self.step} of stage {self.stage.name!r}",
+                expected="a finite number",
+                got=", ".join(f"{n} {v:.4g}" for n, v in values.items()),
+                where=self.run.folder,
+                next_step="Lower training.lr; the last checkpoint is kept",
+            )
+        done = self.steps_before + self.step - self._resumed_at
+        elapsed = time.perf_counter() - began
+        eta = elapsed / max(done, 1) * (self.steps_in_all - self.steps_before - self.step)
+        memory = torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else None
+        self.run.log(
+            kind="losses",
+            stage=self.stage.name,
+            stage_index=self.stage_index,
+            step=self.step,
+            losses=values,
+            lr=self.optimizer.param_groups[0]["lr"],
+            seconds=elapsed,
+            eta_seconds=eta,
+            gpu_memory_bytes=memory,
+        )
+        self._status("running", eta)
+
+    def _after_step(self) -> bool:
+        """Validate and keep checkpoints where it is time; return whether patience is at its end."""
+        options, last = self.options, self.step == self.stage.recipe.steps
+        early = False
+        if self.validation and options.validate_every and (self.step % options.validate_every == 0 or last):
+            metrics = dict(self.validation(self.method))
+            self.run.log(
+                kind="validation", stage=self.stage.name, stage_index=self.stage_index, step=self.step, metrics=metrics
+            )
+            if not self.best or metrics["score"] > self.best["score"]:
+                self.best = {"score": float(metrics["score"]), "step": self.step, "stage": self.stage.name}
+                self.waited = 0
+                self.save("best")
+            else:
+                self.waited += 1
+                early = bool(options.patience) and self.waited >= options.patience
+        if options.checkpoint_every and self.step % options.checkpoint_every == 0:
+            self.save("last")
+        return early
+
+    def _status(self, state: str, eta: float | None) -> None:
+        self.run.set_status(
+            state,
+            step=self.steps_before + self.step,
+            steps=self.steps_in_all,
+            stage=self.stage.name,
+            eta_seconds=eta,
+            device=device_name(self.device),
+            best=self.best or None,
+        )
+
+    # -- checkpoints -------------------------------------------------------------------------------------------
+
+    _resumed_at = 0
+
+    def save(self, which: str) -> None:
+        """Write a checkpoint that a resume continues from."""
+        plain = {
+            "stage_index": self.stage_index,
+            "step": self.step,
+            "sampler": self.sampler.state(),
+            "draws": self.draws.bit_generator.state,
+            "best": self.best,
+            "waited": self.waited,
+        }
+        content: dict[str, Any] = {
+            "model": self.method.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "torch_rng": torch.get_rng_state(),
+            "state": json.dumps(plain),  # as text: generator states hold integers of 128 bits
+        }
+        if self.device.type == "cuda":
+            content["cuda_rng"] = torch.cuda.get_rng_state(self.device)
+        self.run.save_checkpoint(which, content)
+
+    def restore(self) -> None:
+        """Go on from the last checkpoint of the run."""
+        content = self.run.load_checkpoint("last")
+        if "optimizer" not in content:
+            raise UsageError(
+                "cannot be resumed: its checkpoint holds weights only",
+                where=self.run.folder,
+                next_step="Train a new run",
+            )
+        plain = json.loads(content["state"])
+        self.stage_index, self.step = int(plain["stage_index"]), int(plain["step"])
+        self.best, self.waited = plain["best"], int(plain["waited"])
+        self._begin_stage(fresh=False)
+        self.method.load_state_dict(content["model"])
+        self.optimizer.load_state_dict(content["optimizer"])
+        self.sampler.restore(plain["sampler"])
+        self.draws.bit_generator.state = plain["draws"]
+        torch.set_rng_state(content["torch_rng"])
+        if self.device.type == "cuda" and "cuda_rng" in content:
+            torch.cuda.set_rng_state(content["cuda_rng"], self.device)
+        self.run.forget_metrics_after(self.step, self.stage_index)
+        (self.run.folder / "stop").unlink(missing_ok=True)
+        self._resumed_at = self.steps_before + self.step
+
+
+def _optimizer(recipe: Recipe, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(parameters, recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+    fused = bool(parameters) and parameters[0].device.type == "cuda"
+    return torch.optim.Adam(parameters, recipe.lr, weight_decay=recipe.weight_decay, fused=fused or None)
