@@ -6,7 +6,7 @@ is known to be exact and falls back to PyAV otherwise, keeping the reason in `fa
 * files it cannot open (AV1 with the bundled FFmpeg of decord 0.6),
 * open groups of pictures, the usual case in HEVC: after a seek decord hands out the wrong frame for the leading ones,
 * MPEG transport streams and other containers in which it fills gaps with copies of neighbouring frames,
-* rotated, truncated or irregularly timed files.
+* rotated or truncated files, and Matroska or AVI files with gaps between their frames (it hides damage there).
 
 Time 0 is the first video frame (see `wtal_core.video.probe`). Where a video's frame rate varies, an index divided by an
 average rate is not a time: use `timestamps`.
@@ -277,6 +277,10 @@ class _DecordDecoder:
             (probe.rotation, "the file is rotated"),
             (probe.pts is None, "the container stores no exact frame times"),
             (probe.container not in _DECORD_CONTAINERS, f"decord is not exact in {probe.container} files"),
+            (
+                probe.container != "mp4" and probe.variable_frame_rate,
+                "its frame times have gaps: if frames are damaged there, decord would not say so",
+            ),
             (probe.open_gop, "its groups of pictures are open, where decord seeks to wrong frames"),
         ):
             if trouble:

@@ -237,6 +237,13 @@ def probe_video(path: str | os.PathLike[str], *, allow_truncated: bool = False) 
     tail = last_duration * float(base)
     if tail <= 0:
         tail = float(np.median(np.diff(timestamps))) if shown.size > 1 else 1 / float(facts["average_rate"] or 25)
+    steps = np.diff(timestamps)
+    holes = np.flatnonzero(steps > max(1.0, 10 * float(np.median(steps)))) if steps.size else np.empty(0, np.int64)
+    if holes.size:
+        first = float(timestamps[holes[0]])
+        notes.append(
+            f"{holes.size} times no new frame for long, first from {first:.2f} to {first + steps[holes[0]]:.2f} s"
+        )
     if missing:
         notes.append(f"truncated: {missing}; {shown.size} frames decode")
     if rotation:
@@ -294,11 +301,11 @@ def _read_packets(container: Any, stream: Any) -> tuple[_Packets, float]:
             break
         except (av.error.FFmpegError, OSError):
             break  # a damaged tail; what is missing shows in the counts
-        if packet.size == 0:
-            continue
         time = packet.pts if packet.pts is not None else packet.dts
         if time is not None and packet.time_base is not None:
             last_end = max(last_end, float((time + (packet.duration or 0)) * packet.time_base))
+        if packet.size == 0:  # the end of a stream, or an empty AVI frame: the last picture stays
+            continue
         if packet.stream_index != stream.index:
             continue
         count += 1
@@ -400,7 +407,11 @@ def _missing(file: Path, container: Any, stream: Any, packets: _Packets, last_en
     short_bytes = 0 if claimed_frames else max(0, _claimed_bytes(file, size) - size)
     claimed_end = (container.duration or 0) / 1_000_000  # FFmpeg counts container times in microseconds
     step = float(1 / stream.average_rate) if stream.average_rate else 0.04
-    tolerance = 1.5 * step if short_bytes else max(1.0, 0.02 * claimed_end)
+    tolerance = max(1.0, 0.02 * claimed_end)  # headers of whole files are sloppy about the length of the last frames
+    if short_bytes:
+        tolerance = 1.5 * step
+    elif container.format.name == "avi":  # a header counts frames
+        tolerance = max(0.2, 1.5 * step)
     if claimed_end - last_end > tolerance:
         text = f"it ends at {last_end:.2f} s, its header claims {claimed_end:.2f} s"
         return text + (f" ({short_bytes} bytes are missing)" if short_bytes else "")

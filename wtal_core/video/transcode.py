@@ -41,8 +41,8 @@ def needs_proxy(path: str | os.PathLike[str]) -> bool:
 def proxy_reason(path: str | os.PathLike[str]) -> str | None:
     """Say why a file needs a browser copy, or return None where it plays as it is.
 
-    H.264 (8 bit 4:2:0), VP9 and AV1 in mp4 or webm play in current browsers; HEVC, MPEG-4 ASP, avi, mkv and QuickTime do
-    not. A video whose first frame is not at time 0 of its file plays with all times shifted.
+    H.264 (8 bit 4:2:0), VP9 and AV1 in mp4 or webm play in current browsers; HEVC, MPEG-4 ASP, avi, mkv and QuickTime
+    do not. A video whose first frame is not at time 0 of its file plays with all times shifted.
 
     Raises:
         DataError: the file is not a video.
