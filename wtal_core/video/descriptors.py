@@ -20,13 +20,13 @@ from __future__ import annotations
 
 import itertools
 from functools import cache
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from wtal_core.errors import DataError, UsageError
+from wtal_core.errors import DataError, unknown_name
 
 __all__ = [
     "APPEARANCE_BLOCKS",
@@ -363,7 +363,7 @@ class MotionDescriptor:
     """Camera-compensated optical-flow and small-object statistics of snippets: 512 non-negative channels.
 
     Args:
-        flow: "dis" or "tvl1", the optical flow of `wtal_core.video.optical_flow`.
+        flow: optical flow, key of `wtal_core.video.optical_flow.FLOW_KINDS`.
 
     Speeds are in pixels a frame of the grid's clock at a short side of `FLOW_SHORT_SIDE`, so features of different
     frame rates do not mix.
@@ -371,9 +371,11 @@ class MotionDescriptor:
 
     dim = DESCRIPTOR_DIM
 
-    def __init__(self, flow: Literal["dis", "tvl1"] = "dis") -> None:
-        if flow not in ("dis", "tvl1"):
-            raise UsageError("unknown optical flow", expected="dis or tvl1", got=repr(flow))
+    def __init__(self, flow: str = "dis") -> None:
+        from wtal_core.video.optical_flow import FLOW_KINDS
+
+        if flow not in FLOW_KINDS:
+            raise unknown_name("optical flow", flow, FLOW_KINDS)
         self.flow = flow
 
     def __call__(self, frames: Frames, snippets: Indices) -> Floats:

