@@ -8,7 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wtal_core.errors import DataError, UsageError
-from wtal_core.localization import Curves, Proposals, Runs, kept_classes, median_filter, midpoint_thresholds, runs_above
+from wtal_core.localization import (
+    Curves,
+    Proposals,
+    Runs,
+    kept_classes,
+    median_filter,
+    midpoint_thresholds,
+    nms,
+    runs_above,
+    soft_nms,
+)
 
 # Few distinct values, so that samples often equal a threshold.
 LEVELS = st.sampled_from([-0.5, 0.0, 0.1, 0.2, 0.25, 0.5, 0.75, 1.0])
@@ -200,6 +210,12 @@ def test_proposals_explain_and_become_detections() -> None:
     assert found.video.tolist() == ["a", "b"]
     assert found.label.tolist() == ["jump", "run"]
     assert found.source.tolist() == ["cas", "attention > 0.28"]
+    rivals = Proposals.build(video=0, label=[0, 0, 1], start=[0, 1, 0], end=[10, 10, 10], score=[0.5, 0.75, 0.25])
+    hard = nms(rivals.start, rivals.end, rivals.score, rivals.group, threshold=0.5)
+    assert rivals.with_rivals(hard).suppressed_by.tolist() == [1, -1, -1]
+    assert rivals.after(hard).start.tolist() == [1, 0]
+    soft = soft_nms(rivals.start, rivals.end, rivals.score, rivals.group, sigma=0.3)
+    assert rivals.after(soft).score.tolist() == pytest.approx([0.75, 0.5 * np.exp(-(0.9**2) / 0.3), 0.25])
     assert len(Proposals.concat([])) == 0
     assert len(Proposals.concat([]).to_detections([], [])) == 0
     with pytest.raises(DataError, match="length"):

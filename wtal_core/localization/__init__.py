@@ -15,7 +15,7 @@ localize one video or a whole test set. The steps, and who provides them:
 6. `nms(start, end, score, group, threshold=)` / `soft_nms(start, end, score, group, sigma=)`, group = any integer that
    tells (video, class) pairs apart, e.g. `runs.row` if rows are pairs -> `Suppression(keep, score, suppressed_by)`.
 7. `Proposals.build(...)` keeps threshold, source, areas and rival of every proposal for the viewer;
-   `.select(done.keep).to_detections(videos, classes)`.
+   `.with_rivals(done)` for it, `.after(done).to_detections(videos, classes)` for the result.
 
 **HAM-Net** (`z` attended logits, `a` foreground attention, `p` video scores (V, C))::
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from wtal_core.errors import DataError, UsageError
 from wtal_core.localization.curves import BoolArray, CurveLike, Curves, FloatArray, IntArray
+from wtal_core.localization.suppression import Suppression
 from wtal_core.records import Detections
 
 __all__ = [
@@ -333,6 +334,14 @@ class Proposals:
         """
         index = np.asarray(rows)
         return replace(self, **{f.name: getattr(self, f.name)[index] for f in fields(self) if f.name != "sources"})
+
+    def with_rivals(self, done: Suppression) -> Proposals:
+        """Return all proposals, each with the one that suppressed it (soft: lowered it most); scores stay as they are."""
+        return replace(self, suppressed_by=done.suppressed_by)
+
+    def after(self, done: Suppression) -> Proposals:
+        """Return the proposals that a suppression kept, in its order, with their new scores."""
+        return replace(self, score=done.score, suppressed_by=done.suppressed_by).select(done.keep)
 
     @classmethod
     def concat(cls, tables: Iterable[Proposals]) -> Proposals:
