@@ -145,8 +145,7 @@ def runs_above(
 ) -> Runs:
     """Find the maximal runs of samples above each threshold, for all rows and thresholds at once.
 
-    Works on how many thresholds a sample passes: a run opens wherever that number rises and closes wherever it falls,
-    so the cost grows with samples plus runs, not with samples times runs.
+    Works on how many thresholds a sample passes: a run opens wherever that number rises and closes wherever it falls.
 
     Args:
         curves: `Curves`, a matrix `(R, T)`, or a sequence of curves of different lengths.
@@ -336,7 +335,7 @@ class Proposals:
         return replace(self, **{f.name: getattr(self, f.name)[index] for f in fields(self) if f.name != "sources"})
 
     def with_rivals(self, done: Suppression) -> Proposals:
-        """Return all proposals, each with the one that suppressed it (soft: lowered it most); scores stay as they are."""
+        """Return all proposals, each with the one that suppressed it (soft: lowered it most), scores unchanged."""
         return replace(self, suppressed_by=done.suppressed_by)
 
     def after(self, done: Suppression) -> Proposals:
