@@ -190,14 +190,18 @@ class PackedVideos:
         gap = sequences[0].new_zeros(1, sequences[0].shape[1])
         return torch.cat([gap, *itertools.chain.from_iterable((s, gap) for s in sequences), gap])
 
+    def split(self, values: Tensor, dim: int = 0) -> list[Tensor]:
+        """Cut R rows along `dim` into the videos, without the zero rows."""
+        parts = torch.split(values, [n + 1 for n in self.lengths], dim)
+        return [part.narrow(dim, 0, n) for part, n in zip(parts, self.lengths, strict=True)]
+
     def sum(self, values: Tensor) -> Tensor:
         """Sum `(R, ...)` over the snippets of each video: `(B, ...)`. A matrix product: the same on every run."""
         return (self.membership.to(values.dtype) @ values.flatten(1)).view(-1, *values.shape[1:])
 
     def max(self, values: Tensor) -> Tensor:
         """Return the largest of `(R, ...)` over the snippets of each video: `(B, ...)`."""
-        parts = torch.split(values, [n + 1 for n in self.lengths])
-        return torch.stack([part[:-1].amax(0) for part in parts])
+        return torch.stack([part.amax(0) for part in self.split(values)])
 
     def softmax(self, logits: Tensor) -> Tensor:
         """Return the softmax of `(R,)` over the snippets of each video, 0 on the zero rows."""
@@ -473,12 +477,13 @@ def diversity(branches: Tensor, packed: PackedVideos) -> Tensor:
     k = branches.shape[1]
     if k == 1:
         return branches.new_zeros(len(packed.lengths))
-    cas = branches.softmax(-1)
-    i, j = torch.triu_indices(k, k, 1, device=branches.device)
-    product = packed.sum(cas.index_select(1, i) * cas.index_select(1, j))  # (B, pairs, C + 1)
-    # The clamp keeps the gradient of the root finite where squares underflow.
-    norm = packed.sum(cas.square()).clamp(min=torch.finfo(cas.dtype).tiny).sqrt()  # (B, K, C + 1)
-    return (product / (norm[:, i] * norm[:, j] + 1e-6)).mean((1, 2))
+    cas = branches.softmax(-1).permute(2, 1, 0).contiguous()  # (C + 1, K, R)
+    gram = torch.stack([torch.bmm(v, v.transpose(1, 2)) for v in packed.split(cas, dim=2)])  # (B, C + 1, K, K)
+    # The clamp keeps the gradient of the root finite where the squares of a hopeless class underflow.
+    norm = gram.diagonal(dim1=2, dim2=3).clamp(min=torch.finfo(cas.dtype).tiny).sqrt()  # (B, C + 1, K)
+    similarity = gram / (norm[..., :, None] * norm[..., None, :] + 1e-6)
+    i, j = torch.triu_indices(k, k, 1, device=cas.device)
+    return similarity[..., i, j].mean((1, 2))
 
 
 def norm_deviation(scores: Scores, packed: PackedVideos, reference: str = "mean_norm") -> Tensor:
