@@ -193,12 +193,13 @@ def flow_intensity(
         for i, flow in enumerate(iter_flow(shrunk(), kind)):
             steps[i] = flow_magnitude(flow, convention, bound)
             advance()
-    # Tick i -> i + 1 moves from distinct frame row[i] to row[i + 1], which is the same or the next one chosen.
-    moved = row[1:] != row[:-1]
+    # Tick i -> i + 1 shows the same frame again, or goes from distinct frame row[i] to row[i] + 1.
     if repeats == "zero":
-        still = flow_magnitude(np.zeros((1, 1, 2)), convention, bound)
-        return np.where(moved, steps[row[:-1]] if steps.size else still, still)
-    return steps[np.maximum(row[1:] - 1, 0)] if steps.size else np.zeros(max(0, ticks.size - 1))
+        intensity = np.full(ticks.size - 1, flow_magnitude(np.zeros((1, 1, 2)), convention, bound))
+        moved = row[1:] != row[:-1]
+        intensity[moved] = steps[row[:-1][moved]]
+        return intensity
+    return steps[np.maximum(row[1:] - 1, 0)] if steps.size else np.zeros(ticks.size - 1)
 
 
 def _check_bound(bound: float) -> None:
