@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from wtal_core.data.annotations.draft import number, shown
+from wtal_core.data.annotations.draft import name_problem, number, shown
 from wtal_core.data.annotations.table import read_csv
 from wtal_core.data.annotations.thumos14_facts import THUMOS14_CLASS_IDS
 from wtal_core.errors import DataError, UsageError, unknown_name
@@ -68,11 +68,12 @@ def read_detections(path: str | os.PathLike[str], classes: Classes = None) -> De
             inverted, or a class is not known.
     """
     path = require_file(path, _WHAT)
-    text = read_text(path, _WHAT)
-    start = text.lstrip()[:1]
-    first_line = text.lstrip().split("\n", 1)[0]
-    if start in ("{", "["):
+    with path.open("rb") as file:
+        start = file.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()
+    if start[:1] in (b"{", b"["):
         return _build(_rows_of_json(path), path, _names(classes))
+    text = read_text(path, _WHAT)
+    first_line = text.lstrip().split("\n", 1)[0]
     if "," in first_line:
         return _build(_rows_of_csv(path), path, _names(classes))
     if text.strip() and len(first_line.split()) != 5:
@@ -93,20 +94,19 @@ def _names(classes: Classes) -> set[str] | None:
 
 def _build(rows: Iterable[_Row], path: Path, known: set[str] | None) -> Detections:
     """Check the rows as columns and make Detections; every error names the row it is in."""
-    video, label, start, end, score, source, where = (list(c) for c in zip(*rows, strict=True)) if (
-        rows := list(rows)
-    ) else ([] for _ in range(7))  # fmt: skip
+    columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(7)]
+    video, label, start, end, score, source, where = columns
 
     def fail(row: int, problem: str, **details: str) -> None:
         raise DataError(problem, where=f"{path}: {where[row]}", **details)
 
     for name, column in (("video", video), ("label", label)):
         for row, value in enumerate(column):
-            if not isinstance(value, str) or not value.strip():
-                fail(row, f"the {name} is not a name", expected="a non-empty text", got=shown(value))
+            if (problem := name_problem(value)) is not None:
+                fail(row, f"the {name} {problem[1]}", expected="a non-empty text")
     for row, value in enumerate(source):
-        if not isinstance(value, str):
-            fail(row, "the source is not text", got=shown(value))
+        if value != "" and (problem := name_problem(value)) is not None:
+            fail(row, f"the source {problem[1]}", expected="a text")
     if known is not None:
         for row, value in enumerate(label):
             if value not in known:
@@ -193,7 +193,12 @@ def _rows_of_text(text: str, path: Path, classes: Classes) -> Iterable[_Row]:
             )
         label = names.get(int(parts[3])) if parts[3].isascii() and parts[3].isdecimal() and len(parts[3]) < 10 else None
         if label is None:
-            raise unknown_name("class id", parts[3], map(str, names), where=f"{path}: {where}", usage=False)
+            raise DataError(
+                f"unknown class id {parts[3]!r}",
+                expected=f"one of: {', '.join(map(str, names))}",
+                where=f"{path}: {where}",
+                next_step="If the file counts its classes in another way, say which class each id is (classes=)",
+            )
         # The THUMOS14 kit drops ".mp4" from video names, so files with and without it are in use.
         yield parts[0].removesuffix(".mp4"), label, parts[1], parts[2], parts[4], "", where
 
@@ -220,8 +225,8 @@ def read_video_scores(path: str | os.PathLike[str]) -> VideoScores:
         for i, row in enumerate(rows):
             where = f"{path}: results[{video!r}][{i}]"
             label, score = row.get("label"), number(row.get("score"))
-            if not isinstance(label, str) or not label.strip():
-                raise DataError("the label is not a name", got=shown(label), where=where)
+            if (problem := name_problem(label)) is not None:
+                raise DataError(f"the label {problem[1]}", expected="a class name", where=where)
             if not math.isfinite(score):
                 raise DataError(
                     "the score is not a finite number", expected="a number", got=shown(row.get("score")), where=where
@@ -229,7 +234,7 @@ def read_video_scores(path: str | os.PathLike[str]) -> VideoScores:
             if label in scores:
                 hint = "These are detections: use read_detections" if "segment" in row else None
                 raise DataError(f"class {label!r} is listed twice for a video", where=where, next_step=hint)
-            scores[label] = score
+            scores[str(label)] = score
     classes = tuple(sorted({label for scores in found.values() for label in scores}))
     column = {label: i for i, label in enumerate(classes)}
     table = np.full((len(found), len(classes)), -np.inf)
@@ -271,6 +276,8 @@ def write_detections(
         format = by_suffix[suffix]
     if format not in DETECTION_FORMATS:
         raise unknown_name("detection format", format, DETECTION_FORMATS)
+    if decimals is not None and (len(decimals) != 2 or not all(type(n) is int and 0 <= n <= 17 for n in decimals)):
+        raise UsageError("decimals is out of range", expected="two integers from 0 to 17", got=repr(decimals))
     if format != "thumos14" and decimals is not None:
         raise UsageError(f"decimals is for THUMOS14 text and the format is {format!r}", got=str(decimals))
     if format == "activitynet":

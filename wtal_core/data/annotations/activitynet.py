@@ -1,8 +1,8 @@
 """ActivityNet's annotation JSON: versions 1.2 and 1.3, BMN's flat form, and this project's own superset of it.
 
-The own form adds to ActivityNet's, so that other tools can read it: `classes` (order), `fps`, `frames`, video-level
-`labels`, `ambiguous` and `tracks` of each video, `notes`, and `row_order` where the rows of a table are not grouped by
-video in the order of the list.
+The own form adds to ActivityNet's, so that other tools can read it: `classes` (order), names of all `tracks`, `notes`,
+and `row_order` where the rows of a table are not grouped by video in the order of the list; for each video `fps`,
+`frames`, video-level `labels`, `ambiguous` and `tracks`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from wtal_core.data.annotations.draft import AMBIGUOUS, Draft, shown
+from wtal_core.data.annotations.draft import AMBIGUOUS, Draft, Rows, shown
 from wtal_core.errors import DataError
 from wtal_core.files import jsonable, read_json, read_text, write_text
 from wtal_core.records import Annotations, Segments
@@ -25,11 +25,12 @@ __all__ = ["read", "write"]
 
 _WHAT = "annotations as ActivityNet JSON"
 
-_TOP_KEYS = ("database", "version", "taxonomy", "classes", "row_order", "notes", "source")
+_TOP_KEYS = ("database", "version", "taxonomy", "classes", "tracks", "row_order", "notes", "source")
 _VIDEO_KEYS = (
     "annotations", "subset", "duration", "fps", "frames", "labels", "ambiguous", "tracks",
     "url", "resolution", "duration_second", "duration_frame", "feature_frame", "feature_fps", "rfps",
 )  # fmt: skip
+_TABLES = ("instances", "ambiguous")
 _SEGMENT_KEYS = ("segment", "label", "label_id", "segment(frames)", "id")
 
 
@@ -110,10 +111,15 @@ def _read_video(draft: Draft, video: str, entry: Any, beside: Mapping[str, Any])
         draft.problem("type", where, f"tracks is not an object (got {shown(tracks)})")
         return
     for name, rows in tracks.items():
-        if name in ("instances", "ambiguous") or draft.name(name, "track name", where) is None:
-            draft.problem("type", where, f"a track cannot be called {shown(name)}")
-            continue
-        _read_rows(draft, name, video, rows, f"{where}, tracks[{name!r}]")
+        if _is_track(draft, name, where):
+            _read_rows(draft, name, video, rows, f"{where}, tracks[{name!r}]")
+
+
+def _is_track(draft: Draft, name: Any, where: str) -> bool:
+    if name in _TABLES:
+        draft.problem("type", where, f"a track cannot be called {name!r}")
+        return False
+    return draft.name(name, "name of a track", where) is not None
 
 
 def _read_rows(draft: Draft, table: str, video: str, rows: Any, where: str) -> None:
@@ -152,9 +158,16 @@ def _read_top(draft: Draft, content: Mapping[str, Any]) -> None:
         leaves = {str(node.get("nodeName")) for node in taxonomy} - parents
         if leaves >= labels and leaves:
             draft.classes = sorted(leaves)
-    extra = content.get("notes", [])
-    if isinstance(extra, list):
-        draft.notes.extend(str(note) for note in extra)
+    for key in ("tracks", "notes"):
+        names = content.get(key, [])
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            draft.problem("type", key, f"it is not a list of texts (got {shown(names)})")
+        elif key == "notes":
+            draft.notes.extend(names)
+        else:
+            for name in names:
+                if _is_track(draft, name, key):
+                    draft.tables.setdefault(name, Rows())
     _reorder(draft, content.get("row_order", {}))
 
 
@@ -206,6 +219,9 @@ def _classes_beside(path: Path) -> list[str] | None:
 
 def write(annotations: Annotations, path: str | os.PathLike[str]) -> None:
     """Write the own form, one video a line; `read` gives back the same annotations."""
+    for name in annotations.tracks:
+        if name in _TABLES:
+            raise DataError(f"a track cannot be called {name!r}", where=path, next_step="Rename the track")
     tables: dict[str, Segments] = {
         "instances": annotations.instances,
         "ambiguous": annotations.ambiguous,
@@ -238,6 +254,7 @@ def write(annotations: Annotations, path: str | os.PathLike[str]) -> None:
     head = {
         "version": "wtal 1",
         "classes": list(annotations.classes),
+        **({"tracks": list(annotations.tracks)} if annotations.tracks else {}),
         **({"notes": list(annotations.notes)} if annotations.notes else {}),
         **({"row_order": row_order} if row_order else {}),
     }

@@ -7,17 +7,18 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from wtal_core.data.annotations.problems import Problem, notes, raise_first
+from wtal_core.data.annotations.problems import PROBLEM_KINDS, Problem, notes, raise_first
 from wtal_core.data.annotations.thumos14_facts import FAULTY_VIDEOS
 from wtal_core.errors import DataError, nearest
 from wtal_core.records import Annotations, Segments, VideoInfo
 
-__all__ = ["AMBIGUOUS", "Draft", "number", "shown"]
+__all__ = ["AMBIGUOUS", "Draft", "Rows", "name_problem", "number", "shown"]
 
 #: Label of intervals that count neither for nor against a detection (THUMOS14).
 AMBIGUOUS = "Ambiguous"
@@ -40,8 +41,27 @@ def number(value: Any) -> float:
         return math.nan
 
 
+def name_problem(value: Any) -> tuple[str, str] | None:
+    """Return kind and text of what keeps `value` from being a name, None if it is one (text that UTF-8 can hold)."""
+    if value is None:
+        return "missing", "is missing"
+    if not isinstance(value, str):
+        return "type", f"is not text (got {shown(value)})"
+    if not value.strip():
+        return "missing", "is empty"
+    if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+        return "type", f"is not valid text (got {shown(value)})"
+    return None
+
+
+@lru_cache(maxsize=4096)
+def _did_you_mean(name: str, known: tuple[str, ...]) -> str:
+    guesses = nearest(name, known, 1) if len(name) <= 100 else []
+    return f"; did you mean {guesses[0]!r}?" if guesses else ""
+
+
 @dataclass
-class _Rows:
+class Rows:
     """One table under construction; `where` says for each row where it was found."""
 
     video: list[str] = field(default_factory=list)
@@ -73,7 +93,7 @@ class Draft:
         self.form = form
         self.classes: list[str] | None = None
         self.videos: dict[str, VideoInfo] = {}
-        self.tables: dict[str, _Rows] = {"instances": _Rows(), "ambiguous": _Rows()}
+        self.tables: dict[str, Rows] = {"instances": Rows(), "ambiguous": Rows()}
         self.problems: list[Problem] = []
         self.notes: list[str] = []
 
@@ -87,22 +107,13 @@ class Draft:
         """Record keys that are not known, with the known key they may have meant."""
         for key in found:
             if key not in known:
-                guesses = nearest(str(key), known, 1)
-                hint = f"; did you mean {guesses[0]!r}?" if guesses else ""
-                self.problem("unknown_key", where, f"unknown key {shown(key)}{hint}")
+                self.problem("unknown_key", where, f"unknown key {shown(key)}{_did_you_mean(key, tuple(known))}")
 
     def name(self, value: Any, what: str, where: str) -> str | None:
         """Return `value` if it can be a name (non-empty text that UTF-8 can hold), else record a problem."""
-        if value is None:
-            self.problem("missing", where, f"there is no {what}")
-        elif not isinstance(value, str):
-            self.problem("type", where, f"the {what} is not text (got {shown(value)})")
-        elif not value.strip():
-            self.problem("missing", where, f"the {what} is empty")
-        elif not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
-            self.problem("type", where, f"the {what} is not valid text (got {shown(value)})")
-        else:
-            return value
+        if (problem := name_problem(value)) is None:
+            return str(value)
+        self.problem(problem[0], where, f"the {what} {problem[1]}")
         return None
 
     # -- filling --------------------------------------------------------------------------------------------------
@@ -157,7 +168,7 @@ class Draft:
                 f"got [{shown(start)}, {shown(end)}])",
             )
             return
-        rows = self.tables.setdefault(table, _Rows())
+        rows = self.tables.setdefault(table, Rows())
         rows.video.append(video)
         rows.label.append(label)
         rows.start.append(times[0])
@@ -181,6 +192,7 @@ class Draft:
         if not self.videos:
             raise_first(self.problems)
             raise DataError("lists no video", expected=f"annotations ({self.form})", where=self.path)
+        stated = [n for n in self.notes if not any(n.startswith(PROBLEM_KINDS[p.kind]) for p in self.problems)]
         tables = {name: Segments(r.video, r.label, r.start, r.end) for name, r in self.tables.items()}
         annotations = Annotations(
             classes=tuple(self.classes or ()),
@@ -189,7 +201,7 @@ class Draft:
             ambiguous=tables.pop("ambiguous"),
             tracks=tables,
             source=f"{self.path} ({self.form})",
-            notes=(*self.notes, *notes(self.problems, f"{self.path}: ")),
+            notes=(*stated, *notes(self.problems, f"{self.path}: ")),
         )
         return annotations, tuple(self.problems)
 
@@ -199,11 +211,10 @@ class Draft:
         if self.classes is None:
             stated = {label for info in self.videos.values() for label in info.labels}
             self.classes = sorted(stated | set(instances.label))
-        known = set(self.classes)
+        known, listed = set(self.classes), tuple(self.classes)
 
         def report(label: str, where: str) -> None:
-            guesses = nearest(label, known, 1)
-            hint = f"; did you mean {guesses[0]!r}?" if guesses else ""
+            hint = _did_you_mean(label, listed)
             self.problem("unknown_class", where, f"class {label!r} is not one of the {len(known)} listed{hint}")
 
         for video, info in self.videos.items():
@@ -223,7 +234,7 @@ class Draft:
             if len(keep) < len(rows.video):
                 rows.pick(keep)
 
-    def _check_table(self, name: str, rows: _Rows) -> None:
+    def _check_table(self, name: str, rows: Rows) -> None:
         start, end = np.array(rows.start), np.array(rows.end)
         durations = np.array([self.videos[video].duration or np.inf for video in rows.video])
         # Files print times with as little as one decimal; a microsecond covers the arithmetic, not the data.

@@ -45,12 +45,12 @@ def read(path: Path) -> Draft:
     folders = _subset_folders(path) or [path]
     found: dict[tuple[str, str], Path] = {}
     for folder in folders:
-        files = sorted(f for f in folder.glob("*.txt") if _FILE.fullmatch(f.name) and not _OTHER.fullmatch(f.name))
-        for file in files:
+        named = _FOLDER.fullmatch(folder.resolve().name)
+        for file in sorted(folder.glob("*.txt")):
             match = _FILE.fullmatch(file.name)
-            assert match is not None
-            folder_match = _FOLDER.fullmatch(folder.resolve().name)
-            subset = folder_match["subset"] if folder_match else _SUBSETS.get(match["subset"], match["subset"])
+            if match is None or (named is None and _OTHER.fullmatch(file.name)):
+                continue
+            subset = named["subset"] if named else _SUBSETS.get(match["subset"], match["subset"])
             found[subset, match["label"]] = file
     if not found:
         raise DataError("holds no class files", expected="<class>_test.txt or <class>_val.txt", where=path)
@@ -76,9 +76,9 @@ def read(path: Path) -> Draft:
 
 def _settle_classes(draft: Draft, found: dict[tuple[str, str], Path]) -> None:
     labels = {label for _, label in found if label != AMBIGUOUS}
-    official = labels <= THUMOS14_CLASS_IDS.keys()
-    draft.classes = list(THUMOS14_CLASS_IDS) if official else sorted(labels)
-    if official:
+    draft.classes = sorted(labels)
+    # Another data set in the same layout may share a few classes; most of the twenty make it THUMOS14 itself.
+    if len(labels & THUMOS14_CLASS_IDS.keys()) > len(THUMOS14_CLASS_IDS) // 2:
         for subset in dict.fromkeys(subset for subset, _ in found):
             for label in THUMOS14_CLASS_IDS:
                 if (subset, label) not in found:
