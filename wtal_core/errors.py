@@ -58,7 +58,8 @@ class WtalError(Exception):
             text += f" ({', '.join(details)})"
         text = text.rstrip(".") + "."
         if self.next_step:
-            text += f" {self.next_step.rstrip('.')}."
+            step = self.next_step.rstrip(".")
+            text += f" {step}" if step.endswith("?") else f" {step}."
         return text
 
 

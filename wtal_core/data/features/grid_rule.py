@@ -9,7 +9,7 @@ from wtal_core.errors import DataError, UsageError, unknown_name
 from wtal_core.records import Annotations
 from wtal_core.snippet_grid import GRID_PRESETS, SnippetGrid
 
-__all__ = ["GridRule"]
+__all__ = ["GridRule", "fitting_presets"]
 
 
 @dataclass(frozen=True)
@@ -146,3 +146,24 @@ class GridRule:
     def describe(self) -> str:
         """Return the rule as the text that `parse` reads."""
         return f"{self.stride:g}/{self.window:g}@{'native' if self.fps is None else format(self.fps, 'g')}"
+
+
+def fitting_presets(lengths: Mapping[str, int], durations: Mapping[str, float]) -> list[tuple[str, float]]:
+    """Return which of `GRID_PRESETS` explain the videos' numbers of snippets: `(name, share of videos)`, best first.
+
+    A preset explains a video if the numbers differ by at most one snippet. Presets that explain none are left out.
+
+    Args:
+        lengths: video -> T.
+        durations: video -> seconds; videos without one are not counted.
+    """
+    known = [(length, durations[video]) for video, length in lengths.items() if video in durations]
+    if not known:
+        return []
+    fits = []
+    for name in GRID_PRESETS:
+        misses = [abs(SnippetGrid.preset(name, t).expected_num_snippets(d) - t) for t, d in known]
+        share = sum(miss <= 1 for miss in misses) / len(known)
+        if share:
+            fits.append((-share, sum(misses), name))
+    return [(name, -share) for share, _, name in sorted(fits)]

@@ -154,6 +154,10 @@ class ForeignStore:
         """Return the SHA-256 of the file the video's features are in."""
         return self.source.checksum(self._source_name(video))
 
+    def read_array(self, video: str) -> Array:
+        """Return the bare array of one video as it is stored; needs no grid."""
+        return self.source.array(self._source_name(video))
+
     def read(self, video: str) -> VideoFeatures:
         """Return the features of one video as float32."""
         array = self.source.array(self._source_name(video))

@@ -1,0 +1,341 @@
+"""The data set folder: strict description, right contents, and an import that is whole or not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import wtal_core.data
+from wtal_core.data.annotations import read_annotations, write_annotations
+from wtal_core.data.dataset import Dataset, EvaluationDefaults, FeatureFile, VideoFiles, import_dataset, usual_splits
+from wtal_core.data.features import FeatureWriter, open_features
+from wtal_core.errors import DataError, UsageError, WtalError
+from wtal_core.records import Annotations, Provenance, Segments, VideoFeatures, VideoInfo
+from wtal_core.snippet_grid import SnippetGrid
+
+GRID = "i3d-25fps-16"
+
+
+def annotations(subsets: tuple[str, str] = ("training", "validation")) -> Annotations:
+    info = {f"v{i}": VideoInfo(subsets[i % 2], duration=10.0, fps=25.0) for i in range(4)}
+    table = Segments(["v0", "v1", "v2", "v3"], ["b", "a", "a", "b"], [1, 2, 3, 4], [2, 3, 4, 5])
+    return Annotations(("b", "a"), info, table)
+
+
+def native(path: Path, dtype: Any = "float16") -> Path:
+    with FeatureWriter(path, dtype=dtype) as writer:
+        for i in range(4):
+            grid = SnippetGrid.preset(GRID, 15, 10.0)
+            data = np.random.default_rng(i).random((15, 6), dtype=np.float32)
+            writer.write(VideoFeatures(f"v{i}", data, grid, Provenance("i3d")))
+    return path
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Path:
+    """Annotations, foreign features and videos as a user has them."""
+    folder = tmp_path / "have"
+    (folder / "npy").mkdir(parents=True)
+    (folder / "videos").mkdir()
+    write_annotations(annotations(), folder / "truth.json", format="activitynet")
+    for i in range(4):
+        np.save(folder / "npy" / f"v{i}.npy", np.random.default_rng(i).random((15, 6), dtype=np.float32))
+    for name in ("v0.mp4", "v_v1.MKV", "other.mp4"):
+        (folder / "videos" / name).write_bytes(name.encode())
+    native(folder / "native.h5")
+    return folder
+
+
+def describe(folder: Path, **changes: Any) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    values = {"name": "toy", "splits": {"train": ["training"], "test": ["validation"]}} | changes
+    (folder / "dataset.yaml").write_text(yaml.safe_dump({k: v for k, v in values.items() if v is not ...}))
+    return folder
+
+
+# -- opening ------------------------------------------------------------------------------------------------------
+
+
+def test_open(tmp_path: Path) -> None:
+    folder = describe(tmp_path / "toy", classes=["a", "b"], evaluation={"protocol": "thumos14", "tiou": [0.5, 1]})
+    write_annotations(annotations(), folder / "annotations.json", format="activitynet")
+    native(folder / "features" / "b.h5")
+    native(folder / "features" / "a.h5")
+    (folder / "videos").mkdir()
+    for name in ("v0.avi", "v0.mp4", "v_v2.webm", "v1.txt"):
+        (folder / "videos" / name).touch()
+    dataset = wtal_core.data.Dataset.open(folder)
+    assert (dataset.name, dataset.folder) == ("toy", folder)
+    assert dataset.classes == ("a", "b") == dataset.annotations.classes
+    assert dict(dataset.splits) == {"train": ("training",), "test": ("validation",)}
+    assert dataset.evaluation == EvaluationDefaults("thumos14", (0.5, 1.0))
+    assert dataset.feature_names == ("a", "b")
+    assert dataset.features().dim == 6
+    assert dataset.features("b").videos == ("v0", "v1", "v2", "v3")
+    assert dataset.videos() == ("v0", "v1", "v2", "v3")
+    assert dataset.videos("train") == ("v0", "v2")
+    assert dataset.video_path("v0") == folder / "videos" / "v0.mp4"
+    assert dataset.video_path("v2") == folder / "videos" / "v_v2.webm"
+    assert dataset.video_path("v1") is None
+    with pytest.raises(UsageError, match="Did you mean 'train'"):
+        dataset.videos("trian")
+    with pytest.raises(UsageError, match="unknown set of features 'c'"):
+        dataset.features("c")
+
+
+def test_saved_and_opened_again_it_is_the_same(tmp_path: Path) -> None:
+    dataset = Dataset(
+        tmp_path,
+        "ü",
+        {"train": ["x"], "test": ["y", "z"]},
+        ("c", "d"),
+        EvaluationDefaults("wtalc", "0.3:0.7"),
+        (
+            FeatureFile("one", "features/one.h5"),
+            FeatureFile("two", "../two.npy", grid=GRID, names="n.npy", lengths="trim"),
+        ),
+        "truth.json",
+        "../films",
+    )
+    dataset.save()
+    assert Dataset.open(tmp_path) == dataset
+    plain = Dataset(tmp_path, "p", {"test": ("y",)})
+    plain.save()
+    assert yaml.safe_load((tmp_path / "dataset.yaml").read_text()) == {"name": "p", "splits": {"test": ["y"]}}
+
+
+BAD: list[tuple[str, dict[str, Any], str]] = [
+    ("unknown key", {"split": {}}, "unknown key 'split'.*Did you mean 'splits'"),
+    ("no name", {"name": ...}, "no name"),
+    ("no splits", {"splits": ...}, "no splits"),
+    ("number as name", {"name": 5}, "name is not a text"),
+    ("splits list", {"splits": ["train"]}, "splits is not a mapping"),
+    ("splits empty", {"splits": {}}, "splits is not a mapping"),
+    ("splits number", {"splits": {"train": 3}}, r"splits\.train is not a list"),
+    ("splits mixed", {"splits": {"train": ["a", 3]}}, r"splits\.train is not a list"),
+    ("classes text list", {"classes": [1, 2]}, "classes is not a list of names"),
+    ("class twice", {"classes": ["a", "a"]}, "listed twice"),
+    ("evaluation key", {"evaluation": {"tiuo": [0.5]}}, "Did you mean 'tiou'"),
+    ("evaluation list", {"evaluation": [1]}, "evaluation: is not a mapping"),
+    ("tiou range", {"evaluation": {"tiou": [1.5]}}, "tiou is not a list of thresholds"),
+    ("tiou empty", {"evaluation": {"tiou": []}}, "tiou is not a list"),
+    ("tiou bool", {"evaluation": {"tiou": [True]}}, "tiou is not a list"),
+    ("protocol", {"evaluation": {"protocol": 3}}, "protocol is not a name"),
+    ("features text", {"features": "x.h5"}, "features is not a list"),
+    ("features number", {"features": [3]}, "is not a mapping"),
+    ("features key", {"features": [{"path": "x", "gird": "y"}]}, "Did you mean 'grid'"),
+    ("features no path", {"features": [{"name": "x"}]}, "path is not a text"),
+    ("features layout", {"features": [{"path": "x", "layout": "npz"}]}, "unknown feature layout"),
+    ("features lengths", {"features": [{"path": "x", "lengths": "trimm"}]}, "Did you mean 'trim'"),
+    ("features type", {"features": [{"path": "x", "grid": 25}]}, "grid is not a text"),
+    ("features twice", {"features": ["a/x.h5", "b/x.h5"]}, "same name"),
+    ("annotations", {"annotations": 3}, "annotations is not a text"),
+    ("videos", {"videos": []}, "videos is not a text"),
+]
+
+
+@pytest.mark.parametrize(("changes", "match"), [b[1:] for b in BAD], ids=[b[0] for b in BAD])
+def test_wrong_descriptions(tmp_path: Path, changes: dict[str, Any], match: str) -> None:
+    with pytest.raises(DataError, match=match) as caught:
+        Dataset.open(describe(tmp_path, **changes))
+    assert "dataset.yaml" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        (b"", "empty"),
+        (b"name: [", "not valid YAML at line"),
+        (b"\xff\xfe\x00", "not UTF-8"),
+        (b"- a", "not a mapping"),
+        (b"name: !!python/object/apply:os.system [ls]", "not valid YAML"),
+        (b"&a [*a]", r"not valid YAML|not a mapping"),
+    ],
+)
+def test_wrong_files(tmp_path: Path, content: bytes, match: str) -> None:
+    (tmp_path / "dataset.yaml").write_bytes(content)
+    with pytest.raises(DataError, match=match):
+        Dataset.open(tmp_path)
+
+
+def test_not_a_dataset(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"not a data set folder.*wtal data import"):
+        Dataset.open(tmp_path)
+    with pytest.raises(DataError, match="does not exist"):
+        Dataset.open(tmp_path / "x")
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="is a file"):
+        Dataset.open(tmp_path / "file")
+    with pytest.raises(DataError, match=r"has no features.*wtal extract"):
+        Dataset.open(describe(tmp_path)).features()
+
+
+json_like = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    values=st.dictionaries(
+        st.sampled_from(["name", "splits", "classes", "evaluation", "features", "annotations", "videos"]), json_like
+    )
+)
+def test_any_description_is_accepted_or_a_data_error(tmp_path: Path, values: dict[str, Any]) -> None:
+    try:
+        dataset = Dataset.from_dict({"name": "x", "splits": {"test": ["a"]}} | values, tmp_path)
+    except DataError:
+        return
+    dataset.save()
+    assert Dataset.open(tmp_path) == dataset
+
+
+# -- import -------------------------------------------------------------------------------------------------------
+
+
+def test_import_converts_and_links(tmp_path: Path, sources: Path) -> None:
+    done = import_dataset(
+        tmp_path / "toy",
+        annotations=sources / "truth.json",
+        features={"npy": sources / "npy", "native": sources / "native.h5"},
+        videos=sources / "videos",
+        grid=GRID,
+        extractor="i3d-test",
+        quiet=True,
+    )
+    assert (done.videos, done.videos_missing) == (2, 2)
+    dataset = Dataset.open(tmp_path / "toy")
+    assert dataset == done.dataset
+    assert dataset.name == "toy"
+    assert dataset.classes == ("b", "a"), "the order of the classes is kept"
+    truth = read_annotations(sources / "truth.json")
+    assert dataset.annotations.instances == truth.instances
+    assert dict(dataset.annotations.videos) == dict(truth.videos)
+    np.testing.assert_array_equal(
+        dataset.features("npy").read("v1").data, np.load(sources / "npy" / "v1.npy").astype(np.float16)
+    )
+    assert dataset.features("npy").grid("v1") == SnippetGrid.preset(GRID, 15, 10.0)
+    assert dataset.features("npy").provenance("v1").extractor == "i3d-test"
+    assert (tmp_path / "toy" / "features" / "native.h5").read_bytes() == (sources / "native.h5").read_bytes()
+    path = dataset.video_path("v1")
+    assert path is not None
+    assert path.is_symlink()
+    assert path.read_bytes() == b"v_v1.MKV"
+    with pytest.raises(UsageError, match="is a data set already"):
+        import_dataset(tmp_path / "toy", annotations=sources / "truth.json")
+
+
+def test_import_references_and_copies(tmp_path: Path, sources: Path) -> None:
+    import_dataset(
+        tmp_path / "toy",
+        annotations=sources / "truth.json",
+        features={"npy": sources / "npy", "native": sources / "native.h5"},
+        videos=sources / "videos",
+        grid=GRID,
+        reference=True,
+        link="copy",
+        name="other",
+        splits={"train": ["training"], "test": ["validation"]},
+        quiet=True,
+    )
+    dataset = Dataset.open(tmp_path / "toy")
+    assert dataset.name == "other"
+    assert dataset.feature_file("npy") == FeatureFile("npy", "../have/npy", grid=GRID)
+    assert dataset.feature_file("native") == FeatureFile("native", "../have/native.h5")
+    assert dataset.features("npy").read("v2").grid == dataset.features("native").read("v2").grid
+    path = dataset.video_path("v0")
+    assert path is not None
+    assert not path.is_symlink()
+    assert not (tmp_path / "toy" / "features").exists()
+
+
+def test_interrupted_import_goes_on(tmp_path: Path, sources: Path) -> None:
+    good = np.load(sources / "npy" / "v3.npy")
+    np.save(sources / "npy" / "v3.npy", np.full((15, 6), np.inf, np.float32))
+    arguments: dict[str, Any] = {
+        "annotations": sources / "truth.json",
+        "features": {"i3d": sources / "npy"},
+        "grid": GRID,
+    }
+    with pytest.raises(DataError, match=r"v3.*not finite"):
+        import_dataset(tmp_path / "toy", **arguments, quiet=True)
+    assert not (tmp_path / "toy" / "dataset.yaml").exists()
+    np.save(sources / "npy" / "v3.npy", good)
+    done = import_dataset(tmp_path / "toy", **arguments, quiet=True)
+    assert (done.conversions["i3d"].kept, done.conversions["i3d"].written) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"annotations": "nothing.json"}, "does not exist"),
+        ({"annotations": "npy"}, "npy"),
+        ({"features": {"x": "nothing"}}, "does not exist"),
+        ({"features": {"x": "npy"}, "grid": ""}, "does not say where its snippets lie"),
+        ({"features": {"x": "npy"}, "grid": "i3d-25fps"}, "Did you mean 'i3d-25fps"),
+        ({"splits": {"train": ["trainning"]}}, "Did you mean 'training'"),
+        ({"videos": "nothing"}, "does not exist"),
+        ({"videos": "truth.json"}, "is a file"),
+        ({"names": "nothing.npy"}, "does not exist"),
+    ],
+)
+def test_wrong_imports_make_no_dataset(tmp_path: Path, sources: Path, changes: dict[str, Any], match: str) -> None:
+    arguments: dict[str, Any] = {"annotations": "truth.json", "grid": GRID} | changes
+    for key in ("annotations", "videos", "names"):
+        if arguments.get(key):
+            arguments[key] = sources / arguments[key]
+    arguments["features"] = {k: sources / v for k, v in arguments.get("features", {}).items()}
+    with pytest.raises(WtalError, match=match):
+        import_dataset(tmp_path / "toy", **arguments, quiet=True)
+    assert not (tmp_path / "toy" / "dataset.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("subsets", "expected"),
+    [
+        (("training", "validation"), {"train": ("training",), "test": ("validation",)}),
+        (("validation", "test"), {"train": ("validation",), "test": ("test",)}),
+        (("train", "test"), {"train": ("train",), "test": ("test",)}),
+        (("test", "test"), {"test": ("test",)}),
+        (("blue", "red"), None),
+    ],
+)
+def test_usual_splits(subsets: tuple[str, str], expected: dict[str, tuple[str, ...]] | None) -> None:
+    if expected is None:
+        with pytest.raises(DataError, match=r"splits do not follow.*blue, red.*--splits"):
+            usual_splits(annotations(subsets))
+    else:
+        assert usual_splits(annotations(subsets)) == expected
+
+
+def test_real_thumos14_import(shared: Path, tmp_path: Path) -> None:
+    done = import_dataset(tmp_path / "thumos14", annotations=shared / "data" / "thumos14_official_txt", quiet=True)
+    dataset = Dataset.open(tmp_path / "thumos14")
+    assert len(dataset.videos("train")) == 200
+    assert len(dataset.videos("test")) == 213
+    assert len(dataset.annotations.instances) == 3007 + 3358
+    assert len(dataset.annotations.ambiguous) == 188
+    assert done.dataset.splits["train"] == ("validation",)
+
+
+def test_video_files_of_a_missing_folder(tmp_path: Path) -> None:
+    files = VideoFiles(tmp_path / "none")
+    assert len(files) == 0
+    assert files.find("x") is None
+
+
+def test_data_names_are_lazy() -> None:
+    assert set(wtal_core.data.__all__) == set(dir(wtal_core.data))
+    for name in wtal_core.data.__all__:
+        assert getattr(wtal_core.data, name) is not None
+    with pytest.raises(AttributeError):
+        wtal_core.data.nothing  # noqa: B018
+    assert open_features is wtal_core.data.open_features
