@@ -388,7 +388,7 @@ class I3DBackbone:
         self._dtype = torch.float16 if options.half and self.device.type != "cpu" else torch.float32
         model.fold()
         model.to(device=self.device, dtype=self._dtype)
-        self._model = model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self.network = model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self._flow = options.flow
         self.info = BackboneInfo(
             extractor=identify(path, checksum) or f"i3d-{stream}",
@@ -424,7 +424,7 @@ class I3DBackbone:
                     clips = clips.flip(3)
                     if self.stream == "flow":
                         clips = clips * clips.new_tensor([-1.0, 1.0])
-                results.append(self._model(clips.permute(0, 4, 1, 2, 3)).cpu())
+                results.append(self.network(clips.permute(0, 4, 1, 2, 3)).cpu())
         stacked: Array = torch.stack(results).numpy()
         return stacked if len(offsets) > 1 else stacked[0]
 
