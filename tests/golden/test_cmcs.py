@@ -184,7 +184,7 @@ def test_two_adam_steps(golden: Golden, features: np.ndarray, stream: str) -> No
     own = method.state_dict()
     for official, name in method.official_names().items():
         apart = np.abs(own[name].numpy() - golden[f"{stream}/sd_after2/{official}"])
-        clear = np.abs(first[name].numpy()) > 1e-6
+        clear = np.abs(first[name].numpy()) > 1e-5  # the golden float32 gradients are exact to a few 1e-6
         assert apart[clear].max(initial=0) < 5e-6, official
         assert apart.max() <= 4 * lr
         noise += int((apart > 5e-6).sum())
