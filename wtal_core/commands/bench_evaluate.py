@@ -40,8 +40,12 @@ class BenchEvaluate:
         from wtal_core.evaluation.benchmark import peak_memory_bytes, random_case, time_evaluation
         from wtal_core.evaluation.protocols import get_protocol, parse_tiou
 
-        if self.repeats < 1:
-            raise UsageError("there is nothing to time", expected="--repeats >= 1", got=str(self.repeats))
+        if self.repeats < 1 or not self.protocol:
+            raise UsageError(
+                "there is nothing to time",
+                expected="--repeats >= 1 and a protocol",
+                got=f"{self.repeats} repeats, {len(self.protocol)} protocols",
+            )
         for name in self.protocol:
             get_protocol(name)
         thresholds = parse_tiou(self.tiou)
@@ -73,6 +77,10 @@ class BenchEvaluate:
             }
             print_json(report)
             return 0
+        print(
+            f"{self.detections:,} detections, {self.videos:,} videos, {self.classes:,} classes, "
+            f"{len(annotations.instances):,} instances, {len(thresholds)} tIoU, {self.repeats} runs"
+        )
         print_table(
             ["protocol", "median ms", "fastest ms", "prepared ms", "average mAP %"],
             [
@@ -85,8 +93,6 @@ class BenchEvaluate:
                 )
                 for result in results
             ],
-            title=f"{self.detections:,} detections, {self.videos:,} videos, {self.classes:,} classes, "
-            f"{len(annotations.instances):,} instances, {len(thresholds)} tIoU, {self.repeats} runs",
         )
         print("prepared: ground truth prepared before, no match table (what a threshold slider pays)")
         print(f"peak memory of the process: {'not known here' if peak is None else f'{peak / 2**20:.0f} MiB'}")

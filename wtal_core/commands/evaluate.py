@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from wtal_core.commands.output import print_json, print_table
-from wtal_core.errors import DataError
+from wtal_core.errors import DataError, UsageError
 from wtal_core.files import read_text, write_json
 
 if TYPE_CHECKING:
@@ -47,10 +47,12 @@ class Evaluate:
     def run(self) -> int:
         """Evaluate and print."""
         from wtal_core.data import read_annotations
-        from wtal_core.evaluation import GroundTruthIndex, evaluate, get_protocol, parse_tiou
+        from wtal_core.evaluation import GroundTruthIndex, evaluate, get_protocol, list_protocols, parse_tiou
         from wtal_core.snippet_grid import SnippetGrid
 
         # Arguments first: a misspelt protocol should not wait for the files.
+        if not self.protocol:
+            raise UsageError("no protocol is named", expected="one or several of: " + ", ".join(list_protocols()))
         protocols = [get_protocol(name) for name in dict.fromkeys(self.protocol)]
         thresholds = parse_tiou(self.tiou)
         grid = None if self.grid is None else SnippetGrid.preset(self.grid, num_snippets=0)
@@ -124,14 +126,16 @@ def _print(evaluations: Sequence[Evaluation], per_class: bool) -> None:
     first = evaluations[0]
     levels = [f"{t:g}" for t in first.tiou]
     averages = [_averages(evaluation) for evaluation in evaluations]
+    print(
+        f"{first.num_detections:,} detections, {first.num_videos:,} videos, {first.num_instances:,} instances, "
+        f"{int(first.ap.notna().any(axis=1).sum())} of {len(first.ap)} classes"
+    )
     print_table(
         ["mAP % at tIoU", *levels, *(f"avg {name}" for name in averages[0])],
         [
             (evaluation.protocol, *_percent([*evaluation.mean_ap.values(), *average.values()]))
             for evaluation, average in zip(evaluations, averages, strict=True)
         ],
-        title=f"{first.num_detections:,} detections, {first.num_videos:,} videos, {first.num_instances:,} instances, "
-        f"{int(first.ap.notna().any(axis=1).sum())} classes",
     )
     if per_class:
         for evaluation in evaluations:
@@ -141,11 +145,11 @@ def _print(evaluations: Sequence[Evaluation], per_class: bool) -> None:
             ]
             print()
             print_table([f"AP %, {evaluation.protocol}", *levels, "mean"], rows)
-    shared = [note for note in first.notes if all(note in evaluation.notes for evaluation in evaluations)]
-    print()
-    for note in shared:
-        print(f"note: {note}")
+    # A note that several protocols share is said once, with their names unless it holds for all.
+    notes: dict[str, list[str]] = {}
     for evaluation in evaluations:
         for note in evaluation.notes:
-            if note not in shared:
-                print(f"note ({evaluation.protocol}): {note}")
+            notes.setdefault(note, []).append(evaluation.protocol)
+    print()
+    for note, protocols in sorted(notes.items(), key=lambda item: -len(item[1])):
+        print(f"note: {note}" if len(protocols) == len(evaluations) else f"note ({', '.join(protocols)}): {note}")

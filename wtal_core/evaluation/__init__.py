@@ -9,6 +9,7 @@ What the protocols are, and how ties are broken, is said in `protocols`.
 
 from __future__ import annotations
 
+from wtal_core.evaluation.bootstrap import bootstrap_map, paired_bootstrap
 from wtal_core.evaluation.evaluator import evaluate
 from wtal_core.evaluation.ground_truth import GroundTruthIndex
 from wtal_core.evaluation.intervals import temporal_iou
@@ -34,10 +35,12 @@ __all__ = [
     "MatchTable",
     "OverlapPairs",
     "VideoLevelScores",
+    "bootstrap_map",
     "evaluate",
     "get_protocol",
     "list_protocols",
     "overlapping_pairs",
+    "paired_bootstrap",
     "parse_tiou",
     "temporal_iou",
     "video_level_map",

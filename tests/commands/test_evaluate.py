@@ -1,0 +1,165 @@
+"""`wtal evaluate` and `wtal bench evaluate` from the outside."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from wtal_core.cli import main
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Two classes in three videos; the detections are right in one video of two."""
+    database = {
+        "video_a": {"subset": "test", "duration": 60.0, "annotations": [{"label": "Diving", "segment": [10.0, 20.0]}]},
+        "video_b": {"subset": "test", "duration": 60.0, "annotations": [{"label": "Diving", "segment": [30.0, 40.0]}]},
+        "video_c": {"subset": "train", "duration": 60.0, "annotations": [{"label": "Running", "segment": [0.0, 9.0]}]},
+    }
+    results = {
+        "video_a": [{"label": "Diving", "score": 0.9, "segment": [10.0, 20.0]}],
+        "video_b": [{"label": "Diving", "score": 0.8, "segment": [0.0, 5.0]}],
+        "video_c": [{"label": "Running", "score": 0.7, "segment": [0.0, 9.0]}],
+    }
+    annotations, detections = tmp_path / "gt.json", tmp_path / "detections.json"
+    annotations.write_text(json.dumps({"version": "1", "database": database}))
+    detections.write_text(json.dumps({"version": "1", "results": results, "external_data": {}}))
+    return tmp_path
+
+
+def run(capsys, *arguments):
+    code = main([str(a) for a in arguments])
+    out, err = capsys.readouterr()
+    assert "Traceback" not in err
+    return code, out, err
+
+
+def test_table(files, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    code, out, _ = run(
+        *(capsys, "evaluate", files / "detections.json", "--annotations", files / "gt.json"),
+        *("--protocol", "activitynet", "thumos14", "--tiou", "0.1:0.7", "--subset", "test", "--per-class"),
+    )
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[0] == "2 detections, 2 videos, 2 instances, 1 of 2 classes"
+    columns = [cell.strip() for cell in lines[1].replace("┃", "|").split("|")]
+    assert columns == [
+        *("mAP % at tIoU", "0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7"),
+        *("avg 0.1:0.7", "avg 0.1:0.5", "avg 0.3:0.7"),
+    ]
+    for name in ("activitynet", "thumos14"):
+        row = next(line for line in lines if line.startswith(name))
+        assert [cell.strip() for cell in row.split("│")[1:]] == ["50.0"] * 10
+    assert sum(line.startswith("Diving") for line in lines) == 2
+    assert [cell.strip() for cell in next(li for li in lines if li.startswith("Running")).split("│")[1:]] == ["-"] * 8
+    assert "note: Ignored 1 detection in 1 video outside the evaluated ones (e.g. video_c)." in lines
+    assert "note: 1 class of 2 without instances left out of the mean, with 0 detections: Running." in lines
+    assert any(line.startswith("note (thumos14): The annotations hold no Ambiguous intervals") for line in lines)
+
+
+def test_json_and_file(files, capsys):
+    out_file = files / "new folder" / "evaluation.json"
+    code, out, _ = run(
+        *(capsys, "evaluate", files, "--annotations", files / "gt.json", "--protocol", "wtalc", "--tiou", "0.5"),
+        *("--json", "--out", out_file),
+    )
+    assert code == 0
+    report = json.loads(out)
+    assert report == json.loads(out_file.read_text())
+    (evaluation,) = report["evaluations"]
+    assert evaluation["mean_ap"] == {"0.5": 0.75}
+    assert evaluation["averages"] == {"all": 0.75}
+    assert evaluation["ap"] == {"Diving": {"0.5": 0.5}, "Running": {"0.5": 1.0}}
+    assert evaluation["num_detections"] == 3
+
+
+def test_selected_videos_and_grid(files, capsys):
+    (files / "list.txt").write_text("video_a\nvideo_c\n")
+    code, out, _ = run(
+        *(capsys, "evaluate", files / "detections.json", "--annotations", files / "gt.json", "--json"),
+        *("--videos", files / "list.txt", "--protocol", "wtalc", "--grid", "unt-25fps-15"),
+    )
+    assert code == 0
+    (evaluation,) = json.loads(out)["evaluations"]
+    assert evaluation["average"] == 1.0
+    assert any("0.6 s" in note for note in evaluation["notes"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["missing.json", "--annotations", "gt.json"], 1, "missing.json: does not exist"),
+        (["detections.json", "--annotations", "missing.json"], 1, "missing.json"),
+        (["empty.json", "--annotations", "gt.json"], 1, "empty.json"),
+        (["folder", "--annotations", "gt.json"], 1, "holds no detections.json"),
+        (["unknown.json", "--annotations", "gt.json"], 1, "Did you mean 'Diving'"),
+        (["elsewhere.json", "--annotations", "gt.json"], 1, "none of these videos is annotated"),
+        (["detections.json", "--annotations", "gt.json", "--protocol", "thumos"], 2, "Did you mean 'thumos14'"),
+        (["detections.json", "--annotations", "gt.json", "--protocol"], 2, "no protocol is named"),
+        (["detections.json", "--annotations", "gt.json", "--tiou", "0.1:0.6"], 2, "cannot be read"),
+        (["detections.json", "--annotations", "gt.json", "--subset", "tset"], 2, "Did you mean 'test'"),
+        (["detections.json", "--annotations", "gt.json", "--grid", "i3d"], 2, "unknown snippet grid"),
+        (["detections.json", "--annotations", "gt.json", "--videos", "blank.txt"], 1, "lists no video"),
+        (["detections.json", "--annotations", "gt.json", "--out", "folder"], 1, "is a folder"),
+        (["detections.json"], 2, "annotations"),
+    ],
+)
+def test_errors(files, capsys, monkeypatch, arguments, code, message):
+    monkeypatch.chdir(files)
+    (files / "folder").mkdir()
+    (files / "empty.json").write_text("")
+    (files / "blank.txt").write_text("\n")
+    rows = [{"label": "Divng", "score": 0.5, "segment": [0, 1]}]
+    (files / "unknown.json").write_text(json.dumps({"results": {"video_a": rows}}))
+    rows = [{"label": "Diving", "score": 0.5, "segment": [0, 1]}]
+    (files / "elsewhere.json").write_text(json.dumps({"results": {"v_video_a": rows}}))
+    got, out, err = run(capsys, "evaluate", *arguments)
+    assert got == code
+    assert message in out + err
+    assert "internal error" not in err
+    assert not list(files.glob(".*"))
+
+
+def test_published_table_from_the_command_line(shared, capsys):
+    folder = shared / "data" / "autoloc_thumos14_detections"
+    code, out, _ = run(
+        *(capsys, "evaluate", folder / "thumos14_detections.json", "--annotations", folder / "thumos14_gt.json"),
+        *("--tiou", "0.1:0.9", "--json"),
+    )
+    assert code == 0
+    (evaluation,) = json.loads(out)["evaluations"]
+    rounded = [f"{value:.3f}" for value in evaluation["mean_ap"].values()]
+    assert rounded == ["0.467", "0.417", "0.358", "0.290", "0.212", "0.134", "0.058", "0.016", "0.002"]
+
+
+@pytest.mark.parametrize("annotations", ["thumos14_official_txt", "wtalc_thumos14_annotations"])
+def test_every_annotation_format_gives_the_same_numbers(shared, capsys, annotations):
+    """The same ground truth in three formats, the same detections in two."""
+    data = shared / "data"
+    results = []
+    for gt, name in ((annotations, "results.txt"), ("acmnet_thumos14_annotations/gt.json", "results.json")):
+        code, out, err = run(
+            *(capsys, "evaluate", data / "stpn_thumos14_detections" / name, "--annotations", data / gt),
+            *("--subset", "test", "--tiou", "0.1:0.7", "--json"),
+        )
+        assert code == 0, err
+        results.append(json.loads(out)["evaluations"][0])
+    assert results[0]["num_instances"] == results[1]["num_instances"] == 3358
+    assert results[0]["mean_ap"] == pytest.approx(results[1]["mean_ap"], abs=1e-4)
+
+
+def test_bench(capsys):
+    small = ("--detections", "500", "--videos", "20", "--classes", "3", "--repeats", "2")
+    code, out, _ = run(capsys, "bench", "evaluate", *small)
+    assert code == 0
+    assert "peak memory" in out
+    assert "thumos14" in out
+    code, out, _ = run(capsys, "bench", "evaluate", *small, "--json", "--protocol", "wtalc")
+    report = json.loads(out)
+    assert code == 0
+    assert [result["protocol"] for result in report["results"]] == ["wtalc"]
+    assert len(report["results"][0]["seconds"]) == 2
+    assert run(capsys, "bench", "evaluate", "--repeats", "0")[0] == 2
+    assert run(capsys, "bench", "evaluate", "--videos", "0")[0] == 2
