@@ -18,6 +18,7 @@ __all__ = [
     "atomic_path",
     "jsonable",
     "read_json",
+    "read_start",
     "read_text",
     "require_file",
     "require_folder",
@@ -106,6 +107,16 @@ def require_folder(path: str | os.PathLike[str], what: str = "a folder") -> Path
     if not path.is_dir():
         raise DataError("is a file", expected=what, where=path)
     return path
+
+
+def read_start(path: str | os.PathLike[str], what: str = "a file", count: int = 4096) -> bytes:
+    """Return the first `count` bytes of a file, to tell what it is, or raise `DataError`."""
+    path = require_file(path, what)
+    try:
+        with path.open("rb") as handle:
+            return handle.read(count)
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror or error}", expected=what, where=path) from error
 
 
 def read_text(path: str | os.PathLike[str], what: str = "a text file") -> str:

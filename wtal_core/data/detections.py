@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +18,7 @@ from wtal_core.data.annotations.draft import name_problem, number, shown
 from wtal_core.data.annotations.table import read_csv
 from wtal_core.data.annotations.thumos14_facts import THUMOS14_CLASS_IDS
 from wtal_core.errors import DataError, UsageError, unknown_name
-from wtal_core.files import read_json, read_text, require_file, write_json, write_text
+from wtal_core.files import read_json, read_start, read_text, require_file, write_text
 from wtal_core.records import Detections
 
 __all__ = ["DETECTION_FORMATS", "VideoScores", "read_detections", "read_video_scores", "write_detections"]
@@ -67,9 +68,8 @@ def read_detections(path: str | os.PathLike[str], classes: Classes = None) -> De
         DataError: nothing is there, no such format, a value is missing or not finite, a segment is negative or
             inverted, or a class is not known.
     """
-    path = require_file(path, _WHAT)
-    with path.open("rb") as file:
-        start = file.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()
+    path = Path(path)
+    start = read_start(path, _WHAT).removeprefix(b"\xef\xbb\xbf").lstrip()
     if start[:1] in (b"{", b"["):
         return _build(_rows_of_json(path), path, _names(classes))
     text = read_text(path, _WHAT)
@@ -281,7 +281,7 @@ def write_detections(
     if format != "thumos14" and decimals is not None:
         raise UsageError(f"decimals is for THUMOS14 text and the format is {format!r}", got=str(decimals))
     if format == "activitynet":
-        write_json(path, detections.to_activitynet(), indent=None)
+        write_text(path, json.dumps(detections.to_activitynet(), ensure_ascii=False, allow_nan=False) + "\n")
     elif format == "csv":
         write_text(path, _as_csv(detections))
     else:

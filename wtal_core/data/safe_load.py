@@ -755,7 +755,8 @@ class ObjectArray(Sequence[Any]):
     def __init__(self, path: str | os.PathLike[str], *, encoding: Encoding = "latin1") -> None:
         _check_encoding(encoding)
         self.path = require_file(path, "an object-array .npy file")
-        self._file = self.path.open("rb")
+        with _reporting(self.path, "an object-array .npy file"):
+            self._file = self.path.open("rb")
         try:
             with _reporting(self.path, f"an object-array .npy file of {_DATA}"):
                 header = _read_header(self._file, self.path.stat().st_size)

@@ -11,7 +11,7 @@ from wtal_core.data.annotations.draft import AMBIGUOUS, Draft
 from wtal_core.data.annotations.problems import PROBLEM_KINDS, Problem
 from wtal_core.data.annotations.thumos14_facts import FAULTY_VIDEOS, THUMOS14_CLASS_IDS, exclude_faulty
 from wtal_core.errors import DataError, unknown_name
-from wtal_core.files import require_file, require_folder
+from wtal_core.files import read_start, require_file, require_folder
 from wtal_core.records import Annotations
 
 __all__ = [
@@ -68,12 +68,7 @@ def detect_format(path: str | os.PathLike[str]) -> str:
             where=path,
             next_step="If it holds an annotation file, name that file",
         )
-    require_file(path, "an annotation file or folder")
-    try:
-        with path.open("rb") as file:
-            start = file.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror or error}", where=path) from error
+    start = read_start(path, "an annotation file or folder").removeprefix(b"\xef\xbb\xbf").lstrip()
     if start[:1] in (b"{", b"["):
         return "activitynet"
     if b"," in start.split(b"\n", 1)[0]:
