@@ -1,0 +1,146 @@
+"""HAM-Net against the official modules (`hamnet.npz`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from wtal_core.methods import Batch, create_method
+from wtal_core.methods.hamnet import HAMNet, HAMNetConfig
+from wtal_core.methods.pooling import cross_entropy_with_targets, normalised_targets
+from wtal_core.records import Activations
+from wtal_core.snippet_grid import SnippetGrid
+
+Golden = Mapping[str, np.ndarray]
+
+
+@pytest.fixture(scope="module")
+def golden(shared: Path) -> Golden:
+    with np.load(shared / "golden" / "hamnet.npz") as file:  # float16 values are exact in float32
+        return {k: file[k].astype(np.float32) if file[k].dtype == np.float16 else file[k] for k in file.files}
+
+
+@pytest.fixture
+def method(golden: Golden) -> HAMNet:
+    """The official weights without dropout; the golden losses and gradients were made so."""
+    method = create_method("hamnet", num_classes=20, feature_dim=64, dropout=0.0)
+    method.load_official({k.removeprefix("sd/"): v for k, v in golden.items() if k.startswith("sd/")})
+    assert isinstance(method, HAMNet)
+    return method.train()
+
+
+@pytest.fixture
+def batch(golden: Golden) -> Batch:
+    return Batch.of(torch.from_numpy(golden["x"]), torch.from_numpy(golden["labels"]))
+
+
+def close(ours: Any, theirs: np.ndarray, rtol: float = 1e-4, atol: float = 1e-4) -> None:
+    if isinstance(ours, torch.Tensor):
+        ours = ours.detach().numpy()
+    np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=atol)
+
+
+def test_network_and_video_scores(method: HAMNet, batch: Batch, golden: Golden) -> None:
+    with torch.no_grad():
+        s, a = method.eval()(batch.features)
+        close(s, golden["eval_logits"])
+        close(a, golden["eval_attention"], atol=1e-5)
+        close(a * s, golden["eval_logits_attended"])
+        close(method.video_logits(a * s).softmax(-1)[:, :20], golden["eval_video_score_rat10"], atol=1e-5)
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+def test_attentions_are_those_of_training_also_in_evaluation(
+    method: HAMNet, batch: Batch, golden: Golden, training: bool
+) -> None:
+    method.train(training)
+    s, a = method(batch.features)
+    attention = method.hybrid_attention(a)
+    close(attention.threshold[:, :, 0], golden["train_drop_threshold"], atol=1e-6)
+    close(attention.soft, golden["train_att_soft"], atol=1e-5)
+    close(attention.semi_soft, golden["train_att_semisoft"], atol=1e-5)
+    np.testing.assert_array_equal(attention.hard.numpy(), golden["train_att_hard"])
+    np.testing.assert_array_equal(attention.dropped.numpy(), golden["train_att_semisoft"] == 0)
+    modulated = method.modulated(s, attention)
+    for name, key in (("soft", "soft"), ("semi_soft", "semisoft"), ("hard", "hard")):
+        close(modulated[name], golden[f"train_logits_{key}"])
+
+
+def test_losses_of_each_video(method: HAMNet, batch: Batch, golden: Golden) -> None:
+    s, a = method(batch.features)
+    modulated = method.modulated(s, method.hybrid_attention(a))
+    for key, logits, background in (
+        ("BCL", s, 1.0),
+        ("HAL", modulated["hard"], 1.0),
+        ("SAL", modulated["soft"], 0.0),
+        ("SSAL", modulated["semi_soft"], 0.0),
+    ):
+        targets = normalised_targets(batch.labels, background, eps=1e-4)
+        close(cross_entropy_with_targets(method.video_logits(logits), targets), golden[f"loss_{key}_per_video"])
+
+
+def test_losses_gradients_and_adam(method: HAMNet, batch: Batch, golden: Golden) -> None:
+    losses = method.losses(batch)
+    for term in ("bcl", "sal", "ssal", "hal"):
+        close(losses[term], golden[f"loss_{term.upper()}_per_video"].mean())
+    close(0.2 * losses["hal"] + 0.8 * losses["bcl"], golden["loss_loss_1"])
+    close(0.2 * losses["ssal"] + 0.8 * losses["sal"], golden["loss_loss_2"])
+    close(losses["sparse"], golden["loss_loss_norm"])
+    close(losses["guide"], golden["loss_loss_guide"])
+    close(losses["total"], golden["loss_total"])
+
+    optimizer = torch.optim.Adam(method.parameters(), lr=1e-5, weight_decay=1e-3)
+    losses["total"].backward()
+    own = dict(method.named_parameters())
+    for official, name in method.official_names().items():
+        gradient = own[name].grad
+        assert gradient is not None
+        close(gradient.norm(), golden[f"gradnorm/{official}"])
+        if f"grad/{official}" in golden:
+            close(gradient, golden[f"grad/{official}"])
+    optimizer.step()
+    for official in ("net.attention.4.weight", "net.classifier.5.weight"):
+        close(own[method.official_names()[official]], golden[f"after_adam_step/{official}"], atol=1e-7)
+
+
+@pytest.fixture
+def video(method: HAMNet, golden: Golden) -> Activations:
+    grid = SnippetGrid.preset("i3d-25fps-16", len(golden["vid_x"]))
+    return method.activations(golden["vid_x"], grid=grid)
+
+
+def test_activations(video: Activations, golden: Golden) -> None:
+    attention = golden["vid_attention"][:, 0]
+    close(video.cas, golden["vid_logits"])
+    close(video.attention["foreground"], attention, atol=1e-5)
+    close(video.video_scores, golden["vid_video_score"], atol=1e-5)
+    dropped = attention >= 0.2 * attention.max()
+    np.testing.assert_array_equal(video.drop_mask, dropped)
+    close(video.attention["semi_soft"], np.where(dropped, 0, attention), atol=1e-5)
+    np.testing.assert_array_equal(video.attention["hard"], np.where(dropped, 0, 1))
+
+
+def rows_in_order(rows: np.ndarray) -> np.ndarray:
+    """Sort rows (class, start, end, score) by class, start, end, score; times to 1e-6."""
+    return rows[np.lexsort((rows[:, 3], rows[:, 2].round(6), rows[:, 1].round(6), rows[:, 0]))]
+
+
+@pytest.mark.parametrize(("threshold", "count"), [(0.2, 132), (0.02, 264)])
+def test_proposals_and_detections(
+    method: HAMNet, video: Activations, golden: Golden, threshold: float, count: int
+) -> None:
+    np.testing.assert_allclose(HAMNetConfig().localization.thresholds, golden["act_thresh"], rtol=0, atol=1e-15)
+    for suppression, key, columns in (
+        ("none", f"vid_prop_ct{threshold}", [0, 2, 3, 1]),
+        ("soft", f"vid_det_ct{threshold}", [2, 0, 1, 3]),
+    ):
+        ours = method.localize(video, video="v", class_threshold=threshold, suppression=suppression)
+        label = [int(name.removeprefix("class_")) for name in ours.label]
+        rows = np.stack([label, ours.start, ours.end, ours.score], axis=1)
+        assert len(rows) == count
+        close(rows_in_order(rows), rows_in_order(golden[key][:, columns]), rtol=0, atol=1e-4)
