@@ -29,7 +29,15 @@ COMMANDS: dict[tuple[str, ...], tuple[str, str, str]] = {
     ("weights", "list"): ("weights", "ListWeights", "which weights are known and where to get them"),
     ("weights", "get"): ("weights", "GetWeights", "fetch weights and check their SHA-256"),
     ("weights", "convert"): ("weights", "ConvertWeights", "convert a pickled checkpoint safely"),
+    ("methods",): ("runs", "Methods", "list methods, or every setting of one with its paper value"),
+    ("train",): ("train", "Train", "data set + method -> run folder"),
+    ("infer",): ("infer", "Infer", "run + features -> activations"),
+    ("localize",): ("infer", "Localize", "activations -> detections, no model needed"),
     ("evaluate",): ("evaluate", "Evaluate", "detections (or a run) -> mAP under named protocols"),
+    ("runs", "list"): ("runs", "ListRuns", "list runs with state and score"),
+    ("runs", "show"): ("runs", "ShowRun", "show one run"),
+    ("runs", "compare"): ("runs", "CompareRuns", "stored scores side by side, seeds together"),
+    ("demo", "features"): ("demo_features", "DemoFeatures", "plant a feature set with known truth"),
     ("bench", "evaluate"): ("bench_evaluate", "BenchEvaluate", "time and memory of the evaluator"),
 }
 

@@ -1,0 +1,70 @@
+"""`wtal demo features`: real annotations -> a data set with planted features and known phases and context."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from wtal_core.commands.output import print_json
+from wtal_core.errors import UsageError
+
+__all__ = ["DemoFeatures"]
+
+
+@dataclass(frozen=True)
+class DemoFeatures:
+    """Make a data set folder with planted features in the shape of real annotations; no video is needed."""
+
+    annotations: Path
+    """Real annotations: ActivityNet JSON, THUMOS14 text folder, or W-TALC npy folder."""
+    out: Path
+    """Data set folder to make."""
+    dim: int = 2048
+    """Channels, half RGB and half flow; 256 trains quickly on a CPU."""
+    seed: int = 0
+    """Seed; the same seed gives the same features."""
+    train: tuple[str, ...] = ("validation",)
+    """Subsets that make the training split."""
+    test: tuple[str, ...] = ("test",)
+    """Subsets that make the test split."""
+    max_videos: int = 0
+    """At most so many videos of each split, spread over the classes; 0: all."""
+    max_seconds: float = 0.0
+    """Leave out videos longer than this; 0: none."""
+    set: tuple[str, ...] = ()
+    """Further options, e.g. context_share=0.6 noise=0.5 static_share=0.1."""
+    quiet: bool = False
+    """No progress bar."""
+    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False
+    """Print a summary as JSON."""
+
+    def run(self) -> int:
+        """Make the data set."""
+        from wtal_core.data import read_annotations
+        from wtal_core.demo.planted import PlantedOptions
+        from wtal_core.demo.planted_dataset import make_planted_dataset
+        from wtal_core.settings import override, parse_assignments
+
+        if self.max_videos < 0 or self.max_seconds < 0:
+            raise UsageError("a limit is negative", expected=">= 0", got=f"{self.max_videos}, {self.max_seconds}")
+        options = override(PlantedOptions(dim=self.dim, seed=self.seed), parse_assignments(self.set))
+        report = make_planted_dataset(
+            read_annotations(self.annotations),
+            self.out,
+            options,
+            splits={"train": self.train, "test": self.test},
+            max_videos=self.max_videos,
+            max_seconds=self.max_seconds,
+            quiet=self.quiet,
+        )
+        if self.as_json:
+            print_json(report)
+        else:
+            print(
+                f"{report['videos']} videos, {report['snippets']:,} snippets of {report['dim']} channels, "
+                f"{report['instances']:,} instances, {report['context']:,} contexts: {self.out}"
+            )
+        return 0

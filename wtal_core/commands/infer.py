@@ -1,0 +1,136 @@
+"""`wtal infer` and `wtal localize`: from a trained run to activations, and from activations to detections."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from wtal_core.commands.output import print_json
+from wtal_core.errors import DataError, UsageError, unknown_name
+
+__all__ = ["Infer", "Localize"]
+
+
+@dataclass(frozen=True)
+class Infer:
+    """Compute the activations of a split (or of some videos) with a run's checkpoint and store them in the run."""
+
+    folder: tyro.conf.Positional[Path]
+    """Run folder."""
+    data: Path | None = None
+    """Data set folder. Default: the one it was trained on."""
+    features: str | None = None
+    """Which of the data set's features. Default: those it was trained on."""
+    split: str = "test"
+    """Split to infer."""
+    videos: tuple[str, ...] = ()
+    """Only these videos."""
+    checkpoint: str = "last"
+    """last | best."""
+    device: str = "auto"
+    """auto | cpu | cuda | cuda:N | mps."""
+    any_features: bool = False
+    """Accept features of another extractor than the model was trained on."""
+    keep: bool = False
+    """Keep stored activations and compute only what is missing."""
+    localize: bool = True
+    """Also write detections.json with the run's own settings."""
+    quiet: bool = False
+    """No progress bar."""
+    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False
+    """Print a summary as JSON."""
+
+    def run(self) -> int:
+        """Infer."""
+        from wtal_core.data.dataset import Dataset
+        from wtal_core.runs.folder import Run
+        from wtal_core.runs.pipeline import infer, localize
+        from wtal_core.training.loop import choose_device, device_name
+
+        device = choose_device(self.device)
+        run = Run.open(self.folder)
+        home = self.data or run.info.dataset.get("folder")
+        if home is None or not Path(home).is_dir():
+            raise UsageError(
+                "the data set is not known here",
+                expected="--data FOLDER",
+                got=str(home or "nothing"),
+                where=self.folder,
+            )
+        dataset = Dataset.open(home)
+        if self.split not in dataset.splits:
+            raise unknown_name("split", self.split, list(dataset.splits), where=home)
+        name = self.features or (run.info.dataset.get("features") if self.data is None else None)
+        unknown = [v for v in self.videos if v not in dataset.annotations.videos]
+        if unknown:
+            raise unknown_name("video", unknown[0], dataset.annotations.videos, where=home)
+        with dataset.features(name) as store:
+            done = infer(
+                run,
+                store,
+                self.videos or dataset.videos(self.split),
+                checkpoint=self.checkpoint,
+                device=device,
+                any_features=self.any_features,
+                keep=self.keep,
+                quiet=self.quiet,
+            )
+        found = localize(run) if self.localize else None
+        report = {
+            "run": self.folder,
+            "checkpoint": self.checkpoint,
+            "device": device_name(device),
+            "computed": done.computed,
+            "kept": done.skipped,
+            "without_features": done.missing,
+            "seconds": done.seconds,
+            "detections": None if found is None else len(found),
+        }
+        if self.as_json:
+            print_json(report)
+        else:
+            print(
+                f"{done.computed} videos inferred in {done.seconds:.1f} s on {device_name(device)}"
+                + (f", {done.skipped} kept" if done.skipped else "")
+                + (f", {len(done.missing)} have no features" if done.missing else "")
+                + ("" if found is None else f"; {len(found):,} detections")
+            )
+        return 0
+
+
+@dataclass(frozen=True)
+class Localize:
+    """Turn a run's stored activations into detections; needs neither the model nor the data set."""
+
+    folder: tyro.conf.Positional[Path]
+    """Run folder with activations.h5."""
+    set: tuple[str, ...] = ()
+    """Localization settings that differ from the run's own, e.g. class_threshold=0.1 nms=0.5."""
+    out: Path | None = None
+    """Write detections there (.json, .txt, .csv). Default: detections.json in the run."""
+    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False
+    """Print a summary as JSON."""
+
+    def run(self) -> int:
+        """Localize."""
+        from wtal_core.data import write_detections
+        from wtal_core.runs.folder import Run
+        from wtal_core.runs.pipeline import localize
+        from wtal_core.settings import parse_assignments
+
+        run = Run.open(self.folder)
+        if self.out is not None and self.out.resolve() == run.folder.resolve():
+            raise DataError("is the run folder", expected="a file to write", where=self.out)
+        found = localize(run, parse_assignments(self.set), store=self.out is None)
+        target = self.out or run.detections_path
+        if self.out is not None:
+            write_detections(found, self.out)
+        videos = len(found.video_codes[1])
+        if self.as_json:
+            print_json({"run": self.folder, "detections": len(found), "videos": videos, "file": target})
+        else:
+            print(f"{len(found):,} detections in {videos} videos: {target}")
+        return 0

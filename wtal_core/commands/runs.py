@@ -1,0 +1,191 @@
+"""`wtal runs list | show | compare` and `wtal methods`: what there is and how good it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from wtal_core.commands.output import print_json, print_table
+from wtal_core.errors import DataError, UsageError
+
+__all__ = ["CompareRuns", "ListRuns", "Methods", "ShowRun"]
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+@dataclass(frozen=True)
+class ListRuns:
+    """List the run folders under a folder with state and stored average mAP."""
+
+    folder: tyro.conf.Positional[Path] = Path("runs")
+    """Folder that is searched, sub-folders included."""
+    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False
+    """Print JSON."""
+
+    def run(self) -> int:
+        """List."""
+        from wtal_core.runs.registry import find_runs, summary
+
+        rows = [summary(run) for run in find_runs(self.folder)]
+        if self.as_json:
+            print_json(rows)
+        elif not rows:
+            print(
+                f"no runs under {self.folder}; make one with: wtal train METHOD --data DATASET --out {self.folder}/NAME"
+            )
+        else:
+            print_table(
+                ["run", "method", "data set", "state", "step", "avg mAP %", "seed"],
+                [
+                    (
+                        r["folder"],
+                        r["method"],
+                        r["dataset"] or "-",
+                        r["state"],
+                        r["step"] or "-",
+                        _percent(r["average"]),
+                        r["seed"],
+                    )
+                    for r in rows
+                ],
+            )
+        return 0
+
+
+@dataclass(frozen=True)
+class ShowRun:
+    """Show one run: what it is, how it is, its settings that differ from the preset, and its scores."""
+
+    folder: tyro.conf.Positional[Path]
+    """Run folder."""
+    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False
+    """Print JSON."""
+
+    def run(self) -> int:
+        """Show."""
+        from wtal_core.runs.folder import Run
+        from wtal_core.runs.registry import describe
+
+        about = describe(Run.open(self.folder))
+        if self.as_json:
+            print_json(about)
+            return 0
+        print(f"{about['folder']}: {about['title']}, preset {about['preset']}, seed {about['seed']}")
+        print(
+            f"data set {about['dataset'] or '-'}, {about['feature_dim']} channels ({about['extractor'] or 'unknown'})"
+        )
+        print(f"state {about['state']}, checkpoints: {', '.join(about['checkpoints']) or 'none'}")
+        if about["selected_on"]:
+            print(f"best.pt was selected on: {', '.join(about['selected_on'])}")
+        if about["changes"]:
+            print_table(["setting that differs from the preset", "value"], sorted(about["changes"].items()))
+        for evaluation in about["evaluations"]:
+            levels, values = zip(*evaluation["mean_ap"].items(), strict=True)
+            print_table(
+                ["mAP % at tIoU", *levels, "average"],
+                [(evaluation["protocol"], *map(_percent, values), _percent(evaluation["average"]))],
+            )
+        return 0
+
+
+@dataclass(frozen=True)
+class CompareRuns:
+    """Compare the stored scores of runs; runs that differ only in their seed are also shown as mean and deviation."""
+
+    folders: tyro.conf.Positional[tuple[Path, ...]]
+    """Run folders, or folders that hold runs."""
+    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False
+    """Print JSON."""
+
+    def run(self) -> int:
+        """Compare."""
+        from wtal_core.runs.registry import compare, find_runs
+
+        if not self.folders:
+            raise UsageError("no run was named", expected="one or several run folders")
+        runs = [run for folder in self.folders for run in find_runs(folder, must_exist=True)]
+        if not runs:
+            raise DataError("no run was found", where=", ".join(map(str, self.folders)))
+        table = compare(runs)
+        if self.as_json:
+            print_json(table)
+            return 0
+        levels = table["tiou"]
+        rows: list[tuple[Any, ...]] = [
+            (r["name"], r["protocol"], *(_percent(r["mean_ap"].get(t)) for t in levels), _percent(r["average"]))
+            for r in table["runs"]
+        ]
+        print_table(["mAP % at tIoU", "protocol", *levels, "average"], rows)
+        groups = [g for g in table["seeds"] if g["runs"] > 1]
+        if groups:
+            print()
+            print_table(
+                ["seeds: mean ± standard deviation", "runs", *levels, "average"],
+                [
+                    (g["name"], g["runs"], *(_spread(g["mean_ap"][t]) for t in levels), _spread(g["average"]))
+                    for g in groups
+                ],
+            )
+        for name in table["without_scores"]:
+            print(f"note: {name} has no evaluation.json")
+        return 0
+
+
+def _spread(value: dict[str, float]) -> str:
+    return f"{100 * value['mean']:.1f} ± {100 * value['std']:.1f}"
+
+
+@dataclass(frozen=True)
+class Methods:
+    """List the methods, or every setting of one method with its meaning, value and paper value."""
+
+    method: tyro.conf.Positional[str | None] = None
+    """Method to describe."""
+    preset: str = "thumos14"
+    """Preset whose values are shown."""
+    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False
+    """Print JSON."""
+
+    def run(self) -> int:
+        """Describe."""
+        from wtal_core import settings
+        from wtal_core.methods import create_method, list_methods, method_class
+
+        if self.method is None:
+            rows = [
+                {"name": n, "title": method_class(n).title, "presets": list(method_class(n).presets)}
+                for n in list_methods()
+            ]
+            if self.as_json:
+                print_json(rows)
+            else:
+                print_table(
+                    ["method", "published as", "presets"],
+                    [(r["name"], r["title"], ", ".join(r["presets"])) for r in rows],
+                )
+            return 0
+        method = create_method(self.method, num_classes=2, feature_dim=4, preset=self.preset)
+        fields = [
+            {
+                "key": o.key,
+                "value": o.value,
+                "meaning": o.meaning,
+                "paper": o.paper,
+                "unit": o.unit,
+                "choices": o.choices,
+            }
+            for o in settings.options(method.config)
+        ]
+        if self.as_json:
+            print_json(fields)
+        else:
+            print_table(
+                ["setting (--set key=value)", "value", "paper", "meaning"],
+                [(f["key"], f["value"], f["paper"], f["meaning"]) for f in fields],
+            )
+        return 0
