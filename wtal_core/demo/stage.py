@@ -251,16 +251,19 @@ def clouds(canvas: Array, lens: Lens, air: Light, seed: int, amount: float) -> N
     mask = np.zeros((h, w), np.uint8)
     lit = np.zeros((h, w), np.uint8)
     for _ in range(int(round(amount * 9 * w / lens.picture[0]))):
+        body, crown = np.zeros_like(mask), np.zeros_like(mask)
         x, up = rng.uniform(0, w), rng.uniform(0.10, 0.62)
         size = unit * rng.uniform(0.05, 0.12) * (0.45 + up)
-        y = lens.horizon - up * unit
+        y = max(lens.horizon - up * unit, 2.4 * size + h / 2 - unit / 2)  # the whole cloud is in the picture
         for k in range(7):
             px = x + (k - 3) * size * 0.62 + rng.normal(0, size * 0.15)
             radius = size * (1.05 - 0.26 * abs(k - 3)) * rng.uniform(0.75, 1.1)
-            disc(mask, (px, y - radius * 0.55), max(radius, 1), (255,))
-            disc(lit, (px - radius * 0.16, y - radius * 0.75), max(radius * 0.8, 1), (255,))
-        cv2.rectangle(mask, (int(x - 4 * size), int(y)), (int(x + 4 * size), int(y + 2 * size)), (0,), -1)
-        cv2.rectangle(lit, (int(x - 4 * size), int(y)), (int(x + 4 * size), int(y + 2 * size)), (0,), -1)
+            disc(body, (px, y - radius * 0.55), max(radius, 1), (255,))
+            disc(crown, (px - radius * 0.16, y - radius * 0.75), max(radius * 0.8, 1), (255,))
+        flat = int(np.clip(y, 0, h))  # the flat underside
+        body[flat:], crown[flat:] = 0, 0
+        np.maximum(mask, body, out=mask)
+        np.maximum(lit, crown, out=lit)
     soft = cv2.GaussianBlur(mask, (0, 0), 2.2).astype(float) / 255
     bright = cv2.GaussianBlur(lit, (0, 0), 4).astype(float) / 255
     _cover(canvas, mix(air.sky_low, (255, 255, 255), 0.45), soft * 0.75)
@@ -359,7 +362,8 @@ def stands(
             if cheer * jump > 0.35:
                 for sign in (-1, 1):
                     ribbon(image, np.array([(px + sign * r * 0.8, py), (px + sign * r * 1.3, py - r * 2.1)]), max(r * 0.4, 1), face)
-            ribbon(image, np.array([(px, py + r * 1.1), (px, py)]), 2 * r, shirt)
+            disc(image, (px, py + r * 0.3), r, shirt)
+            ribbon(image, np.array([(px, py + r * 1.15), (px, py + r * 0.3)]), 2 * r, shirt)
             disc(image, (px, py - r * 1.15), r * 0.62, face)
             disc(image, (px, py - r * 1.42), r * 0.55, mix(_SKINS[3] if hair > 0.5 else (40, 36, 40), air.haze, haze))
     quad(0.0, base + 0.25, z, z, wall)

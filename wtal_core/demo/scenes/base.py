@@ -106,14 +106,16 @@ def camera_path(
 
     Args:
         focus: (T, 2) canvas position to follow (where the move is "follow"), smoothed over `lag` seconds.
-        home: canvas position of the framing's centre; the canvas centre where None.
+        home: canvas position of the framing's centre; the mean of `focus`, or the canvas centre, where None.
         hold: share 0..1 of the vertical following that is suppressed.
         zoom: scene zoom, scalar or (T,), multiplied with the shot's.
     """
     frames, plan = shot.frames, shot.camera
     rng = np.random.default_rng([shot.seed, 77])
     t = np.linspace(0, 1, frames)
-    cx, cy = home if home is not None else (lens.canvas[0] / 2, lens.canvas[1] / 2)
+    if home is None:
+        home = (lens.canvas[0] / 2, lens.canvas[1] / 2) if focus is None else (float(focus[:, 0].mean()), float(focus[:, 1].mean()))
+    cx, cy = home
     x, y = np.full(frames, float(cx)), np.full(frames, float(cy))
     scale = np.broadcast_to(np.asarray(zoom, dtype=float), (frames,)) * plan.zoom
     unit = lens.picture[1]

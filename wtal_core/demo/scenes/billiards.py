@@ -29,7 +29,7 @@ _COLORS = ("f2c230", "2452b8", "d43b34", "6b3fa0", "ef7e2e", "1f8a54", "8c2430",
 
 
 def _lens(picture: tuple[int, int], azimuth: float) -> Lens:
-    return orbit(picture, target=(-0.42, 1.0, 0.0), distance=4.6, azimuth=azimuth, height=1.95, fov=31.0, margin=(1.3, 1.15))
+    return orbit(picture, target=(-0.66, 0.98, 0.0), distance=4.7, azimuth=azimuth, height=2.35, fov=33.0, margin=(1.3, 1.15))
 
 
 @lru_cache(maxsize=6)
@@ -64,8 +64,8 @@ def _canvas(lens: Lens, venue: int) -> Image:
         board(x + 0.06, x + 0.84, 1.51, 2.09, mix(hex_color(tint), wall, 0.2))
         base = lens.project(np.array([(x + 0.06, 1.51, 2.87), (x + 0.84, 1.51, 2.87), (x + 0.62, 1.9, 2.87), (x + 0.44, 1.72, 2.87), (x + 0.26, 1.95 - 0.1 * k, 2.87)]))[0]
         polygon(image, base, mix(shade(hex_color(tint), -0.35), wall, 0.2))
-    board(0.15, 1.35, 1.5, 2.1, hex_color("22262b"))  # slate with the score
-    (px, py), _, s = lens.project(np.array([0.75, 1.82, 2.86]))
+    board(0.15, 1.35, 1.16, 1.72, hex_color("22262b"))  # slate with the score
+    (px, py), _, s = lens.project(np.array([0.75, 1.47, 2.86]))
     text(image, "FRAME 3", (px, py), 0.2 * s, hex_color("e8e4d4"), weight=600, align="centre")
     text(image, "42 : 37", (px, py + 0.24 * s), 0.22 * s, hex_color("f2cf6b"), weight=700, align="centre")
     for k in range(5):  # cue rack
@@ -98,7 +98,7 @@ def _canvas(lens: Lens, venue: int) -> Image:
             flat = 0.42
             ellipse(image, at, (0.082 * s, 0.082 * s * flat), 0, shade(frame_color, -0.4))
             ellipse(image, at, (0.064 * s, 0.064 * s * flat), 0, (14, 12, 12))
-    for x in np.linspace(-_L * 0.75, _L * 0.75, 7):
+    for x in (-0.975, -0.65, -0.325, 0.325, 0.65, 0.975):
         for z in (-_W - 0.12, _W + 0.12):
             at, _, s = lens.project(np.array([x, _BED + 0.036, z]))
             disc(image, at, 0.012 * s, hex_color("f0e6c8"))
@@ -120,7 +120,7 @@ class Billiards(Scene):
 
     label = "Billiards"
     title = "Billiards"
-    azimuths = (0.0, -14.0, 16.0)
+    azimuths = (0.0, -14.0, 9.0)
     indoor = True
     kinds = (
         Kind("action", "shot", (("backstroke", 0.7, 1.1), ("strike", 0.24, 0.36), ("roll_out", 1.2, 2.4)), "the cue ball is struck, the balls roll"),
@@ -145,9 +145,9 @@ class Billiards(Scene):
         names = [beat.name for beat in shot.beats]
         body = Body(height=cast.uniform(1.68, 1.86), build=cast.uniform(0.92, 1.12))
         vest = hex_color(("2b2f3a", "6b2230", "22483d", "3a3350", "c9a24a")[cast.integers(5)])
-        look = random_look(cast, legs="trousers", sleeves=0.95, bottoms=hex_color("23252d"), shirt=hex_color(("f2efe6", "d9e4ee", "e7cfd2", "2f3f63", "f0dfb0")[cast.integers(5)]), band=vest, shoes=hex_color("1c1c20"))
+        look = random_look(cast, legs="trousers", sleeves=0.95, bottoms=hex_color("3b4254"), shirt=hex_color(("f2efe6", "d9e4ee", "e7cfd2", "2f3f63", "f0dfb0")[cast.integers(5)]), band=vest, shoes=hex_color("1c1c20"))
         balls, strike = self._layout(shot, t, fps, style)
-        focus = lens.project(np.tile([-0.42, 1.0, 0.0], (len(t), 1)))[0]
+        focus = lens.project(np.tile([-0.66, 0.98, 0.0], (len(t), 1)))[0]
         matrices = camera_path(lens, shot, focus, fps=fps)
         zoom = np.hypot(matrices[:, 0, 0], matrices[:, 1, 0])
         figure: Figure | None = None
@@ -173,7 +173,7 @@ class Billiards(Scene):
             tip_now = tip * (1 - mixd) + tip_up * mixd
             butt_now = tip_now - axis * _CUE
             grip = butt_now + axis * (0.30 * (1 - mixd) + (_CUE - 0.62) * mixd)
-            bridge = np.array([_SPOT[0] - 0.34, _BED + 0.035, 0.02]) - np.stack([far, 0 * far, 0 * far], -1)
+            bridge = np.array([_SPOT[0] - 0.50, _BED + 0.035, 0.02]) - np.stack([far, 0 * far, 0 * far], -1)
             chalk_at = tip_now + np.stack([0.03 * np.sin(t * 13), 0.02 * np.cos(t * 13), -0.03 * one], -1)
             left = bridge * (1 - mixd) + (rest["l_hand"] * (1 - chalk[:, None]) + chalk_at * chalk[:, None]) * mixd
             pole = {"r": np.stack([-0.7 * low, 0.9 * low - 0.5 * up, -0.25 * one], -1), "l": np.stack([0.2 * one, -0.8 * one, 0.3 * one], -1)}
@@ -286,14 +286,14 @@ class Billiards(Scene):
         names = [beat.name for beat in shot.beats]
         first_name = names[0]
         start_up = 1.0 if first_name in ("chalking", "address") else 0.0
-        back = 0.34 if "air_stroke" in names and names.index("air_stroke") <= 1 else 0.0
+        back = 0.46 if "air_stroke" in names and names.index("air_stroke") <= 1 else 0.0
         keys.key(0, tall if start_up else down, up=start_up, push=0.0, chalk=0.0, far=back)
         for index, (beat, first, _) in enumerate(shot.spans()):
             t0, parts = first * shot.slow / fps, [n * shot.slow / fps for _, n in beat.parts]
             length = sum(parts)
             if beat.name == "address":
                 after = names[index + 1] if index + 1 < len(names) else ""
-                far = 0.34 if after == "air_stroke" else 0.0
+                far = 0.46 if after == "air_stroke" else 0.0
                 bow = min(0.75, 0.6 * length)
                 here = keys.last("up")
                 keys.key(t0, tall if here > 0.5 else down, up=here, far=keys.last("far"))
@@ -319,10 +319,10 @@ class Billiards(Scene):
                     w, k = w + 0.72, k + 1
                 keys.key(t0 + length, push=-0.03)
             elif beat.name == "air_stroke":
-                keys.key(t0, down, up=0, push=-0.02, far=0.34)
+                keys.key(t0, down, up=0, push=-0.02, far=0.46)
                 keys.key(t0 + 0.18 * length, push=-0.1).key(t0 + 0.3 * length, push=-0.02)
                 keys.key(t0 + 0.58 * length, push=-0.34).key(t0 + 0.64 * length, push=-0.34).key(t0 + 0.74 * length, push=0.14).key(t0 + 0.84 * length, push=0.12)
-                keys.key(t0 + length, push=-0.02, far=0.34)
+                keys.key(t0 + length, push=-0.02, far=0.46)
             elif beat.name == "standing":
                 rise = min(0.8, 0.7 * length)
                 keys.key(t0, up=0.0, far=keys.last("far")).key(t0 + rise, tall, up=1.0, push=0.0)

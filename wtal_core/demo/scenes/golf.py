@@ -12,7 +12,7 @@ from wtal_core.demo.motion import Timeline, locomotion, smoothstep
 from wtal_core.demo.scenes.base import Clip, Kind, Scene, Take, camera_path, moments, orbit, overlays
 from wtal_core.demo.skeleton import Body, Skeleton, solve
 from wtal_core.demo.stage import (
-    Ground, Image, Lens, blob_shadow, disc, fog, hex_color, hills, light, mix, new_canvas, paint, polygon, ribbon, shade, sky, trees,
+    Ground, Image, Lens, blob_shadow, disc, fog, hex_color, hills, light, mix, new_canvas, paint, polygon, ribbon, shade, sky, text, trees,
 )  # fmt: skip
 from wtal_core.demo.story import Shot
 
@@ -64,12 +64,36 @@ def _canvas(lens: Lens, venue: int, lighting: str) -> Image:
     ribbon(image, pole[:2], 2, hex_color("fbfbf4"))
     polygon(image, pole[1:], hex_color("e23b3b"))
     tint = hex_color(("d8423c", "2b62b5", "f2c335")[venue % 3])
-    for x, z in ((-2.2, -0.9), (2.6, -0.9)):
+    for x, z in ((-1.45, -0.55), (1.75, -0.55)):
         (px, py), _, s = lens.project(np.array([x, 0.07, z]))
         blob_shadow(image, (px + 0.05 * s, py + 0.06 * s), (0.2 * s, 0.06 * s), 0.6)
         disc(image, (px, py), 0.085 * s, shade(tint, -0.3))
         disc(image, (px - 0.015 * s, py - 0.015 * s), 0.07 * s, tint)
+    _bag(image, lens, tint)
     return image
+
+
+def _bag(image: Image, lens: Lens, tint: tuple[float, float, float]) -> None:
+    """Paint a golf bag on its stand and the sign of the hole, at the back of the tee."""
+    bag = np.array([(1.62, 0.0, 1.1), (1.88, 0.0, 1.1), (1.98, 0.86, 1.25), (1.66, 0.86, 1.25)])
+    points, _, scale = lens.project(bag)
+    s = float(scale[0])
+    blob_shadow(image, (float(points[0, 0]) + 0.3 * s, float(points[0, 1])), (0.5 * s, 0.1 * s), 0.55)
+    for dx, lean, top in ((0.04, 0.03, "d8dde3"), (0.14, 0.07, "3a3f48"), (0.24, 0.12, "d8dde3")):
+        club = lens.project(np.array([(1.68 + dx, 0.8, 1.25), (1.68 + dx + lean, 1.16, 1.3)]))[0]
+        ribbon(image, club, 3, hex_color("b9c0c8"))
+        disc(image, club[1], 0.045 * s, hex_color(top))
+    leg = lens.project(np.array([(1.9, 0.7, 1.25), (2.12, 0.0, 1.4)]))[0]
+    ribbon(image, leg, 3, hex_color("4a4f58"))
+    polygon(image, points, shade(tint, -0.35))
+    inner = points + (points.mean(0) - points) * 0.14
+    polygon(image, inner, shade(tint, -0.05))
+    polygon(image, lens.project(np.array([(1.66, 0.18, 1.08), (1.87, 0.18, 1.08), (1.9, 0.45, 1.12), (1.67, 0.45, 1.12)]))[0], hex_color("f2efe6"))
+    sign = lens.project(np.array([(-1.95, 0.0, 1.6), (-1.95, 0.62, 1.6)]))[0]
+    ribbon(image, sign, 5, hex_color("6b4a30"))
+    plate = lens.project(np.array([(-2.2, 0.46, 1.58), (-1.7, 0.46, 1.58), (-1.7, 0.84, 1.58), (-2.2, 0.84, 1.58)]))[0]
+    polygon(image, plate, hex_color("2d5a3c"))
+    text(image, "7", (float(plate[:, 0].mean()), float(plate[:, 1].max()) - 0.09 * s), 0.3 * s, (240, 248, 248), weight=750, align="centre")
 
 
 class GolfSwing(Scene):
@@ -249,7 +273,7 @@ class GolfSwing(Scene):
     def _walking(body: Body, seconds: Array, club: float) -> tuple[Skeleton, Array, Array]:
         """Walk from the left towards the ball with the club in the right hand; return skeleton, grip and club head."""
         share = smoothstep(-0.25, 1.15, seconds / max(float(seconds[-1]), 0.1))
-        x = -2.6 + 2.2 * share
+        x = -1.95 + 1.55 * share
         pose = locomotion(seconds, x, np.full_like(x, 0.05))
         pose["yaw"] = np.full_like(x, -14.0)
         pose["r_elbow"] = pose["r_elbow"] * 0.4 + 6

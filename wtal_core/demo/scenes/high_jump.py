@@ -27,8 +27,8 @@ _GRAVITY = 9.81
 
 def _lens(picture: tuple[int, int], azimuth: float) -> Lens:
     return orbit(
-        picture, target=(-0.9, 1.45, 0.0), distance=15.0, azimuth=azimuth - 24, height=2.5, fov=17.5, margin=(2.5, 1.4),
-        offset=(0.3, 0.0),
+        picture, target=(-0.9, 1.45, 0.0), distance=15.0, azimuth=azimuth - 24, height=2.5, fov=17.5, margin=(2.9, 1.4),
+        offset=(0.5, 0.0),
     )  # fmt: skip
 
 
@@ -59,9 +59,9 @@ def _canvas(lens: Lens, venue: int, lighting: str) -> Image:
     stands(canvas, lens, air, venue, z=27, x_range=(-45, 75), rows=7, haze=0.4, wall=wall, roof=False)
     image = canvas.clip(0, 255).astype(np.uint8)
     banner = ("ATHLETICS GALA", "CITY GAMES", "TRACK CLASSIC")[venue % 3]
-    for x in (-16.0, -2.0, 12.0, 26.0):
+    for x in (-21.0, -5.0, 24.0):
         (px, py), _, s = lens.project(np.array([x, 0.38, 26.9]))
-        text(image, banner, (px, py), 0.75 * s, mix((255, 255, 255), air.haze, 0.3), weight=700, align="centre")
+        text(image, banner, (px, py), 0.75 * s, mix((255, 255, 255), air.haze, 0.45), weight=700, align="centre")
     tint = hex_color(("2f62b3", "d6a52b", "c43d3d")[venue % 3])
     shadow = lens.project(np.array([(_MAT[0], 0, _MAT[2] - 0.5), (_MAT[1] + 0.9, 0, _MAT[2] - 0.5), (_MAT[1] + 0.9, 0, _MAT[3]), (_MAT[0], 0, _MAT[3])]))[0]
     dark = image.copy()
