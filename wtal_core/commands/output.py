@@ -27,4 +27,6 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, tit
         table.add_column(column, justify="left" if i == 0 else "right", overflow="fold")
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    # Into a file or pipe a table keeps its lines whole; on a terminal it wraps.
+    (console if console.is_terminal else Console(highlight=False, width=200)).print(table)
