@@ -96,7 +96,6 @@ def test_all_frames_by_default_and_slices(clip: Clip) -> None:
 
 def test_batches_are_bounded_in_bytes(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(frames_module, "_BATCH_BYTES", 3 * HEIGHT * WIDTH * 3 + 1)
-    monkeypatch.setattr(frames_module, "_DECORD_BYTES", 2 * HEIGHT * WIDTH * 3)
     with FrameReader.open(clip("h264.mp4")) as reader:
         assert {len(b) for b in reader.iter_frames(range(9), batch=64)} == {3}
         assert read_codes(reader.read(range(9))) == list(range(9))
