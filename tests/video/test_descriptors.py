@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-cv2 = pytest.importorskip("cv2", reason="the descriptors use OpenCV: pip install 'wtal[video]'")
+pytest.importorskip("cv2", reason="the descriptors use OpenCV: pip install 'wtal[video]'")
+
+import cv2
 
 from wtal_core.errors import DataError, UsageError
 from wtal_core.video.descriptors import (

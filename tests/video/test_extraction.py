@@ -1,0 +1,431 @@
+"""Extraction: the right frames in each snippet, one pass, bounded memory, resumable, shardable, and bad videos."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+pytest.importorskip("cv2", reason="frames are scaled with OpenCV: pip install 'wtal[video]'")
+pytest.importorskip("av", reason="clips are written with PyAV: pip install 'wtal[video]'")
+
+from tests.video.clips import read_codes, write_clip
+from wtal_core.data.features import open_features
+from wtal_core.errors import DataError, UsageError
+from wtal_core.records import Provenance
+from wtal_core.video import extraction
+from wtal_core.video.backbones import BackboneInfo, ClipFunction
+from wtal_core.video.extraction import (
+    GridSpec,
+    extract_dataset,
+    extract_video,
+    find_videos,
+    merge_features,
+    parse_shard,
+    provenance_of,
+    scale_frame,
+    select_shard,
+)
+
+Array = npt.NDArray[Any]
+
+
+def codes_of_clips(clips: Array) -> Array:
+    """The numbers that the frames of each clip carry: a backbone that says which frames it was shown."""
+    return np.array([read_codes(clip) for clip in clips], dtype=np.float32)
+
+
+READ = ClipFunction(codes_of_clips, "codes")
+
+
+class Peeker:
+    """A backbone that sees frames beyond its window."""
+
+    def __init__(self, lookahead: int, name: str = "peeker", **options: Any) -> None:
+        self.info = BackboneInfo(name, name, lookahead=lookahead, **options)
+        self.largest = 0
+
+    def __call__(self, frames: Array, snippets: Array) -> Array:
+        self.largest = max(self.largest, len(frames))
+        return np.array([read_codes(frames[row]) for row in snippets], dtype=np.float32)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """50 numbered frames at 25 fps: two seconds."""
+    return write_clip(tmp_path_factory.mktemp("clips") / "numbered.mp4", 50)
+
+
+# -- the right frames ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch_size", [None, 1, 2, 100])
+@pytest.mark.parametrize(("stride", "window"), [(8, 8), (4, 8), (12, 8), (5, 3)])
+def test_each_snippet_sees_its_frames(clip: Path, stride: int, window: int, batch_size: int | None) -> None:
+    features = extract_video(clip, [READ], GridSpec(25, stride, window), batch_size=batch_size)
+    count = (50 - window) // stride + 1
+    expected = np.arange(count)[:, None] * stride + np.arange(window)
+    np.testing.assert_array_equal(features.data, expected)
+    assert features.video == "numbered"
+    assert features.grid.num_snippets == count
+    assert features.grid.duration == pytest.approx(2.0, abs=0.01)
+
+
+def test_another_clock_shows_the_frame_that_is_on_screen(clip: Path) -> None:
+    slow = extract_video(clip, [READ], GridSpec(10, 5, 5)).data.ravel()
+    np.testing.assert_array_equal(slow, np.floor(np.arange(20) * 2.5 + 1e-6))
+    fast = extract_video(clip, [READ], GridSpec(50, 10, 10)).data.ravel()
+    np.testing.assert_array_equal(fast, np.arange(100) // 2)
+
+
+def test_variable_frame_rate_goes_by_timestamps(tmp_path: Path) -> None:
+    """Twenty frames in the first second, five in the second: a clock of 10 fps shows every other, then pairs."""
+    times = [i / 20 for i in range(20)] + [1 + i / 5 for i in range(5)]
+    path = write_clip(tmp_path / "vfr.mp4", 25, times=times)
+    shown = extract_video(path, [READ], GridSpec(10, 9, 9)).data.ravel()
+    np.testing.assert_array_equal(shown[:10], np.arange(10) * 2)
+    np.testing.assert_array_equal(shown[10:], 20 + np.arange(8) // 2)
+
+
+def test_a_video_shorter_than_a_window_repeats_its_last_frame(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "short.mp4", 3)
+    features = extract_video(path, [READ], GridSpec(25, 8, 8))
+    np.testing.assert_array_equal(features.data, [[0, 1, 2, 2, 2, 2, 2, 2]])
+
+
+@pytest.mark.parametrize("stride", [8, 11])
+def test_lookahead_goes_on_behind_the_window_and_stops_at_the_end(clip: Path, stride: int) -> None:
+    features = extract_video(clip, [READ, Peeker(3)], GridSpec(25, stride, 8), batch_size=2)
+    start = np.arange((50 - 8) // stride + 1)[:, None] * stride
+    np.testing.assert_array_equal(features.data[:, :8], start + np.arange(8))
+    np.testing.assert_array_equal(features.data[:, 8:], np.minimum(start + np.arange(11), 49))
+    assert features.provenance.modalities == (("codes", 8), ("peeker", 11))
+
+
+def test_streams_may_want_different_sizes(clip: Path) -> None:
+    seen: dict[str, set[tuple[int, ...]]] = {"a": set(), "b": set()}
+
+    def look(name: str) -> Any:
+        def function(clips: Array) -> Array:
+            seen[name].add(clips.shape[2:4])
+            return np.zeros((len(clips), 2))
+
+        return function
+
+    streams = [ClipFunction(look("a"), "a", short_side=36), ClipFunction(look("b"), "b", short_side=144)]
+    extract_video(clip, streams, GridSpec(25, 8, 8))
+    assert seen == {"a": {(36, 48)}, "b": {(144, 192)}}
+
+
+@pytest.mark.parametrize("size", [(72, 96), (96, 72), (100, 333), (90, 90)])
+def test_scaling_keeps_the_aspect(size: tuple[int, int]) -> None:
+    frame = np.random.default_rng(0).integers(0, 255, (*size, 3), dtype=np.uint8)
+    for short_side in (24, 60, 200):
+        scaled = scale_frame(frame, short_side)
+        assert min(scaled.shape[:2]) == short_side
+        assert scaled.shape[1] / scaled.shape[0] == pytest.approx(size[1] / size[0], rel=0.02)
+    np.testing.assert_array_equal(scale_frame(frame, None), frame)
+
+
+# -- memory and threads -------------------------------------------------------------------------------------------
+
+
+def test_memory_does_not_grow_with_the_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[int] = []
+    take = extraction._FrameStream.take
+
+    def watched(self: extraction._FrameStream, frames: Array) -> Any:
+        result = take(self, frames)
+        kept.append(len(self._kept))
+        return result
+
+    monkeypatch.setattr(extraction._FrameStream, "take", watched)
+    path = write_clip(tmp_path / "long.mp4", 300)
+    peeker = Peeker(2)
+    features = extract_video(path, [peeker], GridSpec(25, 4, 8), batch_size=4)
+    assert features.grid.num_snippets == 74
+    assert max(kept) <= 3 * 4 + 8 + 2
+    assert peeker.largest <= 3 * 4 + 8 + 2
+
+
+def test_a_failing_backbone_ends_the_decoding_thread(clip: Path) -> None:
+    def fail(clips: Array) -> Array:
+        raise RuntimeError("out of memory")
+
+    before = threading.active_count()
+    with pytest.raises(DataError, match="out of memory"):
+        extract_video(clip, [ClipFunction(fail, "f")], GridSpec(25, 2, 2), batch_size=1)
+    assert threading.active_count() == before
+
+
+def test_an_error_in_the_decoding_thread_arrives(clip: Path) -> None:
+    def items() -> Any:
+        yield 1
+        raise DataError("the file is damaged")
+
+    received = extraction._prefetched(items())
+    assert next(received) == 1
+    with pytest.raises(DataError, match="damaged"):
+        next(received)
+
+
+def test_shares_of_a_video_sum_to_one(clip: Path) -> None:
+    shares: list[float] = []
+    extract_video(clip, [READ], GridSpec(25, 4, 4), batch_size=5, advance=shares.append)
+    assert sum(shares) == pytest.approx(1)
+    assert len(shares) == 3
+
+
+# -- what a backbone may answer -----------------------------------------------------------------------------------
+
+
+class Fixed:
+    """A backbone that always gives the same array."""
+
+    def __init__(self, array: Array, **options: Any) -> None:
+        self.info = BackboneInfo("fixed", "fixed", **options)
+        self.array = array
+
+    def __call__(self, frames: Array, snippets: Array) -> Array:
+        return self.array
+
+
+@pytest.mark.parametrize(
+    ("array", "options", "message"),
+    [
+        (np.zeros((3, 4)), {"dim": 5}, r"expected \(3, 5\), got \(3, 4\)"),
+        (np.zeros((2, 4)), {}, r"expected \(3, D\), got \(2, 4\)"),
+        (np.zeros((3, 0)), {}, "wrong shape"),
+        (np.full((3, 4), np.nan), {}, "NaN"),
+        (np.zeros((3, 4)), {"crop": "oversample10"}, r"expected \(10, 3, D\)"),
+    ],
+)
+def test_unusable_answers_are_refused(clip: Path, array: Array, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        extract_video(clip, [Fixed(array, **options)], GridSpec(25, 16, 16))
+
+
+def test_several_crops_come_first(clip: Path) -> None:
+    crops = np.arange(10 * 3 * 2, dtype=np.float32).reshape(10, 3, 2)
+    features = extract_video(clip, [Fixed(crops, crop="oversample10")], GridSpec(25, 16, 16))
+    np.testing.assert_array_equal(features.data, crops)
+    assert features.provenance.crop == "oversample10"
+
+
+def test_provenance_of_two_streams() -> None:
+    a = Fixed(np.zeros(0), dim=4, crop="center224", checksum="aa", flow_kind="")
+    b = Peeker(0, "b", dim=3, flow_kind="dis")
+    assert provenance_of([a, b]) == Provenance(
+        "fixed+b", (("fixed", 4), ("b", 3)), crop="center224+full", flow_kind="dis", checksum="aa"
+    )
+
+
+@pytest.mark.parametrize(
+    ("streams", "message"),
+    [
+        ([], "no backbone"),
+        ([READ, READ], "there twice"),
+        ([READ, Fixed(np.zeros(0), crop="oversample10")], "different numbers of crops"),
+    ],
+)
+def test_streams_that_do_not_go_together(clip: Path, streams: list[Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        extract_video(clip, streams, GridSpec(25, 16, 16))
+
+
+@pytest.mark.parametrize("values", [(0, 16, 16), (25, -1, 16), (25, 16, 0.2), (25, 16, float("nan"))])
+def test_grids_that_are_none(values: tuple[float, float, float]) -> None:
+    with pytest.raises(DataError, match="expected"):
+        GridSpec(*values)
+
+
+# -- many videos --------------------------------------------------------------------------------------------------
+
+SPEC = GridSpec(25, 8, 8)
+
+
+@pytest.fixture
+def folder(clip: Path, tmp_path: Path) -> Path:
+    """Three good videos and three bad ones."""
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    for name in ("a", "c", "e"):
+        (videos / f"{name}.mp4").write_bytes(clip.read_bytes())
+    (videos / "b.mp4").touch()
+    (videos / "d.mp4").write_bytes(clip.read_bytes()[:700])
+    (videos / "f.avi").write_text("no video")
+    (videos / "notes.txt").write_text("not a video either")
+    return videos
+
+
+def test_bad_videos_do_not_stop_the_others(folder: Path, tmp_path: Path) -> None:
+    lines: dict[str, str] = {}
+    total = [0.0]
+    report = extract_dataset(
+        find_videos([folder]),
+        [READ],
+        SPEC,
+        tmp_path / "f.h5",
+        on_video=lines.__setitem__,
+        on_fraction=lambda share, video: total.__setitem__(0, total[0] + share),
+    )
+    assert report.extracted == {"a": 6, "c": 6, "e": 6}
+    assert list(report.failed) == ["b", "d", "f"]
+    assert all(str(folder) in message for message in report.failed.values())
+    assert "0 bytes" in report.failed["b"]
+    assert lines["b"].startswith("failed")
+    assert "6 snippets" in lines["a"]
+    assert total[0] == pytest.approx(6)
+    assert report.to_dict()["frames_per_second"] > 0
+    with open_features(tmp_path / "f.h5") as store:
+        assert store.videos == ("a", "c", "e")
+        np.testing.assert_array_equal(store.read("c").data[1], np.arange(8, 16))
+        assert store.grid("c").duration == pytest.approx(2, abs=0.01)
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(folder: Path, tmp_path: Path) -> None:
+    calls: list[int] = []
+
+    def function(clips: Array) -> Array:
+        calls.append(len(clips))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return codes_of_clips(clips)
+
+    backbone = ClipFunction(function, "codes")
+    videos = {name: folder / f"{name}.mp4" for name in ("a", "c", "e")}
+    with pytest.raises(KeyboardInterrupt):
+        extract_dataset(videos, [backbone], SPEC, tmp_path / "f.h5")
+    assert not (tmp_path / "f.h5").exists()
+    report = extract_dataset(videos, [backbone], SPEC, tmp_path / "f.h5")
+    assert report.skipped == ["a"]
+    assert list(report.extracted) == ["c", "e"]
+    again = extract_dataset(videos, [backbone], SPEC, tmp_path / "f.h5")
+    assert again.skipped == ["a", "c", "e"]
+    assert again.frames_per_second == 0
+    with open_features(tmp_path / "f.h5") as store:
+        assert store.videos == ("a", "c", "e")
+
+
+@pytest.mark.parametrize(
+    ("spec", "backbone", "message"),
+    [
+        (GridSpec(25, 4, 8), READ, "expected stride 4.*got stride 8"),
+        (GridSpec(30, 8, 8), READ, "expected fps 30.*got fps 25"),
+        (SPEC, ClipFunction(codes_of_clips, "others"), "expected extractor others, got extractor codes"),
+        (SPEC, Peeker(0, "codes", checksum="ab"), "expected checksum ab"),
+    ],
+)
+def test_features_made_in_another_way_are_not_mixed(
+    clip: Path, tmp_path: Path, spec: GridSpec, backbone: Any, message: str
+) -> None:
+    out = tmp_path / "f.h5"
+    extract_dataset({"v": clip}, [READ], SPEC, out)
+    before = out.read_bytes()
+    with pytest.raises(DataError, match=message) as caught:
+        extract_dataset({"v": clip, "w": clip}, [backbone], spec, out)
+    assert "--overwrite" in str(caught.value)
+    assert out.read_bytes() == before
+
+
+def test_overwriting_replaces_the_file_when_the_new_one_is_complete(clip: Path, tmp_path: Path) -> None:
+    out = tmp_path / "f.h5"
+    extract_dataset({"v": clip, "old": clip}, [READ], SPEC, out)
+
+    def fail(clips: Array) -> Array:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        extract_dataset({"v": clip}, [ClipFunction(fail, "x")], GridSpec(25, 4, 4), out, overwrite=True)
+    with open_features(out) as store:
+        assert store.videos == ("old", "v")
+    extract_dataset({"v": clip}, [READ], GridSpec(25, 4, 4), out, overwrite=True)
+    with open_features(out) as store:
+        assert store.videos == ("v",)
+        assert store.grid("v").stride == 4
+    assert [p.name for p in tmp_path.iterdir()] == ["f.h5"]
+
+
+def test_shards_are_disjoint_and_meet_in_one_file(folder: Path, tmp_path: Path) -> None:
+    videos = {name: folder / f"{name}.mp4" for name in ("a", "c", "e")}
+    shards = [select_shard(videos, (i, 2)) for i in (1, 2)]
+    assert [list(s) for s in shards] == [["a", "e"], ["c"]]
+    for shard in shards:
+        extract_dataset(shard, [READ], SPEC, tmp_path / "f.h5")
+    with open_features(tmp_path / "f.h5") as store:
+        assert store.videos == ("a", "c", "e")
+
+
+def test_shards_of_several_machines_are_merged(clip: Path, tmp_path: Path) -> None:
+    extract_dataset({"a": clip, "b": clip}, [READ], SPEC, tmp_path / "1.h5")
+    extract_dataset({"b": clip, "c": clip}, [READ], SPEC, tmp_path / "2.h5")
+    report = merge_features([tmp_path / "1.h5", tmp_path / "2.h5"], tmp_path / "all.h5")
+    assert report.extracted == {"a": 6, "b": 6, "c": 6}
+    assert report.skipped == ["b"]
+    with open_features(tmp_path / "all.h5") as merged, open_features(tmp_path / "2.h5") as second:
+        assert merged.videos == ("a", "b", "c")
+        np.testing.assert_array_equal(merged.read("c").data, second.read("c").data)
+        assert merged.grid("c") == second.grid("c")
+        assert merged.provenance("c") == second.provenance("c")
+    extract_dataset({"d": clip}, [READ], GridSpec(25, 4, 8), tmp_path / "3.h5")
+    with pytest.raises(DataError, match="another grid"):
+        merge_features([tmp_path / "1.h5", tmp_path / "3.h5"], tmp_path / "bad.h5")
+    assert not (tmp_path / "bad.h5").exists()
+    with pytest.raises(UsageError, match="is the file to write"):
+        merge_features([tmp_path / "1.h5"], tmp_path / "1.h5")
+    with pytest.raises(UsageError, match="no feature files"):
+        merge_features([], tmp_path / "x.h5")
+
+
+def test_where_videos_are_looked_for(folder: Path, clip: Path, tmp_path: Path) -> None:
+    assert list(find_videos([folder])) == ["a", "b", "c", "d", "e", "f"]
+    assert list(find_videos([clip, folder / "a.mp4"])) == ["numbered", "a"]
+    assert list(find_videos([str(folder / "[ac].mp4")])) == ["a", "c"]
+    assert list(find_videos([folder / "a.mp4", folder])) == ["a", "b", "c", "d", "e", "f"]
+    (tmp_path / "dataset.yaml").write_text("name: x\n")
+    (tmp_path / "other.mp4").touch()
+    assert list(find_videos([tmp_path])) == ["a", "b", "c", "d", "e", "f"]
+
+
+@pytest.mark.parametrize(
+    ("sources", "error", "message"),
+    [
+        ([], UsageError, "no videos were given"),
+        (["nowhere.mp4"], DataError, "does not exist"),
+        (["*.mp4x"], UsageError, "no video there"),
+        (["empty"], UsageError, "no video there"),
+        (["one", "two"], UsageError, "same id 'v'"),
+    ],
+)
+def test_videos_that_cannot_be_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sources: list[str], error: type[Exception], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("empty", "one", "two"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "one/v.mp4").touch()
+    (tmp_path / "two/v.avi").touch()
+    with pytest.raises(error, match=message):
+        find_videos(sources)
+
+
+def test_shard_texts() -> None:
+    assert parse_shard("2/8") == (2, 8)
+    for text in ("0/4", "5/4", "1", "a/b", "1/0", "-1/3", "1/2/3", ""):
+        with pytest.raises(UsageError, match="i/n"):
+            parse_shard(text)
+
+
+def test_wrong_output_names(clip: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"ending in \.h5"):
+        extract_dataset({"v": clip}, [READ], SPEC, tmp_path / "f.npz")
+    (tmp_path / "dir.h5").mkdir()
+    with pytest.raises(DataError, match="is a folder"):
+        extract_dataset({"v": clip}, [READ], SPEC, tmp_path / "dir.h5")
+    (tmp_path / "other.h5").write_bytes(b"something else")
+    with pytest.raises(DataError, match="HDF5"):
+        extract_dataset({"v": clip}, [READ], SPEC, tmp_path / "other.h5")
