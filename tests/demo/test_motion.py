@@ -31,7 +31,11 @@ def test_bones_keep_their_length_while_running() -> None:
     body = Body(height=1.8)
     t = np.arange(60) / 25
     skeleton = solve(body, locomotion(t, 5.0 * t))
-    for a, b, length in (("l_hip", "l_knee", body.thigh), ("r_knee", "r_ankle", body.shin), ("l_shoulder", "l_elbow", body.upper_arm)):
+    for a, b, length in (
+        ("l_hip", "l_knee", body.thigh),
+        ("r_knee", "r_ankle", body.shin),
+        ("l_shoulder", "l_elbow", body.upper_arm),
+    ):
         np.testing.assert_allclose(np.linalg.norm(skeleton[a] - skeleton[b], axis=1), length, rtol=1e-9)
     assert skeleton.joints.shape == (60, len(JOINTS), 3)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,13 @@ def shots(where: Scene, kind: Kind, **options: object) -> Shot:
 
 def tiny(seed: int = 1) -> VideoScript:
     golf, card = SPORTS["GolfSwing"], BACKGROUNDS["TitleCard"]
-    title = Shot("TitleCard", (Beat("background", "title_card", (("", 6),)),), seed=3, still=True, camera=Camera(move="hold", shake=0))
+    title = Shot(
+        "TitleCard",
+        (Beat("background", "title_card", (("", 6),)),),
+        seed=3,
+        still=True,
+        camera=Camera(move="hold", shake=0),
+    )
     empty = Shot("GolfSwing", (Beat("context", "empty_tee", (("", 5),)),), seed=4)
     swing = Shot("GolfSwing", (Beat("action", "swing", tuple((p, 6) for p in golf.phases())),), seed=4, mirror=True)
     assert card.kinds
@@ -80,7 +87,13 @@ def test_broken_render_leaves_no_file(tmp_path: Path) -> None:
 def test_still_shots_do_not_move(name: str) -> None:
     where = SPORTS.get(name) or BACKGROUNDS[name]
     kind = next(k for k in where.kinds if k.still)
-    shot = Shot(where.label, (Beat(kind.track, kind.name, (("", 40),)),), seed=5, still=True, camera=Camera(move="drift", shake=1.0))
+    shot = Shot(
+        where.label,
+        (Beat(kind.track, kind.name, (("", 40),)),),
+        seed=5,
+        still=True,
+        camera=Camera(move="drift", shake=1.0),
+    )
     clip = where.build(shot, SIZE, 25.0)
     assert np.array_equal(clip.frame(0), clip.frame(39))
 
@@ -95,7 +108,7 @@ def test_actions_and_fakes_move(name: str) -> None:
         clip = where.build(shot, SIZE, 25.0)
         span = next((a, b) for b_, a, b in shot.spans() if b_.name == kind.name)
         some = [clip.frame(i).astype(int) for i in np.linspace(span[0], span[1] - 1, 4).astype(int)]
-        assert all(np.abs(a - b).max() > 60 for a, b in zip(some[:-1], some[1:], strict=True)), kind.name
+        assert all(np.abs(a - b).max() > 60 for a, b in pairwise(some)), kind.name
 
 
 @pytest.mark.parametrize("name", CLASSES)

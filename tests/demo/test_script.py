@@ -44,7 +44,7 @@ def test_small_videos_are_short() -> None:
     assert len(small) == 18
     assert all(10 <= s.duration <= 30 for s in small)
     assert all(s.classes for s in small)
-    assert all(10 <= write_script(1, "train", k, duration=(10, 12)).duration for k in range(3))
+    assert all(write_script(1, "train", k, duration=(10, 12)).duration >= 10 for k in range(3))
 
 
 def test_truth_is_inside_the_video_and_ordered(world: tuple[VideoScript, ...]) -> None:
@@ -59,7 +59,9 @@ def test_truth_is_inside_the_video_and_ordered(world: tuple[VideoScript, ...]) -
 def test_four_tracks_partition_the_video(world: tuple[VideoScript, ...]) -> None:
     for script in world:
         truth = script.truth()
-        spans = sorted((a, b) for track in (truth.actions, truth.fakes, truth.context, truth.background) for _, a, b in track)
+        spans = sorted(
+            (a, b) for track in (truth.actions, truth.fakes, truth.context, truth.background) for _, a, b in track
+        )
         assert spans[0][0] == 0
         assert spans[-1][1] == script.duration
         assert all(a[1] == b[0] for a, b in pairwise(spans))
@@ -111,7 +113,9 @@ def test_every_class_has_phases_contexts_and_fakes(name: str) -> None:
         assert takes
         assert all(where.kind(kind).name == kind for take in takes for kind in take.kinds)
     assert all(any(where.kind(k).track == "action" for k in take.kinds) for take in where.action_takes)
-    assert not any(where.kind(k).track == "action" for take in (*where.fake_takes, *where.context_takes) for k in take.kinds)
+    assert not any(
+        where.kind(k).track == "action" for take in (*where.fake_takes, *where.context_takes) for k in take.kinds
+    )
 
 
 def test_script_survives_json(world: tuple[VideoScript, ...]) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -18,7 +18,7 @@ from wtal_core.demo.stage import Color, Image, Lens, hex_color, shade
 
 __all__ = ["Figure", "Look", "Part", "capsule", "draw_part", "map_points", "random_look", "rod"]
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]
 _SHIFT: Final = 4
 
 
@@ -49,10 +49,15 @@ class Look:
 SKINS: Final = ("f6d2b3", "eab98f", "d39a6a", "a8703f", "7a4a2c")
 HAIRS: Final = ("2b201c", "4a2f22", "8a5a2b", "d8ae5e", "1c1b20", "a44a2a")
 KITS: Final = (
-    ("d9483b", "1f2b45", "f5f1e8"), ("1f6fb8", "f2f2f2", "ffd23f"), ("f2c14e", "24407a", "24407a"),
-    ("2a9d6f", "f5f1e8", "16324a"), ("f5f1e8", "b3263a", "b3263a"), ("6a4ca3", "1f1f2b", "f2c14e"),
-    ("ef7d2d", "2b2b33", "ffffff"), ("18a0b5", "13304a", "fff2c9"),
-)  # fmt: skip
+    ("d9483b", "1f2b45", "f5f1e8"),
+    ("1f6fb8", "f2f2f2", "ffd23f"),
+    ("f2c14e", "24407a", "24407a"),
+    ("2a9d6f", "f5f1e8", "16324a"),
+    ("f5f1e8", "b3263a", "b3263a"),
+    ("6a4ca3", "1f1f2b", "f2c14e"),
+    ("ef7d2d", "2b2b33", "ffffff"),
+    ("18a0b5", "13304a", "fff2c9"),
+)
 
 
 def random_look(rng: np.random.Generator, **fixed: object) -> Look:
@@ -61,11 +66,14 @@ def random_look(rng: np.random.Generator, **fixed: object) -> Look:
     values: dict[str, object] = {
         "skin": hex_color(SKINS[rng.integers(len(SKINS))]),
         "hair": hex_color(HAIRS[rng.integers(len(HAIRS))]),
-        "shirt": shirt, "bottoms": bottoms, "accent": accent, "socks": accent,
+        "shirt": shirt,
+        "bottoms": bottoms,
+        "accent": accent,
+        "socks": accent,
         "shoes": hex_color(("2a2a30", "f4f4f4", "e0463a", "f0d23c")[rng.integers(4)]),
         "hair_style": ("short", "tail", "short", "short")[rng.integers(4)],
         "band": accent if rng.random() < 0.5 else None,
-    }  # fmt: skip
+    }
     values.update(fixed)
     return Look(**values)  # type: ignore[arg-type]
 
@@ -89,7 +97,7 @@ def map_points(matrices: Array, points: Array) -> Array:
     """Apply (T, 2, 3) affine maps to (T, N, 2) or (T, 2) canvas points."""
     if points.ndim == 2:
         return map_points(matrices, points[:, None])[:, 0]
-    return np.einsum("tij,tnj->tni", matrices[:, :, :2], points) + matrices[:, None, :, 2]
+    return np.asarray(np.einsum("tij,tnj->tni", matrices[:, :, :2], points) + matrices[:, None, :, 2])
 
 
 def capsule(a: Array, b: Array, ra: Array | float, rb: Array | float, steps: int = 7) -> Array:
@@ -112,7 +120,7 @@ def _ring(centre: Array, rx: Array, ry: Array, angle: Array, steps: int = 18) ->
     t = np.linspace(0, 2 * np.pi, steps, endpoint=False)
     x, y = rx[:, None] * np.cos(t), ry[:, None] * np.sin(t)
     c, s = np.cos(angle)[:, None], np.sin(angle)[:, None]
-    return centre[:, None] + np.stack([c * x - s * y, s * x + c * y], -1)
+    return np.asarray(centre[:, None] + np.stack([c * x - s * y, s * x + c * y], -1))
 
 
 def draw_part(image: Image, part: Part, frame: int) -> None:
@@ -126,9 +134,18 @@ def draw_part(image: Image, part: Part, frame: int) -> None:
 
 
 def rod(
-    lens: Lens, matrices: Array, a: Array, b: Array, width: float | tuple[float, float], color: Color, *,
-    split: Sequence[tuple[float, float, Color]] = (), depth_shift: float = 0.0, minimum: float = 0.9, edge: float = 0.0,
-) -> Part:  # fmt: skip
+    lens: Lens,
+    matrices: Array,
+    a: Array,
+    b: Array,
+    width: float | tuple[float, float],
+    color: Color,
+    *,
+    split: Sequence[tuple[float, float, Color]] = (),
+    depth_shift: float = 0.0,
+    minimum: float = 0.9,
+    edge: float = 0.0,
+) -> Part:
     """Return a straight stick from `a` to `b` (T, 3) metres: club, cue, javelin, bar.
 
     Args:
@@ -165,10 +182,22 @@ class Figure:
     """
 
     def __init__(
-        self, skeleton: Skeleton, body: Body, look: Look, lens: Lens, matrices: Array,
+        self,
+        skeleton: Skeleton,
+        body: Body,
+        look: Look,
+        lens: Lens,
+        matrices: Array,
         sun: tuple[float, float, float] = (-0.5, 0.8, -0.3),
-    ) -> None:  # fmt: skip
-        self.skeleton, self.body, self.look, self.lens, self.matrices, self.sun = skeleton, body, look, lens, matrices, sun
+    ) -> None:
+        self.skeleton, self.body, self.look, self.lens, self.matrices, self.sun = (
+            skeleton,
+            body,
+            look,
+            lens,
+            matrices,
+            sun,
+        )
         self._zoom = np.hypot(matrices[:, 0, 0], matrices[:, 1, 0])
         points, self._depth, scale = lens.project(skeleton.joints)
         self._points = map_points(matrices, points)
@@ -194,11 +223,6 @@ class Figure:
         at, depth, _ = self.lens.project(points)
         return map_points(self.matrices, at), depth
 
-    def _lump(
-        self, layers: list[tuple[str, Array, Array, Array, Array, Color]], a: Array, b: Array, ra: Array, rb: Array, color: Color
-    ) -> None:
-        layers.append(("", a, b, ra, rb, color))
-
     def _stack(self, pieces: Sequence[tuple[Array, Array, Array, Array, Color]]) -> list[tuple[Array, Color]]:
         """Turn capsules into outline, fill and lit-side layers."""
         result: list[tuple[Array, Color]] = []
@@ -220,36 +244,95 @@ class Figure:
             shoulder, elbow, wrist, hand = (self._at(f"{s}_{n}") for n in ("shoulder", "elbow", "wrist", "hand"))
             arm.append((elbow, wrist, self._px(f"{s}_elbow", 0.041), self._px(f"{s}_wrist", 0.030), look.skin))
             arm.append((shoulder, elbow, self._px(f"{s}_shoulder", 0.054), self._px(f"{s}_elbow", 0.042), look.skin))
-            arm.append((self._between(f"{s}_wrist", f"{s}_hand", 0.25), hand, self._px(f"{s}_hand", 0.036), self._px(f"{s}_hand", 0.041), look.skin))
+            arm.append(
+                (
+                    self._between(f"{s}_wrist", f"{s}_hand", 0.25),
+                    hand,
+                    self._px(f"{s}_hand", 0.036),
+                    self._px(f"{s}_hand", 0.041),
+                    look.skin,
+                )
+            )
             if look.sleeves > 0:
                 upper = min(look.sleeves / 0.55, 1.0) if look.sleeves < 0.7 else 1.0
                 end = self._between(f"{s}_shoulder", f"{s}_elbow", upper)
                 if look.sleeves >= 0.7:
-                    arm.append((elbow, self._between(f"{s}_elbow", f"{s}_wrist", 0.9), self._px(f"{s}_elbow", 0.05), self._px(f"{s}_wrist", 0.04), look.shirt))
+                    arm.append(
+                        (
+                            elbow,
+                            self._between(f"{s}_elbow", f"{s}_wrist", 0.9),
+                            self._px(f"{s}_elbow", 0.05),
+                            self._px(f"{s}_wrist", 0.04),
+                            look.shirt,
+                        )
+                    )
                 arm.append((shoulder, end, self._px(f"{s}_shoulder", 0.066), self._px(f"{s}_elbow", 0.058), look.shirt))
-            depth = self._depth[:, [INDEX[f"{s}_shoulder"], INDEX[f"{s}_elbow"], INDEX[f"{s}_elbow"], INDEX[f"{s}_wrist"], INDEX[f"{s}_wrist"]]].mean(1)
+            depth = self._depth[
+                :,
+                [
+                    INDEX[f"{s}_shoulder"],
+                    INDEX[f"{s}_elbow"],
+                    INDEX[f"{s}_elbow"],
+                    INDEX[f"{s}_wrist"],
+                    INDEX[f"{s}_wrist"],
+                ],
+            ].mean(1)
             parts.append(Part(depth, self._stack(arm)))
 
             leg: list[tuple[Array, Array, Array, Array, Color]] = []
             hip, knee, ankle, toe = (self._at(f"{s}_{n}") for n in ("hip", "knee", "ankle", "toe"))
             skin = look.bottoms if look.legs == "trousers" else look.skin
             fat = 1.1 if look.legs == "trousers" else 1.0
-            heel = ankle - (toe - ankle) * 0.28 + (ankle - knee) / np.maximum(np.hypot(*(ankle - knee).T), 1e-6)[:, None] * self._px(f"{s}_ankle", 0.03)[:, None]
+            heel = (
+                ankle
+                - (toe - ankle) * 0.28
+                + (ankle - knee)
+                / np.maximum(np.hypot(*(ankle - knee).T), 1e-6)[:, None]
+                * self._px(f"{s}_ankle", 0.03)[:, None]
+            )
             calf = self._between(f"{s}_knee", f"{s}_ankle", 0.3)
-            leg.append((calf, ankle, self._px(f"{s}_knee", 0.056 * fat), self._px(f"{s}_ankle", 0.036 * fat * fat), skin))
+            leg.append(
+                (calf, ankle, self._px(f"{s}_knee", 0.056 * fat), self._px(f"{s}_ankle", 0.036 * fat * fat), skin)
+            )
             leg.append((knee, calf, self._px(f"{s}_knee", 0.056 * fat), self._px(f"{s}_knee", 0.056 * fat), skin))
             leg.append((hip, knee, self._px(f"{s}_hip", 0.092), self._px(f"{s}_knee", 0.058 * fat), skin))
             if look.legs == "shorts":
-                leg.append((self._between(f"{s}_knee", f"{s}_ankle", 0.62), ankle, self._px(f"{s}_knee", 0.046), self._px(f"{s}_ankle", 0.041), look.socks))
+                leg.append(
+                    (
+                        self._between(f"{s}_knee", f"{s}_ankle", 0.62),
+                        ankle,
+                        self._px(f"{s}_knee", 0.046),
+                        self._px(f"{s}_ankle", 0.041),
+                        look.socks,
+                    )
+                )
             if look.legs != "bare":
                 ball = toe
                 leg.append((heel, ball, self._px(f"{s}_ankle", 0.046), self._px(f"{s}_toe", 0.036), look.shoes))
                 if look.legs == "shorts":
-                    leg.append((hip, self._between(f"{s}_hip", f"{s}_knee", 0.55), self._px(f"{s}_hip", 0.104), self._px(f"{s}_knee", 0.088), look.bottoms))
+                    leg.append(
+                        (
+                            hip,
+                            self._between(f"{s}_hip", f"{s}_knee", 0.55),
+                            self._px(f"{s}_hip", 0.104),
+                            self._px(f"{s}_knee", 0.088),
+                            look.bottoms,
+                        )
+                    )
             else:
                 leg.append((ankle, toe, self._px(f"{s}_ankle", 0.036), self._px(f"{s}_toe", 0.024), look.skin))
-                leg.append((hip, self._between(f"{s}_hip", f"{s}_knee", 0.2), self._px(f"{s}_hip", 0.1), self._px(f"{s}_hip", 0.094), look.bottoms))
-            depth = self._depth[:, [INDEX[f"{s}_hip"], INDEX[f"{s}_knee"], INDEX[f"{s}_knee"], INDEX[f"{s}_ankle"]]].mean(1)
+                leg.append(
+                    (
+                        hip,
+                        self._between(f"{s}_hip", f"{s}_knee", 0.2),
+                        self._px(f"{s}_hip", 0.1),
+                        self._px(f"{s}_hip", 0.094),
+                        look.bottoms,
+                    )
+                )
+            depth = self._depth[
+                :, [INDEX[f"{s}_hip"], INDEX[f"{s}_knee"], INDEX[f"{s}_knee"], INDEX[f"{s}_ankle"]]
+            ].mean(1)
             parts.append(Part(depth, self._stack(leg)))
         parts.append(self._torso())
         parts.append(self._head())
@@ -258,13 +341,18 @@ class Figure:
     def _torso(self) -> Part:
         look, skeleton = self.look, self.skeleton
         pelvis, waist, neck = skeleton["pelvis"], skeleton["waist"], skeleton["neck"]
-        spine = self.body.spine
         low, high = skeleton.pelvis, skeleton.chest
         stations: list[tuple[Array, Array, float, float]] = []
         for share, width, depth in (
-            (-0.14, 0.105, 0.088), (0.0, 0.158, 0.118), (0.2, 0.146, 0.110), (0.42, 0.135, 0.104), (0.66, 0.160, 0.118),
-            (0.84, 0.184, 0.116), (0.945, 0.180, 0.094), (1.02, 0.075, 0.06),
-        ):  # fmt: skip
+            (-0.14, 0.105, 0.088),
+            (0.0, 0.158, 0.118),
+            (0.2, 0.146, 0.110),
+            (0.42, 0.135, 0.104),
+            (0.66, 0.160, 0.118),
+            (0.84, 0.184, 0.116),
+            (0.945, 0.180, 0.094),
+            (1.02, 0.075, 0.06),
+        ):
             if share <= 0.42:
                 centre, frame = pelvis + (waist - pelvis) * (share / 0.42), low + (high - low) * (share / 0.42 * 0.5)
             else:
@@ -289,7 +377,9 @@ class Figure:
 
         def strip(start: int, end: int, grow: float = 0.0) -> Array:
             extra = normal[:, start : end + 1] * grow
-            return np.concatenate([leftside[:, start : end + 1] + extra, (rightside[:, start : end + 1] - extra)[:, ::-1]], 1)
+            return np.concatenate(
+                [leftside[:, start : end + 1] + extra, (rightside[:, start : end + 1] - extra)[:, ::-1]], 1
+            )
 
         chest_px, hip_px = self._px("neck", 0.115), self._px("pelvis", 0.12)
         chest_at = self._between("waist", "neck", 0.62)
@@ -308,7 +398,13 @@ class Figure:
         if look.band is not None and not bare:
             layers.append((strip(4, 5), look.band))
         lit = self._lit[None, None] * reach[..., None] * 0.34
-        inner = np.concatenate([(points + normal * reach[..., None] * 0.5 + lit)[:, 3:7], (points - normal * reach[..., None] * 0.5 + lit)[:, 3:7][:, ::-1]], 1)
+        inner = np.concatenate(
+            [
+                (points + normal * reach[..., None] * 0.5 + lit)[:, 3:7],
+                (points - normal * reach[..., None] * 0.5 + lit)[:, 3:7][:, ::-1],
+            ],
+            1,
+        )
         if look.band is None:
             layers.append((inner, shade(top, 0.1)))
         depth = self._depth[:, [INDEX["pelvis"], INDEX["waist"], INDEX["neck"]]].mean(1)
@@ -318,7 +414,7 @@ class Figure:
         look, skeleton = self.look, self.skeleton
         unit = self.body.height / 1.78
         head, frame = skeleton["head"], skeleton.head
-        f, u, l = frame[:, 0], frame[:, 1], frame[:, 2]
+        f, u, left = frame[:, 0], frame[:, 1], frame[:, 2]
         at = self._at("head")
         size = self._scale[:, INDEX["head"]] * unit
         top = self._world(head + u * 0.1 * unit)[0]
@@ -332,19 +428,27 @@ class Figure:
             return _ring(centre, size * rx + grow, size * ry + grow, lean)
 
         skull_color = {"bald": look.skin, "swim": look.accent, "cap": look.accent}.get(look.hair_style, look.hair)
-        face = [(ring(0.012, -0.005, 0.098, 0.120, 1.3), shade(look.skin, -0.4)), (ring(0.012, -0.005, 0.098, 0.120), look.skin)]
+        face = [
+            (ring(0.012, -0.005, 0.098, 0.120, 1.3), shade(look.skin, -0.4)),
+            (ring(0.012, -0.005, 0.098, 0.120), look.skin),
+        ]
         nose, _ = self._world(head + (f * 0.112 - u * 0.012) * unit)
         face.append((_ring(nose, size * 0.020, size * 0.024, lean), shade(look.skin, -0.06)))
         shown_face = Part(self._depth[:, INDEX["head"]], face)
         for sign in (1.0, -1.0):
-            eye, _ = self._world(head + (f * 0.094 + u * 0.002 + l * sign * 0.034) * unit)
-            facing = (away * 0.94 - sign * 0.34 * (l @ self.lens.axes[2])) > 0.02
+            eye, _ = self._world(head + (f * 0.094 + u * 0.002 + left * sign * 0.034) * unit)
+            facing = (away * 0.94 - sign * 0.34 * (left @ self.lens.axes[2])) > 0.02
             dot = _ring(eye, size * 0.0105, size * 0.0145, lean, 8)
             face.append((np.where(facing[:, None, None], dot, at[:, None]), hex_color("2a211f")))
         for sign in (1.0, -1.0):
-            ear, ear_depth = self._world(head + (l * sign * 0.092 - f * 0.012 - u * 0.012) * unit)
+            ear, ear_depth = self._world(head + (left * sign * 0.092 - f * 0.012 - u * 0.012) * unit)
             near = ear_depth < self._depth[:, INDEX["head"]] + 0.02
-            face.append((np.where(near[:, None, None], _ring(ear, size * 0.02, size * 0.03, lean, 10), at[:, None]), shade(look.skin, -0.14)))
+            face.append(
+                (
+                    np.where(near[:, None, None], _ring(ear, size * 0.02, size * 0.03, lean, 10), at[:, None]),
+                    shade(look.skin, -0.14),
+                )
+            )
         back = ring(-0.022, 0.026, 0.104, 0.112)
         # hair seen from the front covers the top only; seen from behind it covers the whole head
         t = np.linspace(0, 2 * np.pi, 22, endpoint=False)
@@ -369,7 +473,7 @@ class Figure:
             knot = self._world(head + (-f * 0.11 + u * 0.03) * unit)[0]
             tip = self._world(head + (-f * 0.19 - u * 0.13) * unit)[0]
             behind = [(capsule(knot, tip, size * 0.042, size * 0.016), shade(look.hair, -0.12))]
-            layers = behind + layers if True else layers
+            layers = behind + layers
             cape = np.where((away < -0.2)[:, None, None], behind[0][0], at[:, None])
             layers.append((cape, shade(look.hair, -0.12)))
         if look.hair_style == "cap":
@@ -408,13 +512,20 @@ class Figure:
         points = points - (x0, y0)
         bones = [("pelvis", "neck", 0.13), ("neck", "head", 0.09), ("head", "head", 0.11)]
         for s in "lr":
-            bones += [(f"{s}_shoulder", f"{s}_elbow", 0.05), (f"{s}_elbow", f"{s}_hand", 0.04),
-                      (f"{s}_hip", f"{s}_knee", 0.085), (f"{s}_knee", f"{s}_ankle", 0.05), (f"{s}_ankle", f"{s}_toe", 0.045)]  # fmt: skip
+            bones += [
+                (f"{s}_shoulder", f"{s}_elbow", 0.05),
+                (f"{s}_elbow", f"{s}_hand", 0.04),
+                (f"{s}_hip", f"{s}_knee", 0.085),
+                (f"{s}_knee", f"{s}_ankle", 0.05),
+                (f"{s}_ankle", f"{s}_toe", 0.045),
+            ]
         for a, b, radius in bones:
             p, q = points[INDEX[a]], points[INDEX[b]]
             r = radius * self._unit * scale[INDEX[a]] * 0.9
-            width = max(int(round(2 * r)), 1)
-            cv2.line(mask, (int(p[0] * 16), int(p[1] * 16)), (int(q[0] * 16), int(q[1] * 16)), 255, width, cv2.LINE_AA, 4)
+            width = max(round(2 * float(r)), 1)
+            cv2.line(
+                mask, (int(p[0] * 16), int(p[1] * 16)), (int(q[0] * 16), int(q[1] * 16)), 255, width, cv2.LINE_AA, 4
+            )
         mask = cv2.GaussianBlur(mask, (0, 0), 2.2)
         alpha = mask.astype(np.float32)[..., None] * (strength / 255)
         region = image[y0:y1, x0:x1]

@@ -7,13 +7,14 @@ Keys hold what a choreographer thinks of (a pose at a moment); between them ever
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["Timeline", "blend", "locomotion", "mirrored", "monotone_cubic", "smoothstep"]
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]
 
 
 def smoothstep(edge0: float, edge1: float, x: Array) -> Array:
@@ -93,7 +94,8 @@ _RUN = np.array(
 
 def _cycle(table: Array, phase: Array) -> tuple[Array, Array, Array]:
     phase = phase % 1
-    wide = np.concatenate([table[:-1] - [1, 0, 0, 0], table[:-1], table + [1, 0, 0, 0]])
+    shift = np.array([1.0, 0.0, 0.0, 0.0])
+    wide = np.concatenate([table[:-1] - shift, table[:-1], table + shift])
     return tuple(monotone_cubic(wide[:, 0], wide[:, c], phase) for c in (1, 2, 3))  # type: ignore[return-value]
 
 
@@ -163,6 +165,8 @@ def mirrored(pose: Mapping[str, Array]) -> dict[str, Array]:
     """Return a pose with left and right exchanged."""
     swap = {"l_": "r_", "r_": "l_"}
     return {
-        swap.get(name[:2], name[:2]) + name[2:]: -values if name in ("yaw", "roll", "side", "twist", "turn", "z") else values
+        swap.get(name[:2], name[:2]) + name[2:]: -values
+        if name in ("yaw", "roll", "side", "twist", "turn", "z")
+        else values
         for name, values in pose.items()
     }

@@ -95,17 +95,19 @@ def render_video(
         raise MissingDependency("rendering needs PyAV", next_step="pip install 'wtal[video]'") from error
     rate = Fraction(script.fps).limit_denominator(1001)
     total = script.frames
-    with atomic_path(path) as temporary:
-        with av.open(str(temporary), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-            stream = container.add_stream("libx264", rate=rate)
-            stream.width, stream.height, stream.pix_fmt = script.width, script.height, "yuv420p"
-            stream.options = {"crf": str(script.crf), "preset": "fast", "tune": "animation"}
-            context = stream.codec_context
-            context.gop_size = max(int(round(2 * script.fps)), 1)
-            context.thread_count = 1  # the same bytes whatever the machine
-            for done, picture in enumerate(render_frames(script), start=1):
-                frame = av.VideoFrame.from_ndarray(picture, format="bgr24")
-                container.mux(stream.encode(frame))
-                if on_progress is not None:
-                    on_progress(done, total)
-            container.mux(stream.encode())
+    with (
+        atomic_path(path) as temporary,
+        av.open(str(temporary), "w", format="mp4", options={"movflags": "+faststart"}) as container,
+    ):
+        stream = container.add_stream("libx264", rate=rate)
+        stream.width, stream.height, stream.pix_fmt = script.width, script.height, "yuv420p"
+        stream.options = {"crf": str(script.crf), "preset": "fast", "tune": "animation"}
+        context = stream.codec_context
+        context.gop_size = max(round(2 * script.fps), 1)
+        context.thread_count = 1  # the same bytes whatever the machine
+        for done, picture in enumerate(render_frames(script), start=1):
+            frame = av.VideoFrame.from_ndarray(picture, format="bgr24")
+            container.mux(stream.encode(frame))
+            if on_progress is not None:
+                on_progress(done, total)
+        container.mux(stream.encode())

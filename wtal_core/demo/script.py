@@ -23,7 +23,13 @@ _CAPTIONS: Final = {
     "JavelinThrow": ("JAVELIN|Leader 84.20 m", "Throw 3 of 6"),
     "SoccerPenalty": ("PENALTIES|3 : 2", "Commentary|'All on this one'"),
 }
-_CARDS: Final = ("SPORTS NIGHT|All the action", "HIGHLIGHTS|Day two", "COMING UP|Stay with us", "ARENA|The weekend's best", "REVIEW|Slow motion and more")
+_CARDS: Final = (
+    "SPORTS NIGHT|All the action",
+    "HIGHLIGHTS|Day two",
+    "COMING UP|Stay with us",
+    "ARENA|The weekend's best",
+    "REVIEW|Slow motion and more",
+)
 _NAMES: Final = ("M. LIND|Coach", "A. OKAFOR|Former champion", "J. PEREIRA|Team captain", "S. WEBER|Analyst")
 
 
@@ -66,9 +72,11 @@ class _Editor:
         other = rng.random() < 0.25
         azimuth = float(rng.choice(where.azimuths)) if other else angle
         camera = Camera(
-            azimuth=azimuth, zoom=float(np.round(rng.uniform(0.97, 1.14), 3)), move=move,
+            azimuth=azimuth,
+            zoom=float(np.round(rng.uniform(0.97, 1.14), 3)),
+            move=move,
             shake=0.0 if still else float(np.round(self.shake * rng.uniform(0.6, 1.4), 3)),
-        )  # fmt: skip
+        )
         caption = ""
         chance = 0.7 if where.label == "Billiards" and wide else 0.2
         if where.label in _CAPTIONS and all(kind.track == "context" for kind in kinds) and rng.random() < chance:
@@ -79,9 +87,17 @@ class _Editor:
             caption = str(rng.choice(_NAMES))
         person = cast[int(rng.random() < 0.3)]
         return Shot(
-            where.label, beats, seed=int(rng.integers(0, 2**31)), cast=person, venue=venue,
-            lighting="day" if where.indoor else self.lighting, camera=camera, mirror=mirror, still=still, caption=caption,
-        )  # fmt: skip
+            where.label,
+            beats,
+            seed=int(rng.integers(0, 2**31)),
+            cast=person,
+            venue=venue,
+            lighting="day" if where.indoor else self.lighting,
+            camera=camera,
+            mirror=mirror,
+            still=still,
+            caption=caption,
+        )
 
     def replay(self, shot: Shot) -> Shot:
         """Return the action of a shot again, in slow motion from another angle."""
@@ -91,17 +107,33 @@ class _Editor:
         beat = next(b for b in shot.beats if b.track == "action")
         parts = tuple((name, max(round(frames / slow), 2)) for name, frames in beat.parts)
         angles = [a for a in where.azimuths if a != shot.camera.azimuth] or list(where.azimuths)
-        camera = Camera(azimuth=float(rng.choice(angles)), zoom=float(np.round(rng.uniform(1.1, 1.3), 3)), move="follow", shake=0.0)
+        camera = Camera(
+            azimuth=float(rng.choice(angles)), zoom=float(np.round(rng.uniform(1.1, 1.3), 3)), move="follow", shake=0.0
+        )
         return Shot(
-            shot.scene, (Beat("action", beat.name, parts),), seed=shot.seed, cast=shot.cast, venue=shot.venue,
-            lighting=shot.lighting, camera=camera, mirror=shot.mirror, slow=slow, replay=True,
-        )  # fmt: skip
+            shot.scene,
+            (Beat("action", beat.name, parts),),
+            seed=shot.seed,
+            cast=shot.cast,
+            venue=shot.venue,
+            lighting=shot.lighting,
+            camera=camera,
+            mirror=shot.mirror,
+            slow=slow,
+            replay=True,
+        )
 
 
 def write_script(
-    seed: int, subset: str, index: int, *, classes: Sequence[str] = CLASSES, small: bool = False,
-    duration: tuple[float, float] | None = None, fps: float = 25.0,
-) -> VideoScript:  # fmt: skip
+    seed: int,
+    subset: str,
+    index: int,
+    *,
+    classes: Sequence[str] = CLASSES,
+    small: bool = False,
+    duration: tuple[float, float] | None = None,
+    fps: float = 25.0,
+) -> VideoScript:
     """Write the script of one video; the same arguments always give the same script.
 
     Args:
@@ -122,7 +154,11 @@ def write_script(
         if name not in SPORTS:
             raise unknown_name("class", name, CLASSES)
     if not classes or index < 0 or seed < 0:
-        raise UsageError("cannot write this script", expected="at least one class, index and seed from 0", got=f"{list(classes)}, {index}, {seed}")
+        raise UsageError(
+            "cannot write this script",
+            expected="at least one class, index and seed from 0",
+            got=f"{list(classes)}, {index}, {seed}",
+        )
     rng = np.random.default_rng([seed, _SUBSETS[subset], index])
     low, high = duration or ((12.0, 17.0) if small else (40.0, 112.0))
     target = float(rng.uniform(low, high))
@@ -158,9 +194,15 @@ def write_script(
         if what == "action" and rng.random() < (0.12 if small else 0.2):
             shots.append(editor.replay(shot))
     return VideoScript(
-        name=f"demo_{subset}_{index:03d}", subset=subset, seed=int(rng.integers(0, 2**31)), shots=tuple(shots), fps=fps,
-        crf=int(rng.integers(25, 31)), grain=float(np.round(rng.uniform(0.6, 2.4), 2)), exposure=float(np.round(rng.uniform(0.93, 1.07), 3)),
-    )  # fmt: skip
+        name=f"demo_{subset}_{index:03d}",
+        subset=subset,
+        seed=int(rng.integers(0, 2**31)),
+        shots=tuple(shots),
+        fps=fps,
+        crf=int(rng.integers(25, 31)),
+        grain=float(np.round(rng.uniform(0.6, 2.4), 2)),
+        exposure=float(np.round(rng.uniform(0.93, 1.07), 3)),
+    )
 
 
 def write_scripts(seed: int, *, small: bool = False, classes: Sequence[str] = CLASSES) -> tuple[VideoScript, ...]:
@@ -174,7 +216,11 @@ def write_scripts(seed: int, *, small: bool = False, classes: Sequence[str] = CL
 
 def _interlude(editor: _Editor, rng: np.random.Generator, *, opening: bool) -> Shot:
     names = tuple(BACKGROUNDS)
-    weight = {"TitleCard": 3.0, "Landscape": 1.6, "Crowd": 1.0, "Interview": 0.3, "Walk": 0.4} if opening else {"TitleCard": 0.8, "Landscape": 0.6, "Crowd": 1.6, "Interview": 1.0, "Walk": 1.2}
+    weight = (
+        {"TitleCard": 3.0, "Landscape": 1.6, "Crowd": 1.0, "Interview": 0.3, "Walk": 0.4}
+        if opening
+        else {"TitleCard": 0.8, "Landscape": 0.6, "Crowd": 1.6, "Interview": 1.0, "Walk": 1.2}
+    )
     p = np.array([weight[n] for n in names])
     where = BACKGROUNDS[str(rng.choice(names, p=p / p.sum()))]
     return editor.take(where, where.context_takes)

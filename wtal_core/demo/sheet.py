@@ -34,23 +34,34 @@ def _pictures(where: Scene, kind: Kind, count: int, seed: int) -> list[tuple[Ima
     beats = (*(where.kind(n).beat(rng, 25.0) for n in take.kinds[:place]), beat)
     still = kind.still
     shot = Shot(
-        where.label, beats, seed=seed, cast=seed, venue=seed, still=still and len(beats) == 1,
-        camera=Camera(move="hold" if still else "follow", shake=0.0), caption="COMMENTARY|42 : 37" if kind.name == "empty_table" else "",
-    )  # fmt: skip
+        where.label,
+        beats,
+        seed=seed,
+        cast=seed,
+        venue=seed,
+        still=still and len(beats) == 1,
+        camera=Camera(move="hold" if still else "follow", shake=0.0),
+        caption="COMMENTARY|42 : 37" if kind.name == "empty_table" else "",
+    )
     clip = where.build(shot, _TILE, 25.0)
     first = sum(b.frames for b in beats[:-1])
-    result = []
+    result: list[tuple[int, str]] = []
     if kind.track == "action":
-        per_phase = [count // len(beat.parts) + (k >= len(beat.parts) - count % len(beat.parts)) for k in range(len(beat.parts))]
+        per_phase = [
+            count // len(beat.parts) + (k >= len(beat.parts) - count % len(beat.parts)) for k in range(len(beat.parts))
+        ]
         start = first
         for (phase, frames), wanted in zip(beat.parts, per_phase, strict=True):
-            for k in range(wanted):
-                result.append((start + int(frames * (k + 0.62) / (wanted + 0.15)), phase.replace("_", " ")))
+            moments = [start + int(frames * (k + 0.62) / (wanted + 0.15)) for k in range(wanted)]
+            result += [(moment, phase.replace("_", " ")) for moment in moments]
             start += frames
     else:
         result = [(first + int(beat.frames * (k + 0.5) / count), "") for k in range(count)]
     last = len(clip) - 1
-    return [(np.asarray(cv2.resize(clip.frame(min(i, last)), _TILE, interpolation=cv2.INTER_AREA)), phase) for i, phase in result]
+    return [
+        (np.asarray(cv2.resize(clip.frame(min(i, last)), _TILE, interpolation=cv2.INTER_AREA)), phase)
+        for i, phase in result
+    ]
 
 
 def sheet_image(name: str, *, seed: int = 7) -> Image:
@@ -68,7 +79,7 @@ def sheet_image(name: str, *, seed: int = 7) -> Image:
         kinds = [(s, k) for s in sources for k in s.kinds if k.track == track]
         if track == "action":
             for where, kind in kinds:
-                blocks.append(_row(width, track, kind, _pictures(where, kind, 2 * _COLUMNS, seed)))
+                blocks += [_row(width, track, kind, _pictures(where, kind, 2 * _COLUMNS, seed))]
         elif track == "fake":
             for number, (where, kind) in enumerate(kinds):
                 blocks.append(_row(width, track, kind, _pictures(where, kind, _COLUMNS, seed + 1 + number)))
@@ -76,7 +87,10 @@ def sheet_image(name: str, *, seed: int = 7) -> Image:
             per = 2 if len(kinds) % 3 == 0 else 3
             for start in range(0, len(kinds), _COLUMNS // per):
                 group = kinds[start : start + _COLUMNS // per]
-                cells = [_row(per * (_TILE[0] + _GAP), track, k, _pictures(w, k, per, seed + 9 + start + n), columns=per) for n, (w, k) in enumerate(group)]
+                cells = [
+                    _row(per * (_TILE[0] + _GAP), track, k, _pictures(w, k, per, seed + 9 + start + n), columns=per)
+                    for n, (w, k) in enumerate(group)
+                ]
                 band = np.full((cells[0].shape[0], width, 3), 250, np.uint8)
                 x = 0
                 for cell in cells:

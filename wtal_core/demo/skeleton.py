@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["CHANNELS", "JOINTS", "Body", "Skeleton", "reach", "rotation", "solve"]
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]
 
 JOINTS: Final = (
     "pelvis", "waist", "neck", "head",
@@ -122,11 +122,11 @@ def rotation(yaw: Array, pitch: Array, roll: Array) -> Array:
 
 def _turn(frame: Array, yaw: Array, pitch: Array, roll: Array) -> Array:
     """Turn a child frame on its parent `frame` (both (T, 3, 3) rows)."""
-    return np.einsum("tij,tjk->tik", rotation(yaw, pitch, roll), frame)
+    return np.asarray(np.einsum("tij,tjk->tik", rotation(yaw, pitch, roll), frame))
 
 
 def _unit(vector: Array) -> Array:
-    return vector / np.maximum(np.linalg.norm(vector, axis=-1, keepdims=True), 1e-9)
+    return np.asarray(vector / np.maximum(np.linalg.norm(vector, axis=-1, keepdims=True), 1e-9))
 
 
 def reach(root: Array, target: Array, upper: float, lower: float, pole: Array) -> tuple[Array, Array]:

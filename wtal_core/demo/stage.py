@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from itertools import pairwise
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -20,14 +21,40 @@ from numpy.typing import NDArray
 from wtal_core.demo.motion import smoothstep
 
 __all__ = [
-    "SUPERSAMPLE", "CameraPath", "Color", "Ground", "Image", "Lens", "Light", "blob_shadow", "clouds", "disc", "fog",
-    "hex_color", "hills", "light", "mix", "new_canvas", "noise", "polygon", "ribbon", "shade", "sky", "stands", "text",
-    "text_width", "trees",
-]  # fmt: skip
+    "SUPERSAMPLE",
+    "CameraPath",
+    "Color",
+    "Ground",
+    "Image",
+    "Lens",
+    "Light",
+    "blob_shadow",
+    "clouds",
+    "disc",
+    "ellipse",
+    "fog",
+    "glow",
+    "hex_color",
+    "hills",
+    "light",
+    "mix",
+    "new_canvas",
+    "noise",
+    "paint",
+    "polygon",
+    "ribbon",
+    "shade",
+    "sky",
+    "stands",
+    "text",
+    "text_width",
+    "trees",
+]
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]
 Image = NDArray[np.uint8]
 Color = tuple[float, float, float]
+Point = Sequence[float] | NDArray[Any]
 
 SUPERSAMPLE: Final = 2
 _SHIFT: Final = 4  # sub-pixel bits of OpenCV's drawing functions
@@ -70,11 +97,19 @@ class Light:
 
 
 LIGHTS: Final = {
-    "day": Light(hex_color("3f8fd6"), hex_color("cdeaf8"), hex_color("d3e8f0"), (-0.5, 0.8, -0.35), 0.42, (1, 1, 1), 0.35),
-    "golden": Light(hex_color("5a86bd"), hex_color("ffd9a0"), hex_color("f6d3a6"), (-0.78, 0.5, 0.2), 0.45, (0.90, 0.985, 1.06), 0.8),
-    "overcast": Light(hex_color("9fb2c2"), hex_color("e3e9ec"), hex_color("d4dde1"), (-0.2, 0.95, -0.2), 0.24, (1.0, 0.98, 0.96), 0.1),
-    "evening": Light(hex_color("2c3f77"), hex_color("e79a86"), hex_color("a98ba6"), (0.7, 0.6, -0.2), 0.36, (1.02, 0.93, 0.95), 0.5),
-}  # fmt: skip
+    "day": Light(
+        hex_color("3f8fd6"), hex_color("cdeaf8"), hex_color("d3e8f0"), (-0.5, 0.8, -0.35), 0.42, (1, 1, 1), 0.35
+    ),
+    "golden": Light(
+        hex_color("5a86bd"), hex_color("ffd9a0"), hex_color("f6d3a6"), (-0.78, 0.5, 0.2), 0.45, (0.90, 0.985, 1.06), 0.8
+    ),
+    "overcast": Light(
+        hex_color("9fb2c2"), hex_color("e3e9ec"), hex_color("d4dde1"), (-0.2, 0.95, -0.2), 0.24, (1.0, 0.98, 0.96), 0.1
+    ),
+    "evening": Light(
+        hex_color("2c3f77"), hex_color("e79a86"), hex_color("a98ba6"), (0.7, 0.6, -0.2), 0.36, (1.02, 0.93, 0.95), 0.5
+    ),
+}
 
 
 def light(name: str) -> Light:
@@ -128,6 +163,11 @@ class Lens:
         cx, cy = self.centre
         return np.stack([cx + local[..., 0] * scale, cy - local[..., 1] * scale], -1), depth, scale
 
+    def point(self, x: float, y: float, z: float) -> tuple[float, float, float]:
+        """Return canvas x, canvas y and pixels per metre of one point in metres."""
+        at, _, scale = self.project(np.array([x, y, z]))
+        return float(at[0]), float(at[1]), float(scale)
+
     @property
     def horizon(self) -> float:
         """Canvas row of the horizon."""
@@ -177,7 +217,7 @@ class Ground:
         if along == "x":
             soft = np.clip(self.footprint * 0.3, 0.004, 1.5)
         cover = np.clip((width / 2 - np.abs(across - position)) / soft + 0.5, 0, 1) * np.clip(width / soft, 0, 1)
-        return cover * (lengthwise >= start) * (lengthwise <= end) * self.mask
+        return np.asarray(cover * (lengthwise >= start) * (lengthwise <= end) * self.mask)
 
     def disc(self, x: float, z: float, radius: float, squash: float = 1.0) -> Array:
         """Return the anti-aliased cover (H, W) of a disc on the floor."""
@@ -190,9 +230,12 @@ class Ground:
         n = tile.shape[0]
         scale = n / (size * 32)
         sample = cv2.remap(
-            tile, (np.mod(self.x * scale, n)).astype(np.float32), (np.mod(self.z * scale, n)).astype(np.float32),
-            cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP,
-        )  # fmt: skip
+            tile,
+            (np.mod(self.x * scale, n)).astype(np.float32),
+            (np.mod(self.z * scale, n)).astype(np.float32),
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_WRAP,
+        )
         return np.asarray(sample * np.clip(1.4 - self.footprint / (size * 1.2), 0, 1))
 
 
@@ -216,14 +259,9 @@ def new_canvas(lens: Lens) -> NDArray[np.float32]:
     return np.zeros((lens.canvas[1], lens.canvas[0], 3), np.float32)
 
 
-def _cover(canvas: Array, color: Array | Color, alpha: Array) -> None:
-    """Blend `color` over the canvas in place with `alpha` (H, W)."""
-    canvas += (np.asarray(color, np.float32) - canvas) * np.asarray(alpha, np.float32)[..., None]
-
-
 def paint(canvas: Array, color: Array | Color, alpha: Array) -> None:
     """Blend a colour or a picture over the canvas in place with `alpha` (H, W)."""
-    _cover(canvas, color, alpha)
+    canvas += (np.asarray(color, np.float32) - canvas) * np.asarray(alpha, np.float32)[..., None]
 
 
 def sky(canvas: Array, lens: Lens, air: Light, seed: int, *, cloud: float = 0.6) -> None:
@@ -239,7 +277,7 @@ def sky(canvas: Array, lens: Lens, air: Light, seed: int, *, cloud: float = 0.6)
     at = lens.project(sun)[0]
     yy, xx = np.mgrid[0:h, 0:w]
     away = np.hypot(xx - at[0], yy - at[1]) / lens.picture[1]
-    _cover(canvas, (225, 245, 255), np.clip(air.glow * np.exp(-((away / 0.42) ** 2)), 0, 0.9))
+    paint(canvas, (225, 245, 255), np.clip(air.glow * np.exp(-((away / 0.42) ** 2)), 0, 0.9))
     clouds(canvas, lens, air, seed, cloud)
 
 
@@ -250,7 +288,7 @@ def clouds(canvas: Array, lens: Lens, air: Light, seed: int, amount: float) -> N
     unit = lens.picture[1]
     mask = np.zeros((h, w), np.uint8)
     lit = np.zeros((h, w), np.uint8)
-    for _ in range(int(round(amount * 9 * w / lens.picture[0]))):
+    for _ in range(round(amount * 9 * w / lens.picture[0])):
         body, crown = np.zeros_like(mask), np.zeros_like(mask)
         x, up = rng.uniform(0, w), rng.uniform(0.10, 0.62)
         size = unit * rng.uniform(0.05, 0.12) * (0.45 + up)
@@ -266,13 +304,11 @@ def clouds(canvas: Array, lens: Lens, air: Light, seed: int, amount: float) -> N
         np.maximum(lit, crown, out=lit)
     soft = cv2.GaussianBlur(mask, (0, 0), 2.2).astype(float) / 255
     bright = cv2.GaussianBlur(lit, (0, 0), 4).astype(float) / 255
-    _cover(canvas, mix(air.sky_low, (255, 255, 255), 0.45), soft * 0.75)
-    _cover(canvas, (255, 253, 250), bright * soft * 0.7)
+    paint(canvas, mix(air.sky_low, (255, 255, 255), 0.45), soft * 0.75)
+    paint(canvas, (255, 253, 250), bright * soft * 0.7)
 
 
-def hills(
-    canvas: Array, lens: Lens, air: Light, seed: int, layers: Sequence[tuple[float, Color, float]]
-) -> None:
+def hills(canvas: Array, lens: Lens, air: Light, seed: int, layers: Sequence[tuple[float, Color, float]]) -> None:
     """Paint ranges of hills, back to front: (height as a share of the picture, colour, haze 0..1)."""
     rng = np.random.default_rng([seed, 7])
     h, w = canvas.shape[:2]
@@ -288,13 +324,24 @@ def hills(
         tint = np.asarray(mix(color, air.haze, haze)) * np.ones((h, 1, 1))
         depth = np.clip((rows - (lens.horizon - unit * height)) / (unit * height + 1), 0, 1)[..., None]
         tint = tint + (np.asarray(air.haze) - tint) * depth * 0.35
-        _cover(canvas, tint * np.ones((1, w, 1)), cover)
+        paint(canvas, tint * np.ones((1, w, 1)), cover)
 
 
 def trees(
-    canvas: Array, lens: Lens, air: Light, seed: int, *, distance: float, height: float, color: Color,
-    x_range: tuple[float, float], spacing: float = 3.0, z_jitter: float = 4.0, haze: float = 0.25, base: float = 0.0,
-) -> None:  # fmt: skip
+    canvas: Array,
+    lens: Lens,
+    air: Light,
+    seed: int,
+    *,
+    distance: float,
+    height: float,
+    color: Color,
+    x_range: tuple[float, float],
+    spacing: float = 3.0,
+    z_jitter: float = 4.0,
+    haze: float = 0.25,
+    base: float = 0.0,
+) -> None:
     """Paint a row of leafy trees standing on y = `base` at about z = `distance`."""
     rng = np.random.default_rng([seed, 9])
     image = canvas.clip(0, 255).astype(np.uint8)
@@ -304,13 +351,19 @@ def trees(
     )
     for z, x in order:
         tall = height * rng.uniform(0.65, 1.25)
-        (px, py), _, scale = lens.project(np.array([x, base, z]))
+        px, py, scale = lens.point(x, base, z)
         r = tall * 0.33 * scale
         if not (-r < px < lens.canvas[0] + r):
             continue
         leaf = mix(mix(color, hex_color("7fa33b"), rng.uniform(0, 0.4)), air.haze, haze * rng.uniform(0.7, 1.2))
         trunk = mix(hex_color("5b4632"), air.haze, haze)
-        polygon(image, np.array([(px - r * 0.10, py), (px + r * 0.10, py), (px + r * 0.06, py - r * 1.4), (px - r * 0.06, py - r * 1.4)]), trunk)
+        polygon(
+            image,
+            np.array(
+                [(px - r * 0.10, py), (px + r * 0.10, py), (px + r * 0.06, py - r * 1.4), (px - r * 0.06, py - r * 1.4)]
+            ),
+            trunk,
+        )
         blobs = [(rng.normal(0, 0.42), 1.7 + rng.normal(0, 0.42), rng.uniform(0.45, 0.75)) for _ in range(9)]
         for dx, dy, q in blobs:
             disc(image, (px + dx * r, py - dy * r), q * r, shade(leaf, -0.22))
@@ -323,16 +376,42 @@ def trees(
 
 _CROWD: Final = tuple(
     hex_color(c)
-    for c in ("d9483b", "2f6db3", "f2c14e", "f5f1e8", "3c9d6b", "7c5aa6", "e88b3a", "37414f", "b5d3e7", "c96f8e", "8a6b52")
+    for c in (
+        "d9483b",
+        "2f6db3",
+        "f2c14e",
+        "f5f1e8",
+        "3c9d6b",
+        "7c5aa6",
+        "e88b3a",
+        "37414f",
+        "b5d3e7",
+        "c96f8e",
+        "8a6b52",
+    )
 )
 _SKINS: Final = tuple(hex_color(c) for c in ("f3c9a5", "e0a878", "b97b4f", "8a5635", "f6d6bb"))
 
 
 def stands(
-    canvas: Array, lens: Lens, air: Light, seed: int, *, z: float, x_range: tuple[float, float], rows: int = 12,
-    base: float = 1.2, rise: float = 0.62, tread: float = 0.85, pitch: float = 0.62, haze: float = 0.2,
-    wall: Color = (150, 90, 40), roof: bool = True, jump: float = 0.0, filled: float = 0.93,
-) -> None:  # fmt: skip
+    canvas: Array,
+    lens: Lens,
+    air: Light,
+    seed: int,
+    *,
+    z: float,
+    x_range: tuple[float, float],
+    rows: int = 12,
+    base: float = 1.2,
+    rise: float = 0.62,
+    tread: float = 0.85,
+    pitch: float = 0.62,
+    haze: float = 0.2,
+    wall: Color = (150, 90, 40),
+    roof: bool = True,
+    jump: float = 0.0,
+    filled: float = 0.93,
+) -> None:
     """Paint a grandstand full of people, its front wall at z; `jump` (0..1) is how high the crowd is up cheering."""
     rng = np.random.default_rng([seed, 13])
     image = canvas.clip(0, 255).astype(np.uint8)
@@ -353,7 +432,7 @@ def stands(
             if present > filled:
                 continue
             lift = jump * (0.18 + 0.3 * cheer)
-            (px, py), _, scale = lens.project(np.array([x + (dx - 0.5) * 0.16, y + 0.42 + lift + (dy - 0.5) * 0.1, depth]))
+            px, py, scale = lens.point(x + (dx - 0.5) * 0.16, y + 0.42 + lift + (dy - 0.5) * 0.1, depth)
             if not (-20 < px < lens.canvas[0] + 20 and -20 < py < lens.canvas[1] + 20):
                 continue
             shirt = mix(_CROWD[int(body * len(_CROWD))], air.haze, haze)
@@ -361,7 +440,12 @@ def stands(
             r = 0.27 * scale
             if cheer * jump > 0.35:
                 for sign in (-1, 1):
-                    ribbon(image, np.array([(px + sign * r * 0.8, py), (px + sign * r * 1.3, py - r * 2.1)]), max(r * 0.4, 1), face)
+                    ribbon(
+                        image,
+                        np.array([(px + sign * r * 0.8, py), (px + sign * r * 1.3, py - r * 2.1)]),
+                        max(r * 0.4, 1),
+                        face,
+                    )
             disc(image, (px, py + r * 0.3), r, shirt)
             ribbon(image, np.array([(px, py + r * 1.15), (px, py + r * 0.3)]), 2 * r, shirt)
             disc(image, (px, py - r * 1.15), r * 0.62, face)
@@ -380,7 +464,7 @@ def stands(
 def fog(canvas: Array, ground: Ground, air: Light, start: float, full: float, strength: float = 0.75) -> None:
     """Fade the floor into the haze with distance."""
     t = smoothstep(start, full, ground.distance) * strength * ground.mask
-    _cover(canvas, air.haze, t)
+    paint(canvas, air.haze, t)
 
 
 # --- drawing on uint8 pictures, coordinates in pixels with sub-pixel precision ---------------------------------------
@@ -395,15 +479,23 @@ def polygon(image: Image, points: Array, color: Sequence[float]) -> None:
     cv2.fillPoly(image, [_fixed(points)], tuple(color), cv2.LINE_AA, _SHIFT)
 
 
-def disc(image: Image, centre: Sequence[float], radius: float, color: Sequence[float]) -> None:
+def disc(image: Image, centre: Point, radius: float, color: Sequence[float]) -> None:
     """Fill one anti-aliased disc."""
     at = _fixed(np.asarray(centre, dtype=float))
     if abs(at[0]) > 20000 << 3 or abs(at[1]) > 20000 << 3:
         return
-    cv2.circle(image, (int(at[0]), int(at[1])), int(round(max(radius, 0.3) * (1 << _SHIFT))), tuple(color), -1, cv2.LINE_AA, _SHIFT)
+    cv2.circle(
+        image,
+        (int(at[0]), int(at[1])),
+        round(max(float(radius), 0.3) * (1 << _SHIFT)),
+        tuple(color),
+        -1,
+        cv2.LINE_AA,
+        _SHIFT,
+    )
 
 
-def ellipse(image: Image, centre: Sequence[float], axes: Sequence[float], angle: float, color: Sequence[float]) -> None:
+def ellipse(image: Image, centre: Point, axes: Sequence[float], angle: float, color: Sequence[float]) -> None:
     """Fill one anti-aliased ellipse with half axes in pixels, turned by `angle` degrees."""
     t = np.linspace(0, 2 * np.pi, 28, endpoint=False)
     c, s = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
@@ -416,7 +508,7 @@ def ribbon(image: Image, points: Array, width: float, color: Sequence[float]) ->
     if width < 1.6:
         cv2.polylines(image, [_fixed(points)], False, tuple(color), 1, cv2.LINE_AA, _SHIFT)
         return
-    for a, b in zip(points[:-1], points[1:], strict=True):
+    for a, b in pairwise(points):
         along = b - a
         length = float(np.hypot(along[0], along[1]))
         if length < 1e-6:
@@ -431,12 +523,12 @@ def _soft_disc(size: int = 64) -> NDArray[np.float32]:
     return np.asarray(np.clip(1 - np.hypot(x, y), 0, 1) ** 1.2, np.float32)
 
 
-def blob_shadow(image: Image, centre: Sequence[float], axes: Sequence[float], strength: float) -> None:
+def blob_shadow(image: Image, centre: Point, axes: Sequence[float], strength: float) -> None:
     """Darken a soft ellipse in place: the shadow where something touches the floor."""
     glow(image, centre, axes, strength, (38, 26, 22))
 
 
-def glow(image: Image, centre: Sequence[float], axes: Sequence[float], strength: float, color: Color) -> None:
+def glow(image: Image, centre: Point, axes: Sequence[float], strength: float, color: Color) -> None:
     """Blend a soft elliptical spot of `color` over the picture in place."""
     h, w = image.shape[:2]
     x0, x1 = int(centre[0] - axes[0]), int(centre[0] + axes[0]) + 1
@@ -451,9 +543,15 @@ def glow(image: Image, centre: Sequence[float], axes: Sequence[float], strength:
 
 
 def text(
-    image: Image, words: str, at: tuple[float, float], size: float, color: Sequence[float], *, weight: int = 600,
+    image: Image,
+    words: str,
+    at: tuple[float, float],
+    size: float,
+    color: Sequence[float],
+    *,
+    weight: int = 600,
     align: str = "left",
-) -> None:  # fmt: skip
+) -> None:
     """Write `words` with the baseline at `at`, `size` in pixels; align left, centre or right."""
     width = text_width(words, size, weight)
     x = at[0] - {"left": 0.0, "centre": width / 2, "right": width}[align]
@@ -461,7 +559,16 @@ def text(
     if hasattr(cv2, "FontFace"):
         cv2.putText(image, words, (round(x), round(at[1])), ink, _face(), round(size), weight)
     else:  # OpenCV 4 has only stroke fonts
-        cv2.putText(image, words, (round(x), round(at[1])), cv2.FONT_HERSHEY_DUPLEX, size / 30, ink, 1 + (weight > 500), cv2.LINE_AA)
+        cv2.putText(
+            image,
+            words,
+            (round(x), round(at[1])),
+            cv2.FONT_HERSHEY_DUPLEX,
+            size / 30,
+            ink,
+            1 + (weight > 500),
+            cv2.LINE_AA,
+        )
 
 
 @lru_cache(maxsize=1)
@@ -502,6 +609,4 @@ class CameraPath:
         x = np.clip(self.x, half_w, lens.canvas[0] - half_w)
         y = np.clip(self.y, half_h, lens.canvas[1] - half_h)
         c, s = np.cos(angle) * zoom, np.sin(angle) * zoom
-        return np.stack(
-            [np.stack([c, -s, w / 2 - c * x + s * y], -1), np.stack([s, c, h / 2 - s * x - c * y], -1)], 1
-        )
+        return np.stack([np.stack([c, -s, w / 2 - c * x + s * y], -1), np.stack([s, c, h / 2 - s * x - c * y], -1)], 1)

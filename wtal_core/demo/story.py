@@ -40,7 +40,9 @@ class Beat:
         if self.track not in TRACKS:
             raise UsageError(f"unknown track {self.track!r}", expected=f"one of {', '.join(TRACKS)}")
         if not self.parts or any(frames < 1 for _, frames in self.parts):
-            raise UsageError("a beat needs at least one part of at least one frame", where=self.name, got=str(self.parts))
+            raise UsageError(
+                "a beat needs at least one part of at least one frame", where=self.name, got=str(self.parts)
+            )
 
     @property
     def frames(self) -> int:
@@ -68,7 +70,9 @@ class Camera:
         if self.move not in MOVES:
             raise UsageError(f"unknown camera move {self.move!r}", expected=f"one of {', '.join(MOVES)}")
         if not (0.5 <= self.zoom <= 2.5 and abs(self.azimuth) <= 60 and 0 <= self.shake <= 2):
-            raise UsageError("camera out of range", expected="zoom 0.5 to 2.5, azimuth within 60, shake 0 to 2", got=str(self))
+            raise UsageError(
+                "camera out of range", expected="zoom 0.5 to 2.5, azimuth within 60, shake 0 to 2", got=str(self)
+            )
 
 
 @dataclass(frozen=True)
@@ -188,9 +192,15 @@ class VideoScript:
         if self.subset not in ("train", "test"):
             raise UsageError(f"unknown subset {self.subset!r}", expected="train or test", where=self.name)
         if self.width % 2 or self.height % 2 or not (64 <= self.width <= 1920 and 64 <= self.height <= 1080):
-            raise UsageError("picture size", expected="even, 64 to 1920 by 64 to 1080", got=f"{self.width}x{self.height}")
+            raise UsageError(
+                "picture size", expected="even, 64 to 1920 by 64 to 1080", got=f"{self.width}x{self.height}"
+            )
         if not (1 <= self.fps <= 120 and 0 <= self.crf <= 51 and 0 <= self.grain <= 20 and 0.5 <= self.exposure <= 1.5):
-            raise UsageError("recording settings out of range", got=f"fps {self.fps}, crf {self.crf}, grain {self.grain}", where=self.name)
+            raise UsageError(
+                "recording settings out of range",
+                got=f"fps {self.fps}, crf {self.crf}, grain {self.grain}",
+                where=self.name,
+            )
 
     @property
     def frames(self) -> int:
@@ -236,26 +246,32 @@ class VideoScript:
                         start += frames
         for name in ("context", "background", "static"):
             tracks[name] = _merge(tracks[name])
-        return Truth(**{n: tuple((l, a / self.fps, b / self.fps) for l, a, b in spans) for n, spans in tracks.items()})
+        return Truth(
+            **{n: tuple((label, a / self.fps, b / self.fps) for label, a, b in spans) for n, spans in tracks.items()}
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the script as plain data (JSON-ready)."""
-        return _plain(self)
+        plain: dict[str, Any] = _plain(self)
+        return plain
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> VideoScript:
         """Rebuild a script from `to_dict`; raises `DataError` where it does not fit."""
         try:
             shots = tuple(
-                Shot(**{
-                    **shot,
-                    "camera": Camera(**shot["camera"]),
-                    "beats": tuple(
-                        Beat(b["track"], b["name"], tuple((str(p), int(n)) for p, n in b["parts"])) for b in shot["beats"]
-                    ),
-                })
+                Shot(
+                    **{
+                        **shot,
+                        "camera": Camera(**shot["camera"]),
+                        "beats": tuple(
+                            Beat(b["track"], b["name"], tuple((str(p), int(n)) for p, n in b["parts"]))
+                            for b in shot["beats"]
+                        ),
+                    }
+                )
                 for shot in data["shots"]
-            )  # fmt: skip
+            )
             return cls(**{**data, "shots": shots})
         except (TypeError, KeyError) as error:
             raise DataError(f"not a video script: {error}", expected="what VideoScript.to_dict returns") from error

@@ -5,21 +5,43 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from wtal_core.demo.motion import smoothstep
-from wtal_core.demo.stage import SUPERSAMPLE, CameraPath, Color, Image, Lens, hex_color, polygon, shade, text, text_width
+from wtal_core.demo.stage import (
+    SUPERSAMPLE,
+    CameraPath,
+    Color,
+    Image,
+    Lens,
+    hex_color,
+    polygon,
+    shade,
+    text,
+    text_width,
+)
 from wtal_core.demo.story import Beat, Shot
 
 __all__ = [
-    "Clip", "Kind", "Scene", "Take", "bug", "camera_path", "lower_third", "moments", "orbit", "overlays", "solid", "still_or",
-]  # fmt: skip
+    "Clip",
+    "Kind",
+    "Scene",
+    "Take",
+    "bug",
+    "camera_path",
+    "lower_third",
+    "moments",
+    "orbit",
+    "overlays",
+    "solid",
+    "still_or",
+]
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -46,7 +68,7 @@ class Kind:
         parts = []
         for phase, low, high in self.parts:
             seconds = low + (high - low) * (0.6 * mood + 0.4 * rng.random())
-            parts.append((phase, max(int(round(seconds / pace / slow * fps)), 2)))
+            parts.append((phase, max(round(seconds / pace / slow * fps), 2)))
         return Beat(self.track, self.name, tuple(parts))
 
 
@@ -62,9 +84,16 @@ class Clip:
     """A prepared shot: a cached canvas, the camera's maps and a function that draws what moves."""
 
     def __init__(
-        self, lens: Lens, canvas: Image, matrices: Array, draw: Callable[[Image, int], None], *, mirror: bool = False,
-        overlay: Callable[[Image, int], None] | None = None, smooth: bool = True,
-    ) -> None:  # fmt: skip
+        self,
+        lens: Lens,
+        canvas: Image,
+        matrices: Array,
+        draw: Callable[[Image, int], None],
+        *,
+        mirror: bool = False,
+        overlay: Callable[[Image, int], None] | None = None,
+        smooth: bool = True,
+    ) -> None:
         self.lens, self.canvas, self.matrices, self._draw, self._overlay = lens, canvas, matrices, draw, overlay
         self._mirror, self._smooth = mirror, smooth
         self._held: tuple[bytes, Image] | None = None
@@ -78,7 +107,10 @@ class Clip:
         key = matrix.tobytes()
         if self._held is None or self._held[0] != key:
             flags = cv2.INTER_LINEAR
-            self._held = key, cv2.warpAffine(self.canvas, matrix, self.lens.picture, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+            self._held = (
+                key,
+                cv2.warpAffine(self.canvas, matrix, self.lens.picture, flags=flags, borderMode=cv2.BORDER_REPLICATE),
+            )
         image = self._held[1].copy()
         self._draw(image, index)
         if self._mirror:
@@ -99,9 +131,16 @@ def still_or(shot: Shot, seconds: Array) -> Array:
 
 
 def camera_path(
-    lens: Lens, shot: Shot, focus: Array | None = None, *, home: tuple[float, float] | None = None, fps: float = 25.0,
-    lag: float = 0.35, hold: float = 0.0, zoom: Array | float = 1.0,
-) -> Array:  # fmt: skip
+    lens: Lens,
+    shot: Shot,
+    focus: Array | None = None,
+    *,
+    home: tuple[float, float] | None = None,
+    fps: float = 25.0,
+    lag: float = 0.35,
+    hold: float = 0.0,
+    zoom: Array | float = 1.0,
+) -> Array:
     """Return the (T, 2, 3) maps of a shot's camera.
 
     Args:
@@ -114,7 +153,11 @@ def camera_path(
     rng = np.random.default_rng([shot.seed, 77])
     t = np.linspace(0, 1, frames)
     if home is None:
-        home = (lens.canvas[0] / 2, lens.canvas[1] / 2) if focus is None else (float(focus[:, 0].mean()), float(focus[:, 1].mean()))
+        home = (
+            (lens.canvas[0] / 2, lens.canvas[1] / 2)
+            if focus is None
+            else (float(focus[:, 0].mean()), float(focus[:, 1].mean()))
+        )
     cx, cy = home
     x, y = np.full(frames, float(cx)), np.full(frames, float(cy))
     scale = np.broadcast_to(np.asarray(zoom, dtype=float), (frames,)) * plan.zoom
@@ -189,9 +232,16 @@ class Scene(ABC):
 
 
 def orbit(
-    picture: tuple[int, int], *, target: tuple[float, float, float], distance: float, azimuth: float, height: float,
-    fov: float, margin: tuple[float, float] = (1.35, 1.2), offset: tuple[float, float] = (0.0, 0.0),
-) -> Lens:  # fmt: skip
+    picture: tuple[int, int],
+    *,
+    target: tuple[float, float, float],
+    distance: float,
+    azimuth: float,
+    height: float,
+    fov: float,
+    margin: tuple[float, float] = (1.35, 1.2),
+    offset: tuple[float, float] = (0.0, 0.0),
+) -> Lens:
     """Return a lens that looks at `target` from `distance` metres, `azimuth` degrees to the right, eye at `height`."""
     angle = np.deg2rad(azimuth)
     eye = (target[0] + distance * float(np.sin(angle)), height, target[2] - distance * float(np.cos(angle)))
@@ -200,7 +250,9 @@ def orbit(
     return Lens(eye, target, fov, picture, canvas, shift)
 
 
-def lower_third(words: Sequence[str], frames: int, fps: float, *, start: float = 0.3, still: bool = False) -> Callable[[Image, int], None]:
+def lower_third(
+    words: Sequence[str], frames: int, fps: float, *, start: float = 0.3, still: bool = False
+) -> Callable[[Image, int], None]:
     """Return an overlay that slides a two-line caption bar in and out at the bottom of the picture."""
     head = words[0]
     sub = words[1] if len(words) > 1 else ""
@@ -232,7 +284,11 @@ def bug(words: str, fps: float) -> Callable[[Image, int], None]:
         h = image.shape[0]
         width = text_width(words, h * 0.05, 700) + h * 0.10
         x, y = h * 0.06, h * 0.06
-        polygon(image, np.array([(x, y), (x + width, y), (x + width, y + h * 0.075), (x, y + h * 0.075)]), hex_color("b3202c"))
+        polygon(
+            image,
+            np.array([(x, y), (x + width, y), (x + width, y + h * 0.075), (x, y + h * 0.075)]),
+            hex_color("b3202c"),
+        )
         dot = hex_color("ffffff") if int(frame / fps * 2) % 2 == 0 else hex_color("e99aa0")
         cv2.circle(image, (int(x + h * 0.035), int(y + h * 0.0375)), int(h * 0.014), dot, -1, cv2.LINE_AA)
         text(image, words, (x + h * 0.065, y + h * 0.056), h * 0.05, (255, 255, 255), weight=700)
@@ -258,9 +314,13 @@ def overlays(shot: Shot, fps: float) -> Callable[[Image, int], None] | None:
 
 
 def solid(
-    image: Image, lens: Lens, low: tuple[float, float, float], high: tuple[float, float, float], color: Color,
+    image: Image,
+    lens: Lens,
+    low: tuple[float, float, float],
+    high: tuple[float, float, float],
+    color: Color,
     sun: tuple[float, float, float] = (-0.5, 0.8, -0.35),
-) -> None:  # fmt: skip
+) -> None:
     """Paint a box given by two corners in metres: its visible faces, lit by the sun."""
     (x0, y0, z0), (x1, y1, z1) = low, high
     corners = {
@@ -275,4 +335,8 @@ def solid(
         if np.dot(normal, np.subtract(lens.eye, middle)) <= 0:
             continue
         glow = float(np.dot(normal, sun))
-        polygon(image, lens.project(np.array(points))[0], shade(color, float(np.clip(0.16 * glow if glow > 0 else 0.3 * glow - 0.06, -0.5, 0.3))))
+        polygon(
+            image,
+            lens.project(np.array(points))[0],
+            shade(color, float(np.clip(0.16 * glow if glow > 0 else 0.3 * glow - 0.06, -0.5, 0.3))),
+        )

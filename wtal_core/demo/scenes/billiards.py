@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +13,27 @@ from wtal_core.demo.motion import Timeline, smoothstep
 from wtal_core.demo.scenes.base import Clip, Kind, Scene, Take, camera_path, moments, orbit, overlays, solid
 from wtal_core.demo.skeleton import Body, solve
 from wtal_core.demo.stage import (
-    Ground, Image, Lens, blob_shadow, disc, ellipse, hex_color, mix, new_canvas, noise, paint, polygon, ribbon, shade, text,
-)  # fmt: skip
+    Ground,
+    Image,
+    Lens,
+    blob_shadow,
+    disc,
+    ellipse,
+    hex_color,
+    mix,
+    new_canvas,
+    noise,
+    paint,
+    polygon,
+    ribbon,
+    shade,
+    text,
+)
 from wtal_core.demo.story import Shot
 
 __all__ = ["Billiards"]
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]
 
 _BED = 0.82  # metres of the cloth above the floor
 _L, _W = 1.30, 0.68  # half length and half width of the cloth
@@ -29,7 +44,9 @@ _COLORS = ("f2c230", "2452b8", "d43b34", "6b3fa0", "ef7e2e", "1f8a54", "8c2430",
 
 
 def _lens(picture: tuple[int, int], azimuth: float) -> Lens:
-    return orbit(picture, target=(-0.66, 0.98, 0.0), distance=4.7, azimuth=azimuth, height=2.35, fov=33.0, margin=(1.3, 1.15))
+    return orbit(
+        picture, target=(-0.66, 0.98, 0.0), distance=4.7, azimuth=azimuth, height=2.35, fov=33.0, margin=(1.3, 1.15)
+    )
 
 
 @lru_cache(maxsize=6)
@@ -62,31 +79,54 @@ def _canvas(lens: Lens, venue: int) -> Image:
     for k, (x, tint) in enumerate(((-3.1, "c9a35a"), (-1.5, "8fb0b8"), (2.0, "c07a52"))):
         board(x, x + 0.9, 1.45, 2.15, shade(wood, 0.15))
         board(x + 0.06, x + 0.84, 1.51, 2.09, mix(hex_color(tint), wall, 0.2))
-        base = lens.project(np.array([(x + 0.06, 1.51, 2.87), (x + 0.84, 1.51, 2.87), (x + 0.62, 1.9, 2.87), (x + 0.44, 1.72, 2.87), (x + 0.26, 1.95 - 0.1 * k, 2.87)]))[0]
+        base = lens.project(
+            np.array(
+                [
+                    (x + 0.06, 1.51, 2.87),
+                    (x + 0.84, 1.51, 2.87),
+                    (x + 0.62, 1.9, 2.87),
+                    (x + 0.44, 1.72, 2.87),
+                    (x + 0.26, 1.95 - 0.1 * k, 2.87),
+                ]
+            )
+        )[0]
         polygon(image, base, mix(shade(hex_color(tint), -0.35), wall, 0.2))
     board(0.15, 1.35, 1.16, 1.72, hex_color("22262b"))  # slate with the score
-    (px, py), _, s = lens.project(np.array([0.75, 1.47, 2.86]))
+    px, py, s = lens.point(0.75, 1.47, 2.86)
     text(image, "FRAME 3", (px, py), 0.2 * s, hex_color("e8e4d4"), weight=600, align="centre")
     text(image, "42 : 37", (px, py + 0.24 * s), 0.22 * s, hex_color("f2cf6b"), weight=700, align="centre")
     for k in range(5):  # cue rack
         x = 3.0 + 0.13 * k
-        ribbon(image, lens.project(np.array([(x, 1.02, 2.8), (x, 2.3, 2.8)]))[0], 3.5, mix(hex_color("c79a5d"), wall, 0.25))
+        ribbon(
+            image, lens.project(np.array([(x, 1.02, 2.8), (x, 2.3, 2.8)]))[0], 3.5, mix(hex_color("c79a5d"), wall, 0.25)
+        )
 
     # table: legs, frame, rails, cloth, pockets
     dark, frame_color = shade(wood, -0.35), shade(wood, -0.02)
-    spread = lens.project(np.array([(-_L - 0.1, 0, -_W), (_L + 0.3, 0, -_W - 0.15), (_L + 0.3, 0, _W), (-_L - 0.1, 0, _W)]))[0]
+    spread = lens.project(
+        np.array([(-_L - 0.1, 0, -_W), (_L + 0.3, 0, -_W - 0.15), (_L + 0.3, 0, _W), (-_L - 0.1, 0, _W)])
+    )[0]
     under = image.copy()
     polygon(under, spread, (16, 12, 12))
     image[:] = (image * 0.45 + under * 0.55).astype(np.uint8)
     for x, z in ((-_L + 0.05, _W - 0.1), (_L - 0.25, _W - 0.1), (-_L + 0.05, -_W + 0.0), (_L - 0.25, -_W + 0.0)):
         solid(image, lens, (x, 0.0, z - 0.08), (x + 0.2, _BED - 0.2, z + 0.1), dark, (-0.1, 1, -0.4))
     out = 0.17
-    solid(image, lens, (-_L - out, _BED - 0.26, -_W - out), (_L + out, _BED + 0.035, _W + out), frame_color, (-0.1, 1, -0.35))
+    solid(
+        image,
+        lens,
+        (-_L - out, _BED - 0.26, -_W - out),
+        (_L + out, _BED + 0.035, _W + out),
+        frame_color,
+        (-0.1, 1, -0.35),
+    )
     cloth = hex_color(("1f8b57", "1f7f8b", "2a8f4a", "2a63a0")[venue % 4])
     deck = Ground.under(lens, _BED)
     inside = (np.abs(deck.x) < _L + 0.055) & (np.abs(deck.z) < _W + 0.055)
     cushion = (np.abs(deck.x) > _L - 0.005) | (np.abs(deck.z) > _W - 0.005)
-    bright = np.clip(1.16 - 0.22 * np.hypot(deck.x - 0.1, deck.z * 1.2), 0.6, 1.2) * (1 + 0.025 * deck.grain(0.02, venue) + 0.02 * deck.grain(0.2, venue))
+    bright = np.clip(1.16 - 0.22 * np.hypot(deck.x - 0.1, deck.z * 1.2), 0.6, 1.2) * (
+        1 + 0.025 * deck.grain(0.02, venue) + 0.02 * deck.grain(0.2, venue)
+    )
     picture = image.astype(np.float32)
     paint(picture, np.asarray(cloth) * bright[..., None], inside.astype(float))
     paint(picture, np.asarray(shade(cloth, -0.22)) * bright[..., None], (inside & cushion).astype(float))
@@ -94,13 +134,13 @@ def _canvas(lens: Lens, venue: int) -> Image:
     image = picture.clip(0, 255).astype(np.uint8)
     for x in (-_L - 0.02, 0.0, _L + 0.02):
         for z in (-_W - 0.02, _W + 0.02):
-            at, _, s = lens.project(np.array([x, _BED + 0.01, z]))
+            *at, s = lens.point(x, _BED + 0.01, z)
             flat = 0.42
             ellipse(image, at, (0.082 * s, 0.082 * s * flat), 0, shade(frame_color, -0.4))
             ellipse(image, at, (0.064 * s, 0.064 * s * flat), 0, (14, 12, 12))
     for x in (-0.975, -0.65, -0.325, 0.325, 0.65, 0.975):
         for z in (-_W - 0.12, _W + 0.12):
-            at, _, s = lens.project(np.array([x, _BED + 0.036, z]))
+            *at, s = lens.point(x, _BED + 0.036, z)
             disc(image, at, 0.012 * s, hex_color("f0e6c8"))
     # lamp with its cone of light
     cord = lens.project(np.array([(0.1, 4.0, 0.0), (0.1, 2.42, 0.0)]))[0]
@@ -111,7 +151,11 @@ def _canvas(lens: Lens, venue: int) -> Image:
     polygon(cone, beam, (190, 232, 250))
     image = (image * 0.9 + cone * 0.1).astype(np.uint8)
     polygon(image, shade_px, hex_color("2f6b4c"))
-    polygon(image, lens.project(np.array([(-0.55, 2.1, 0.0), (0.75, 2.1, 0.0), (0.72, 2.14, 0.0), (-0.52, 2.14, 0.0)]))[0], hex_color("fff0b8"))
+    polygon(
+        image,
+        lens.project(np.array([(-0.55, 2.1, 0.0), (0.75, 2.1, 0.0), (0.72, 2.14, 0.0), (-0.52, 2.14, 0.0)]))[0],
+        hex_color("fff0b8"),
+    )
     return image
 
 
@@ -123,7 +167,12 @@ class Billiards(Scene):
     azimuths = (0.0, -14.0, 9.0)
     indoor = True
     kinds = (
-        Kind("action", "shot", (("backstroke", 0.7, 1.1), ("strike", 0.24, 0.36), ("roll_out", 1.2, 2.4)), "the cue ball is struck, the balls roll"),
+        Kind(
+            "action",
+            "shot",
+            (("backstroke", 0.7, 1.1), ("strike", 0.24, 0.36), ("roll_out", 1.2, 2.4)),
+            "the cue ball is struck, the balls roll",
+        ),
         Kind("fake", "aiming", (("", 2.4, 3.6),), "strokes the cue back and forth, never touches the ball"),
         Kind("fake", "air_stroke", (("", 2.0, 3.0),), "a full stroke well short of the ball, which stays"),
         Kind("context", "address", (("", 1.0, 2.4),), "bends over the table, looks along the cue"),
@@ -131,7 +180,12 @@ class Billiards(Scene):
         Kind("context", "empty_table", (("", 2.0, 4.8),), "the table with a commentary caption", still=True),
         Kind("context", "chalking", (("", 2.2, 4.0),), "chalks the cue beside the table"),
     )
-    action_takes = (Take(("address", "shot", "standing"), 2.5), Take(("shot",), 0.5), Take(("address", "aiming", "shot", "standing"), 1.5), Take(("address", "air_stroke", "address", "shot", "standing"), 0.7))
+    action_takes = (
+        Take(("address", "shot", "standing"), 2.5),
+        Take(("shot",), 0.5),
+        Take(("address", "aiming", "shot", "standing"), 1.5),
+        Take(("address", "air_stroke", "address", "shot", "standing"), 0.7),
+    )
     fake_takes = (Take(("address", "aiming", "standing"), 1.5), Take(("address", "air_stroke", "standing"), 1.0))
     context_takes = (Take(("empty_table",), 1.6), Take(("chalking",), 1.0), Take(("address",), 0.5))
 
@@ -145,7 +199,15 @@ class Billiards(Scene):
         names = [beat.name for beat in shot.beats]
         body = Body(height=cast.uniform(1.68, 1.86), build=cast.uniform(0.92, 1.12))
         vest = hex_color(("2b2f3a", "6b2230", "22483d", "3a3350", "c9a24a")[cast.integers(5)])
-        look = random_look(cast, legs="trousers", sleeves=0.95, bottoms=hex_color("3b4254"), shirt=hex_color(("f2efe6", "d9e4ee", "e7cfd2", "2f3f63", "f0dfb0")[cast.integers(5)]), band=vest, shoes=hex_color("1c1c20"))
+        look = random_look(
+            cast,
+            legs="trousers",
+            sleeves=0.95,
+            bottoms=hex_color("3b4254"),
+            shirt=hex_color(("f2efe6", "d9e4ee", "e7cfd2", "2f3f63", "f0dfb0")[cast.integers(5)]),
+            band=vest,
+            shoes=hex_color("1c1c20"),
+        )
         balls, strike = self._layout(shot, t, fps, style)
         focus = lens.project(np.tile([-0.66, 0.98, 0.0], (len(t), 1)))[0]
         matrices = camera_path(lens, shot, focus, fps=fps)
@@ -176,15 +238,39 @@ class Billiards(Scene):
             bridge = np.array([_SPOT[0] - 0.50, _BED + 0.035, 0.02]) - np.stack([far, 0 * far, 0 * far], -1)
             chalk_at = tip_now + np.stack([0.03 * np.sin(t * 13), 0.02 * np.cos(t * 13), -0.03 * one], -1)
             left = bridge * (1 - mixd) + (rest["l_hand"] * (1 - chalk[:, None]) + chalk_at * chalk[:, None]) * mixd
-            pole = {"r": np.stack([-0.7 * low, 0.9 * low - 0.5 * up, -0.25 * one], -1), "l": np.stack([0.2 * one, -0.8 * one, 0.3 * one], -1)}
+            pole = {
+                "r": np.stack([-0.7 * low, 0.9 * low - 0.5 * up, -0.25 * one], -1),
+                "l": np.stack([0.2 * one, -0.8 * one, 0.3 * one], -1),
+            }
             feet_l, feet_r = pose["x"] + 0.22, pose["x"] - 0.24
             skeleton = solve(
-                body, pose, hands={"r": (grip, one), "l": (left, np.maximum(low, chalk))}, elbow_pole=pole, grounded=0.0, flat=1.0,
-                feet={"l": (np.stack([feet_l, body.sole * one, 0.14 * one], -1), one), "r": (np.stack([feet_r, body.sole * one, -0.16 * one], -1), one)},
+                body,
+                pose,
+                hands={"r": (grip, one), "l": (left, np.maximum(low, chalk))},
+                elbow_pole=pole,
+                grounded=0.0,
+                flat=1.0,
+                feet={
+                    "l": (np.stack([feet_l, body.sole * one, 0.14 * one], -1), one),
+                    "r": (np.stack([feet_r, body.sole * one, -0.16 * one], -1), one),
+                },
                 toes={"l": np.tile([1.0, -0.05, 0.0], (len(t), 1)), "r": np.tile([0.7, -0.05, -0.6], (len(t), 1))},
-            )  # fmt: skip
+            )
             figure = Figure(skeleton, body, look, lens, matrices, (-0.1, 0.9, -0.35))
-            props.append(rod(lens, matrices, butt_now, tip_now, (0.038, 0.018), hex_color("d9ad6a"), minimum=1.3, depth_shift=-0.12, edge=0.8, split=[(0.0, 0.34, hex_color("40241a")), (0.975, 1.0, hex_color("3f7fc4"))]))
+            props.append(
+                rod(
+                    lens,
+                    matrices,
+                    butt_now,
+                    tip_now,
+                    (0.038, 0.018),
+                    hex_color("d9ad6a"),
+                    minimum=1.3,
+                    depth_shift=-0.12,
+                    edge=0.8,
+                    split=[(0.0, 0.34, hex_color("40241a")), (0.975, 1.0, hex_color("3f7fc4"))],
+                )
+            )
         count = balls.shape[1]
         order = np.argsort(-balls[..., 1], axis=1)
 
@@ -200,7 +286,7 @@ class Billiards(Scene):
                 x, z, sunk = balls[i, k]
                 if sunk > 0.99:
                     continue
-                (px, py), _, scale = lens.project(np.array([x, _BED + _R - 0.05 * sunk, z]))
+                px, py, scale = lens.point(x, _BED + _R - 0.05 * sunk, z)
                 p = matrices[i, :, :2] @ [px, py] + matrices[i, :, 2]
                 r = _R * float(scale) * zoom[i] * (1 - 0.4 * sunk)
                 blob_shadow(image, (p[0] + r * 0.5, p[1] + r * 0.75), (r * 1.7, r * 0.75), 0.55)
@@ -280,9 +366,13 @@ class Billiards(Scene):
         shot: Shot, t: Array, fps: float, strike: float | None
     ) -> tuple[dict[str, Array], Array, Array, Array, Array]:
         """Return pose, cue push in metres, upright share, chalking share and distance back from the ball."""
+        # fmt: off
         keys = Timeline()
-        down = dict(pitch=48, bend=34, nod=-64, twist=0, l_hip=0, r_hip=0, y=-0.06, yaw=6, side=0)
-        tall = dict(pitch=0, bend=4, nod=8, twist=0, y=0.0, yaw=-24, side=0)
+        down = {
+            "pitch": 48, "bend": 34, "nod": -64, "twist": 0, "l_hip": 0, "r_hip": 0, "y": -0.06, "yaw": 6,
+            "side": 0,
+        }
+        tall = {"pitch": 0, "bend": 4, "nod": 8, "twist": 0, "y": 0.0, "yaw": -24, "side": 0}
         names = [beat.name for beat in shot.beats]
         first_name = names[0]
         start_up = 1.0 if first_name in ("chalking", "address") else 0.0
@@ -293,15 +383,15 @@ class Billiards(Scene):
             length = sum(parts)
             if beat.name == "address":
                 after = names[index + 1] if index + 1 < len(names) else ""
-                far = 0.46 if after == "air_stroke" else 0.0
+                short = 0.46 if after == "air_stroke" else 0.0
                 bow = min(0.75, 0.6 * length)
                 here = keys.last("up")
                 keys.key(t0, tall if here > 0.5 else down, up=here, far=keys.last("far"))
-                keys.key(t0 + bow, down, up=0.0, far=far)
+                keys.key(t0 + bow, down, up=0.0, far=short)
                 keys.key(t0 + bow, push=-0.02)
                 for k in range(int((length - bow) / 0.8)):
                     keys.key(t0 + bow + 0.8 * k + 0.4, push=-0.07).key(t0 + bow + 0.8 * k + 0.7, push=-0.02)
-                keys.key(t0 + length, down, up=0.0, far=far, push=-0.02)
+                keys.key(t0 + length, down, up=0.0, far=short, push=-0.02)
             elif beat.name == "shot":
                 hit = t0 + parts[0] + 0.72 * parts[1]
                 keys.key(t0, down, up=0, push=-0.02)
@@ -321,14 +411,16 @@ class Billiards(Scene):
             elif beat.name == "air_stroke":
                 keys.key(t0, down, up=0, push=-0.02, far=0.46)
                 keys.key(t0 + 0.18 * length, push=-0.1).key(t0 + 0.3 * length, push=-0.02)
-                keys.key(t0 + 0.58 * length, push=-0.34).key(t0 + 0.64 * length, push=-0.34).key(t0 + 0.74 * length, push=0.14).key(t0 + 0.84 * length, push=0.12)
+                keys.key(t0 + 0.58 * length, push=-0.34).key(t0 + 0.64 * length, push=-0.34).key(t0 + 0.74 * length,
+                    push=0.14).key(t0 + 0.84 * length, push=0.12)
                 keys.key(t0 + length, push=-0.02, far=0.46)
             elif beat.name == "standing":
                 rise = min(0.8, 0.7 * length)
                 keys.key(t0, up=0.0, far=keys.last("far")).key(t0 + rise, tall, up=1.0, push=0.0)
                 keys.key(t0 + length, tall, up=1.0)
             elif beat.name == "chalking":
-                keys.key(t0, tall, up=1.0, chalk=0.0).key(t0 + 0.22 * length, chalk=1.0, nod=-4, yaw=-34).key(t0 + 0.8 * length, chalk=1.0, nod=-2)
+                keys.key(t0, tall, up=1.0, chalk=0.0).key(t0 + 0.22 * length, chalk=1.0, nod=-4,
+                    yaw=-34).key(t0 + 0.8 * length, chalk=1.0, nod=-2)
                 keys.key(t0 + length, chalk=0.0, nod=10, up=1.0)
         pose = keys.pose(t)
         push, up, chalk, far = (pose.pop(n) for n in ("push", "up", "chalk", "far"))
@@ -337,3 +429,4 @@ class Billiards(Scene):
             pose[f"{s}_elbow"] = 20 + 0 * t
             pose[f"{s}_spread"] = 8 + 0 * t
         return pose, push, up, chalk, far
+        # fmt: on

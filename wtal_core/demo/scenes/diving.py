@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,13 +14,29 @@ from wtal_core.demo.motion import Timeline, blend, locomotion, smoothstep
 from wtal_core.demo.scenes.base import Clip, Kind, Scene, Take, camera_path, moments, orbit, overlays, solid, still_or
 from wtal_core.demo.skeleton import Body, solve
 from wtal_core.demo.stage import (
-    Ground, Image, Lens, blob_shadow, disc, ellipse, glow, hex_color, light, mix, new_canvas, paint, polygon, ribbon, shade, stands, text,
-)  # fmt: skip
+    Ground,
+    Image,
+    Lens,
+    blob_shadow,
+    disc,
+    ellipse,
+    glow,
+    hex_color,
+    light,
+    mix,
+    new_canvas,
+    paint,
+    polygon,
+    ribbon,
+    shade,
+    stands,
+    text,
+)
 from wtal_core.demo.story import Shot
 
 __all__ = ["Diving"]
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]
 
 _TOP = 3.6  # metres of the platform above the water
 _DECK = 0.35
@@ -28,13 +45,22 @@ _LOOP = 24  # pictures in one cycle of the water
 
 
 def _lens(picture: tuple[int, int], azimuth: float) -> Lens:
-    return orbit(picture, target=(0.3, 3.1, 0.0), distance=14.0, azimuth=azimuth, height=3.3, fov=21, margin=(1.3, 1.5), offset=(0.02, -0.02))
+    return orbit(
+        picture,
+        target=(0.3, 3.1, 0.0),
+        distance=14.0,
+        azimuth=azimuth,
+        height=3.3,
+        fov=21,
+        margin=(1.3, 1.5),
+        offset=(0.02, -0.02),
+    )
 
 
 def _water_color(ground: Ground, rng: np.random.Generator) -> Array:
     depth = smoothstep(0, 26, ground.distance - 10)
     near, far = np.asarray(hex_color("1f8fc4")), np.asarray(hex_color("63c3de"))
-    return near + (far - near) * depth[..., None] + 6 * rng.uniform(-1, 1)
+    return np.asarray(near + (far - near) * depth[..., None] + 6 * rng.uniform(-1, 1))
 
 
 @lru_cache(maxsize=6)
@@ -54,11 +80,32 @@ def _canvas(lens: Lens, venue: int, lighting: str) -> tuple[Image, tuple[Image, 
         polygon(image, lens.project(frame)[0], hex_color("9fb1ba"))
         for k in range(2):
             for j in range(3):
-                pane = np.array([(x + 0.15 + 1.9 * k, 5.45 + 1.63 * j), (x + 1.95 + 1.9 * k, 5.45 + 1.63 * j), (x + 1.95 + 1.9 * k, 6.95 + 1.63 * j), (x + 0.15 + 1.9 * k, 6.95 + 1.63 * j)])
+                pane = np.array(
+                    [
+                        (x + 0.15 + 1.9 * k, 5.45 + 1.63 * j),
+                        (x + 1.95 + 1.9 * k, 5.45 + 1.63 * j),
+                        (x + 1.95 + 1.9 * k, 6.95 + 1.63 * j),
+                        (x + 0.15 + 1.9 * k, 6.95 + 1.63 * j),
+                    ]
+                )
                 points = np.column_stack([pane, np.full(4, 19.9)])
                 polygon(image, lens.project(points)[0], mix(air.sky_low, air.sky_top, 0.18 + 0.28 * j))
     canvas[:] = image
-    stands(canvas, lens, air, venue, z=17.0, x_range=(-24, 26), rows=5, base=1.9, rise=0.55, haze=0.25, wall=hex_color(("1d5c8f", "7a3048", "256b64")[venue % 3]), roof=False, filled=0.8)
+    stands(
+        canvas,
+        lens,
+        air,
+        venue,
+        z=17.0,
+        x_range=(-24, 26),
+        rows=5,
+        base=1.9,
+        rise=0.55,
+        haze=0.25,
+        wall=hex_color(("1d5c8f", "7a3048", "256b64")[venue % 3]),
+        roof=False,
+        filled=0.8,
+    )
     ground = Ground.under(lens)
     deck = Ground.under(lens, _DECK)
     tiles = np.asarray(hex_color("d9d3c4")) * (1 + 0.03 * deck.grain(0.5, venue))[..., None]
@@ -77,7 +124,7 @@ def _canvas(lens: Lens, venue: int, lighting: str) -> tuple[Image, tuple[Image, 
     polygon(image, edge, hex_color("f0ede4"))
     words = ("AQUATIC CENTRE", "DIVING OPEN", "CITY POOL")[venue % 3]
     for x in (-13, 1.5, 16):
-        (px, py), _, s = lens.project(np.array([x, 1.05, 16.9]))
+        px, py, s = lens.point(x, 1.05, 16.9)
         text(image, words, (px, py), 0.85 * s, (250, 250, 250), weight=700, align="centre")
     before = image.copy()
     # tower: column, stairs, platform with rails, on a strip of deck
@@ -95,12 +142,16 @@ def _canvas(lens: Lens, venue: int, lighting: str) -> tuple[Image, tuple[Image, 
     masks = []
     tower = cv2.dilate(np.any(before != image, axis=2).astype(np.uint8), np.ones((3, 3), np.uint8))
     if pool.any():
-        waves = [(rng.uniform(0.5, 1.6), rng.uniform(-1.2, 1.2), rng.integers(1, 3), rng.uniform(0, 6.28)) for _ in range(6)]
+        waves = [
+            (rng.uniform(0.5, 1.6), rng.uniform(-1.2, 1.2), rng.integers(1, 3), rng.uniform(0, 6.28)) for _ in range(6)
+        ]
         warp = 0.9 * ground.grain(2.2, venue)
         fade = np.clip(1.5 - ground.footprint * 0.55, 0.25, 1) * pool * (tower == 0)
-        for frame in range(_LOOP):
-            phase = 2 * np.pi * frame / _LOOP
-            total = sum(np.sin(kx * ground.x * 1.9 + kz * ground.z * 1.5 + n * phase + p + warp * 2.2) for kx, kz, n, p in waves)
+        for number in range(_LOOP):
+            phase = 2 * np.pi * number / _LOOP
+            total = sum(
+                np.sin(kx * ground.x * 1.9 + kz * ground.z * 1.5 + n * phase + p + warp * 2.2) for kx, kz, n, p in waves
+            )
             glint = np.clip(np.asarray(total) / 6 - 0.28, 0, 1) * 3.2
             masks.append(np.clip(glint * 78 * fade, 0, 96).astype(np.uint8))
     return image, tuple(masks)
@@ -128,7 +179,12 @@ class Diving(Scene):
     azimuths = (0.0, 15.0, -12.0)
     indoor = True
     kinds = (
-        Kind("action", "dive", (("approach", 0.9, 1.6), ("take_off", 0.45, 0.62), ("flight", 1.22, 1.24), ("entry", 0.5, 0.8)), "leaves the platform, turns, enters the water"),
+        Kind(
+            "action",
+            "dive",
+            (("approach", 0.9, 1.6), ("take_off", 0.45, 0.62), ("flight", 1.22, 1.24), ("entry", 0.5, 0.8)),
+            "leaves the platform, turns, enters the water",
+        ),
         Kind("fake", "turns_back", (("", 3.4, 4.6),), "walks to the edge, looks down and turns back"),
         Kind("fake", "balk", (("", 2.2, 3.2),), "swings the arms and crouches, but does not leave"),
         Kind("context", "on_platform", (("", 1.2, 3.0),), "stands on the platform, concentrates"),
@@ -136,8 +192,16 @@ class Diving(Scene):
         Kind("context", "empty_platform", (("", 2.0, 4.5),), "platform and pool, nobody there", still=True),
         Kind("context", "swims_off", (("", 2.4, 4.2),), "swims to the side after the dive"),
     )
-    action_takes = (Take(("dive", "rings"), 2.5), Take(("on_platform", "dive", "rings"), 1.6), Take(("on_platform", "balk", "on_platform", "dive", "rings"), 0.7))
-    fake_takes = (Take(("turns_back",), 1.4), Take(("on_platform", "balk", "on_platform"), 1.0), Take(("on_platform", "turns_back"), 0.5))
+    action_takes = (
+        Take(("dive", "rings"), 2.5),
+        Take(("on_platform", "dive", "rings"), 1.6),
+        Take(("on_platform", "balk", "on_platform", "dive", "rings"), 0.7),
+    )
+    fake_takes = (
+        Take(("turns_back",), 1.4),
+        Take(("on_platform", "balk", "on_platform"), 1.0),
+        Take(("on_platform", "turns_back"), 0.5),
+    )
     context_takes = (Take(("empty_platform",), 1.3), Take(("on_platform",), 0.8), Take(("swims_off",), 1.0))
 
     def build(self, shot: Shot, size: tuple[int, int], fps: float) -> Clip:
@@ -149,10 +213,24 @@ class Diving(Scene):
         names = [beat.name for beat in shot.beats]
         body = Body(height=cast.uniform(1.62, 1.80), build=cast.uniform(0.88, 1.02))
         suit = hex_color(("c22f3d", "1f4f9c", "16181f", "1d8a6b", "d6862b")[cast.integers(5)])
-        look: Look = random_look(cast, legs="bare", sleeves=0.0, bottoms=suit, band=None, hair_style=("swim", "short", "short", "bald")[cast.integers(4)])
+        look: Look = random_look(
+            cast,
+            legs="bare",
+            sleeves=0.0,
+            bottoms=suit,
+            band=None,
+            hair_style=("swim", "short", "short", "bald")[cast.integers(4)],
+        )
         woman = cast.random() < 0.5
         top = suit if woman else look.skin
-        look = Look(**{**look.__dict__, "shirt": top, "accent": look.accent if woman else look.skin, "hair_style": "swim" if woman and look.hair_style == "bald" else look.hair_style})
+        look = Look(
+            **{
+                **look.__dict__,
+                "shirt": top,
+                "accent": look.accent if woman else look.skin,
+                "hair_style": "swim" if woman and look.hair_style == "bald" else look.hair_style,
+            }
+        )
         figure: Figure | None = None
         splash: float | None = None
         where = np.array([0.3, 3.1, 0.0])
@@ -222,15 +300,23 @@ class Diving(Scene):
                 disc(image, points[k], grain[k] * s * (1.15 - 0.4 * min(age, 1)), (255, 250, 240))
             if age < 0.55:  # the crown
                 tall = 1.15 * size_rip * np.sin(np.pi * min(age / 0.55, 1)) * s
-                for k in range(-3, 4):
-                    ellipse(image, (at[0] + k * 0.085 * s, at[1] - tall * (0.42 - 0.07 * abs(k))), (0.05 * s, max(tall * (0.46 - 0.08 * abs(k)), 1)), k * 5, (255, 251, 243))
+                for j in range(-3, 4):
+                    middle = (at[0] + j * 0.085 * s, at[1] - tall * (0.42 - 0.07 * abs(j)))
+                    ellipse(image, middle, (0.05 * s, max(tall * (0.46 - 0.08 * abs(j)), 1)), j * 5, (255, 251, 243))
 
         def near_rail(image: Image, i: int) -> None:
             width = 0.05 * unit * zoom[i]
             for y in (0.5, 0.95):
-                ribbon(image, to_px(i, np.array([(-4.5, _TOP + y, -0.75), (-2.3, _TOP + y, -0.75)])), width, hex_color("aab4bd"))
+                ribbon(
+                    image,
+                    to_px(i, np.array([(-4.5, _TOP + y, -0.75), (-2.3, _TOP + y, -0.75)])),
+                    width,
+                    hex_color("aab4bd"),
+                )
             for x in (-4.5, -3.4, -2.3):
-                ribbon(image, to_px(i, np.array([(x, _TOP, -0.75), (x, _TOP + 0.95, -0.75)])), width, hex_color("aab4bd"))
+                ribbon(
+                    image, to_px(i, np.array([(x, _TOP, -0.75), (x, _TOP + 0.95, -0.75)])), width, hex_color("aab4bd")
+                )
 
         swims = names == ["swims_off"]
 
@@ -256,7 +342,13 @@ class Diving(Scene):
                     head = figure._at("head")[i]
                     for k in range(5):
                         wobble = 0.5 + 0.5 * np.sin(t[i] * 7 + k * 1.9)
-                        glow(image, (head[0] - (0.25 + 0.3 * k) * unit * zoom[i], row + 0.02 * unit), ((0.30 - 0.03 * k) * unit * zoom[i], 0.06 * unit * zoom[i]), 0.7 * wobble, (255, 253, 246))
+                        glow(
+                            image,
+                            (head[0] - (0.25 + 0.3 * k) * unit * zoom[i], row + 0.02 * unit),
+                            ((0.30 - 0.03 * k) * unit * zoom[i], 0.06 * unit * zoom[i]),
+                            0.7 * wobble,
+                            (255, 253, 246),
+                        )
             if on_top:
                 near_rail(image, i)
             if 0 <= age < 1.6:
@@ -270,7 +362,15 @@ class Diving(Scene):
         x = -0.6 + rng.uniform(0.75, 0.95) * t
         stroke = t * 360 * 0.8
         one = np.ones(len(t))
-        pose = {"x": x, "y": -1.02 + 0.02 * np.sin(t * 5), "z": 0 * x, "yaw": 4 * one, "pitch": 82 * one, "nod": -44 * one, "bend": 2 * one}
+        pose = {
+            "x": x,
+            "y": -1.02 + 0.02 * np.sin(t * 5),
+            "z": 0 * x,
+            "yaw": 4 * one,
+            "pitch": 82 * one,
+            "nod": -44 * one,
+            "bend": 2 * one,
+        }
         for s, shift in (("l", 0.0), ("r", 180.0)):
             pose[f"{s}_raise"] = (stroke + shift) % 360 * -1 + 360
             pose[f"{s}_elbow"] = 26 + 24 * np.sin(np.deg2rad(stroke + shift + 60))
@@ -286,6 +386,7 @@ class Diving(Scene):
         shot: Shot, t: Array, fps: float, body: Body, rng: np.random.Generator
     ) -> tuple[dict[str, Array], Array, float | None, float]:
         """Return pose, how far off the platform (0..1), the moment of the splash and where it is."""
+        # fmt: off
         path, keys = Timeline(), Timeline()
         splash = leave = None
         first_name = shot.beats[0].name
@@ -303,7 +404,8 @@ class Diving(Scene):
             if beat.name == "on_platform":
                 here = path.last("x")
                 path.key(t0, x=here).key(t0 + length, x=here)
-                keys.key(t0, w=0.8, pitch=0, bend=0, l_hip=0, r_hip=0, l_knee=2, r_knee=2, l_raise=0, r_raise=0, l_spread=8, r_spread=8, l_elbow=6, r_elbow=6, nod=6, y=0)
+                keys.key(t0, w=0.8, pitch=0, bend=0, l_hip=0, r_hip=0, l_knee=2, r_knee=2, l_raise=0, r_raise=0,
+                    l_spread=8, r_spread=8, l_elbow=6, r_elbow=6, nod=6, y=0)
                 keys.key(t0 + 0.5 * length, l_spread=14, r_spread=14, nod=-4, bend=-3, l_raise=12, r_raise=12)
                 keys.key(t0 + length, w=0.8, l_spread=8, r_spread=8, nod=2, bend=0, l_raise=0, r_raise=0)
             elif beat.name == "dive":
@@ -311,39 +413,61 @@ class Diving(Scene):
                 path.key(t0, x=path.last("x")).key(t1, x=ready).key(t2, x=ready + 0.22)
                 keys.key(t0, w=0).key(t1 - 0.15, w=0)
                 # arms circle up, crouch with heels down, drive
-                keys.key(t1 + 0.02, w=1, pitch=2, bend=0, l_raise=150, r_raise=150, l_spread=14, r_spread=14, l_elbow=4, r_elbow=4, l_hip=2, r_hip=2, l_knee=4, r_knee=4, l_ankle=22, r_ankle=22, nod=-8, y=0)
-                keys.key(t1 + 0.5 * parts[1], pitch=20, bend=22, l_raise=-42, r_raise=-42, l_spread=12, r_spread=12, l_hip=46, r_hip=46, l_knee=70, r_knee=70, l_ankle=-16, r_ankle=-16, nod=-12)
-                keys.key(t2, pitch=12, bend=0, l_raise=168, r_raise=168, l_hip=2, r_hip=2, l_knee=2, r_knee=2, l_ankle=44, r_ankle=44, nod=-4, flip=0)
+                keys.key(t1 + 0.02, w=1, pitch=2, bend=0, l_raise=150, r_raise=150, l_spread=14, r_spread=14,
+                    l_elbow=4, r_elbow=4, l_hip=2, r_hip=2, l_knee=4, r_knee=4, l_ankle=22, r_ankle=22, nod=-8, y=0)
+                keys.key(t1 + 0.5 * parts[1], pitch=20, bend=22, l_raise=-42, r_raise=-42, l_spread=12, r_spread=12,
+                    l_hip=46, r_hip=46, l_knee=70, r_knee=70, l_ankle=-16, r_ankle=-16, nod=-12)
+                keys.key(t2, pitch=12, bend=0, l_raise=168, r_raise=168, l_hip=2, r_hip=2, l_knee=2, r_knee=2,
+                    l_ankle=44, r_ankle=44, nod=-4, flip=0)
                 leave, splash = float(t2), float(t3)
                 flight = t3 - t2
                 end = 180 + 360 * (turns - 0.5)
-                f = lambda share, t2=t2, flight=flight: t2 + share * flight  # noqa: E731
+
+                def f(share: float, begin: float = float(t2), length: float = float(flight)) -> float:
+                    return begin + share * length
+
                 if style == "swallow":
-                    keys.key(f(0.28), flip=42, pitch=14, bend=-14, l_raise=60, r_raise=60, l_spread=88, r_spread=88, nod=-24)
+                    keys.key(f(0.28), flip=42, pitch=14, bend=-14, l_raise=60, r_raise=60, l_spread=88, r_spread=88,
+                        nod=-24)
                     keys.key(f(0.62), flip=105, l_spread=80, r_spread=80, bend=-12, nod=-20)
-                    keys.key(f(0.86), flip=150, l_raise=176, r_raise=176, l_spread=4, r_spread=4, bend=0, nod=6, pitch=10)
+                    keys.key(f(0.86), flip=150, l_raise=176, r_raise=176, l_spread=4, r_spread=4, bend=0, nod=6,
+                        pitch=10)
                     keys.key(t3, flip=end - 10, pitch=0)
                 else:
                     tuck = style == "tuck"
                     keys.key(f(0.14), flip=38, bend=10, l_raise=120, r_raise=120)
-                    keys.key(f(0.27), flip=118, bend=42, pitch=10, l_hip=124, r_hip=124, l_knee=132 if tuck else 2, r_knee=132 if tuck else 2, l_raise=62 if tuck else 88, r_raise=62 if tuck else 88, l_elbow=58 if tuck else 4, r_elbow=58 if tuck else 4, l_spread=6, r_spread=6, nod=28, l_ankle=30, r_ankle=30)
-                    keys.key(f(0.62), flip=end - 118, bend=40, l_hip=122, r_hip=122, l_knee=128 if tuck else 2, r_knee=128 if tuck else 2, nod=24)
-                    keys.key(f(0.82), flip=end - 42, bend=4, l_hip=14, r_hip=14, l_knee=8, r_knee=8, l_raise=165, r_raise=165, l_elbow=4, r_elbow=4, nod=6, l_ankle=46, r_ankle=46)
-                    keys.key(t3, flip=end - 8, bend=0, l_hip=0, r_hip=0, l_knee=0, r_knee=0, l_raise=178, r_raise=178, pitch=2)
+                    keys.key(f(0.27), flip=118, bend=42, pitch=10, l_hip=124, r_hip=124, l_knee=132 if tuck else 2,
+                        r_knee=132 if tuck else 2, l_raise=62 if tuck else 88, r_raise=62 if tuck else 88,
+                        l_elbow=58 if tuck else 4, r_elbow=58 if tuck else 4, l_spread=6, r_spread=6, nod=28,
+                        l_ankle=30, r_ankle=30)
+                    keys.key(f(0.62), flip=end - 118, bend=40, l_hip=122, r_hip=122, l_knee=128 if tuck else 2,
+                        r_knee=128 if tuck else 2, nod=24)
+                    keys.key(f(0.82), flip=end - 42, bend=4, l_hip=14, r_hip=14, l_knee=8, r_knee=8, l_raise=165,
+                        r_raise=165, l_elbow=4, r_elbow=4, nod=6, l_ankle=46, r_ankle=46)
+                    keys.key(t3, flip=end - 8, bend=0, l_hip=0, r_hip=0, l_knee=0, r_knee=0, l_raise=178,
+                        r_raise=178, pitch=2)
                 keys.key(t3 + 0.25, flip=end, w=1).key(t4, flip=end)
             elif beat.name == "turns_back":
-                path.key(t0, x=path.last("x")).key(t0 + 0.34 * length, x=-0.42).key(t0 + 0.62 * length, x=-0.42).key(t0 + length, x=-2.2)
-                keys.key(t0 + 0.30 * length, w=0, turned=0).key(t0 + 0.42 * length, w=0.9, pitch=14, bend=26, nod=34, l_raise=-8, r_raise=-8, l_spread=22, r_spread=22, l_hip=16, r_hip=16, l_knee=16, r_knee=16, l_elbow=14, r_elbow=14, y=0)
+                path.key(t0, x=path.last("x")).key(t0 + 0.34 * length, x=-0.42).key(t0 + 0.62 * length,
+                    x=-0.42).key(t0 + length, x=-2.2)
+                keys.key(t0 + 0.30 * length, w=0, turned=0).key(t0 + 0.42 * length, w=0.9, pitch=14, bend=26, nod=34,
+                    l_raise=-8, r_raise=-8, l_spread=22, r_spread=22, l_hip=16, r_hip=16, l_knee=16, r_knee=16,
+                    l_elbow=14, r_elbow=14, y=0)
                 keys.key(t0 + 0.52 * length, w=0.8, pitch=8, bend=18, nod=30, turned=0)
                 keys.key(t0 + 0.62 * length, w=0.1, turned=0.75).key(t0 + 0.68 * length, turned=1, w=0)
             elif beat.name == "balk":
                 here = path.last("x")
-                path.key(t0, x=here).key(t0 + 0.22 * length, x=ready).key(t0 + 0.7 * length, x=ready).key(t0 + length, x=min(here, ready - 0.35))
+                path.key(t0, x=here).key(t0 + 0.22 * length, x=ready).key(t0 + 0.7 * length,
+                    x=ready).key(t0 + length, x=min(here, ready - 0.35))
                 keys.key(t0 + 0.2 * length, w=0.9, pitch=0, bend=0)
-                keys.key(t0 + 0.34 * length, w=1, l_raise=148, r_raise=148, l_ankle=20, r_ankle=20, l_knee=2, r_knee=2, l_hip=0, r_hip=0, pitch=0, bend=0, nod=-6)
-                keys.key(t0 + 0.5 * length, w=1, pitch=18, bend=20, l_raise=-36, r_raise=-36, l_hip=42, r_hip=42, l_knee=62, r_knee=62, l_ankle=-14, r_ankle=-14, nod=-8)
-                keys.key(t0 + 0.62 * length, w=1, pitch=8, bend=10, l_raise=52, r_raise=44, l_spread=64, r_spread=70, l_hip=18, r_hip=22, l_knee=30, r_knee=34, l_ankle=0, r_ankle=0, nod=0)
-                keys.key(t0 + 0.78 * length, w=0.9, pitch=2, bend=6, l_raise=6, r_raise=6, l_spread=14, r_spread=14, l_hip=2, r_hip=2, l_knee=4, r_knee=4, nod=22)
+                keys.key(t0 + 0.34 * length, w=1, l_raise=148, r_raise=148, l_ankle=20, r_ankle=20, l_knee=2,
+                    r_knee=2, l_hip=0, r_hip=0, pitch=0, bend=0, nod=-6)
+                keys.key(t0 + 0.5 * length, w=1, pitch=18, bend=20, l_raise=-36, r_raise=-36, l_hip=42, r_hip=42,
+                    l_knee=62, r_knee=62, l_ankle=-14, r_ankle=-14, nod=-8)
+                keys.key(t0 + 0.62 * length, w=1, pitch=8, bend=10, l_raise=52, r_raise=44, l_spread=64, r_spread=70,
+                    l_hip=18, r_hip=22, l_knee=30, r_knee=34, l_ankle=0, r_ankle=0, nod=0)
+                keys.key(t0 + 0.78 * length, w=0.9, pitch=2, bend=6, l_raise=6, r_raise=6, l_spread=14, r_spread=14,
+                    l_hip=2, r_hip=2, l_knee=4, r_knee=4, nod=22)
                 keys.key(t0 + length, w=0.8, nod=6, bend=0, l_spread=8, r_spread=8)
         x = path.channel("x", t)
         walk = locomotion(t, x, backwards=False)
@@ -368,6 +492,8 @@ class Diving(Scene):
             mixed["y"] = np.where(s >= 0, height - body.hip_height, mixed.get("y", 0 * t))
             drift = 1.25
             entry_x = ready + 0.22 + drift * total + 0.12
-            mixed["x"] = np.where(s >= 0, ready + 0.22 + drift * np.clip(s, 0, total) + 0.18 * np.clip(s - total, 0, 1), x)
+            mixed["x"] = np.where(s >= 0, ready + 0.22 + drift * np.clip(s, 0, total) + 0.18 * np.clip(s - total, 0,
+                1), x)
             mixed["pitch"] = mixed["pitch"] + flip
         return mixed, off, splash, float(entry_x)
+        # fmt: on

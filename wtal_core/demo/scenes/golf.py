@@ -3,29 +3,49 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wtal_core.demo.actors import Figure, Look, Part, capsule, map_points, random_look, rod
+from wtal_core.demo.actors import Figure, Part, capsule, map_points, random_look, rod
 from wtal_core.demo.motion import Timeline, locomotion, smoothstep
 from wtal_core.demo.scenes.base import Clip, Kind, Scene, Take, camera_path, moments, orbit, overlays
 from wtal_core.demo.skeleton import Body, Skeleton, solve
 from wtal_core.demo.stage import (
-    Ground, Image, Lens, blob_shadow, disc, fog, hex_color, hills, light, mix, new_canvas, paint, polygon, ribbon, shade, sky, text, trees,
-)  # fmt: skip
+    Ground,
+    Image,
+    Lens,
+    blob_shadow,
+    disc,
+    fog,
+    hex_color,
+    hills,
+    light,
+    mix,
+    new_canvas,
+    paint,
+    polygon,
+    ribbon,
+    shade,
+    sky,
+    text,
+    trees,
+)
 from wtal_core.demo.story import Shot
 
 __all__ = ["GolfSwing"]
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]
 
 _BALL = np.array([0.06, 0.055, -0.86])
 _BACK = 0.62  # metres behind the ball for a practice swing
 
 
 def _venue_lens(picture: tuple[int, int], azimuth: float) -> Lens:
-    return orbit(picture, target=(0.25, 1.12, 0.0), distance=6.9, azimuth=azimuth, height=1.75, fov=25, margin=(1.5, 1.12))
+    return orbit(
+        picture, target=(0.25, 1.12, 0.0), distance=6.9, azimuth=azimuth, height=1.75, fov=25, margin=(1.5, 1.12)
+    )
 
 
 @lru_cache(maxsize=6)
@@ -34,7 +54,13 @@ def _canvas(lens: Lens, venue: int, lighting: str) -> Image:
     rng = np.random.default_rng([venue, 101])
     canvas = new_canvas(lens)
     sky(canvas, lens, air, venue, cloud=rng.uniform(0.3, 0.8))
-    hills(canvas, lens, air, venue, [(0.17, hex_color("6f9c8f"), 0.55), (0.12, hex_color("5f9460"), 0.38), (0.07, hex_color("4f8a4a"), 0.2)])
+    hills(
+        canvas,
+        lens,
+        air,
+        venue,
+        [(0.17, hex_color("6f9c8f"), 0.55), (0.12, hex_color("5f9460"), 0.38), (0.07, hex_color("4f8a4a"), 0.2)],
+    )
     ground = Ground.under(lens)
     fair, dark = hex_color("86bd4e"), hex_color("74ad45")
     tilt = rng.uniform(-0.5, 0.5)
@@ -43,7 +69,9 @@ def _canvas(lens: Lens, venue: int, lighting: str) -> Image:
     base = np.asarray(fair) + (np.asarray(dark) - np.asarray(fair)) * sharp[..., None]
     rough = smoothstep(12, 17, np.abs(ground.x + 2 - 0.12 * ground.z + 3 * np.sin(ground.z / 19)))
     base += (np.asarray(hex_color("5b9440")) - base) * rough[..., None]
-    speckle = 0.05 * ground.grain(0.25, venue) + 0.05 * ground.grain(1.6, venue + 1) + 0.05 * ground.grain(0.05, venue + 2)
+    speckle = (
+        0.05 * ground.grain(0.25, venue) + 0.05 * ground.grain(1.6, venue + 1) + 0.05 * ground.grain(0.05, venue + 2)
+    )
     base *= (1 + speckle)[..., None]
     paint(canvas, base, ground.mask.astype(float))
     for bx, bz, size in ((-9.0, 44.0, 4.2), (13.0, 60.0, 5.0)):
@@ -53,19 +81,64 @@ def _canvas(lens: Lens, venue: int, lighting: str) -> Image:
     green_x, green_z = 9 + rng.uniform(-3, 4), 75.0
     paint(canvas, hex_color("a3d565"), ground.disc(green_x, green_z, 9, 0.9))
     fog(canvas, ground, air, 12, 190, 0.6)
-    trees(canvas, lens, air, venue, distance=105, height=11, color=hex_color("3f7d44"), x_range=(-70, 75), spacing=4.2, z_jitter=12, haze=0.38)
-    trees(canvas, lens, air, venue + 1, distance=42, height=8, color=hex_color("3a7a3b"), x_range=(-40, -15), spacing=3.6, z_jitter=8, haze=0.18)
-    trees(canvas, lens, air, venue + 2, distance=50, height=9, color=hex_color("417f3d"), x_range=(20, 48), spacing=3.6, z_jitter=8, haze=0.2)
+    trees(
+        canvas,
+        lens,
+        air,
+        venue,
+        distance=105,
+        height=11,
+        color=hex_color("3f7d44"),
+        x_range=(-70, 75),
+        spacing=4.2,
+        z_jitter=12,
+        haze=0.38,
+    )
+    trees(
+        canvas,
+        lens,
+        air,
+        venue + 1,
+        distance=42,
+        height=8,
+        color=hex_color("3a7a3b"),
+        x_range=(-40, -15),
+        spacing=3.6,
+        z_jitter=8,
+        haze=0.18,
+    )
+    trees(
+        canvas,
+        lens,
+        air,
+        venue + 2,
+        distance=50,
+        height=9,
+        color=hex_color("417f3d"),
+        x_range=(20, 48),
+        spacing=3.6,
+        z_jitter=8,
+        haze=0.2,
+    )
     # tee box: a closely mown rectangle with two markers
     tee = ((np.abs(ground.x - 0.1) < 3.4) & (np.abs(ground.z + 0.3) < 2.0)).astype(float)
-    paint(canvas, np.asarray(hex_color("93c95a")) * (1 + 0.05 * ground.grain(0.05, venue + 3) + 0.03 * ground.grain(0.5, venue))[..., None], tee * 0.85)
+    paint(
+        canvas,
+        np.asarray(hex_color("93c95a"))
+        * (1 + 0.05 * ground.grain(0.05, venue + 3) + 0.03 * ground.grain(0.5, venue))[..., None],
+        tee * 0.85,
+    )
     image = canvas.clip(0, 255).astype(np.uint8)
-    pole = lens.project(np.array([(green_x, 0, green_z), (green_x, 3.2, green_z), (green_x + 1.7, 2.75, green_z), (green_x, 2.3, green_z)]))[0]
+    pole = lens.project(
+        np.array(
+            [(green_x, 0, green_z), (green_x, 3.2, green_z), (green_x + 1.7, 2.75, green_z), (green_x, 2.3, green_z)]
+        )
+    )[0]
     ribbon(image, pole[:2], 2, hex_color("fbfbf4"))
     polygon(image, pole[1:], hex_color("e23b3b"))
     tint = hex_color(("d8423c", "2b62b5", "f2c335")[venue % 3])
     for x, z in ((-1.45, -0.55), (1.75, -0.55)):
-        (px, py), _, s = lens.project(np.array([x, 0.07, z]))
+        px, py, s = lens.point(x, 0.07, z)
         blob_shadow(image, (px + 0.05 * s, py + 0.06 * s), (0.2 * s, 0.06 * s), 0.6)
         disc(image, (px, py), 0.085 * s, shade(tint, -0.3))
         disc(image, (px - 0.015 * s, py - 0.015 * s), 0.07 * s, tint)
@@ -88,12 +161,24 @@ def _bag(image: Image, lens: Lens, tint: tuple[float, float, float]) -> None:
     polygon(image, points, shade(tint, -0.35))
     inner = points + (points.mean(0) - points) * 0.14
     polygon(image, inner, shade(tint, -0.05))
-    polygon(image, lens.project(np.array([(1.66, 0.18, 1.08), (1.87, 0.18, 1.08), (1.9, 0.45, 1.12), (1.67, 0.45, 1.12)]))[0], hex_color("f2efe6"))
+    polygon(
+        image,
+        lens.project(np.array([(1.66, 0.18, 1.08), (1.87, 0.18, 1.08), (1.9, 0.45, 1.12), (1.67, 0.45, 1.12)]))[0],
+        hex_color("f2efe6"),
+    )
     sign = lens.project(np.array([(-1.95, 0.0, 1.6), (-1.95, 0.62, 1.6)]))[0]
     ribbon(image, sign, 5, hex_color("6b4a30"))
     plate = lens.project(np.array([(-2.2, 0.46, 1.58), (-1.7, 0.46, 1.58), (-1.7, 0.84, 1.58), (-2.2, 0.84, 1.58)]))[0]
     polygon(image, plate, hex_color("2d5a3c"))
-    text(image, "7", (float(plate[:, 0].mean()), float(plate[:, 1].max()) - 0.09 * s), 0.3 * s, (240, 248, 248), weight=750, align="centre")
+    text(
+        image,
+        "7",
+        (float(plate[:, 0].mean()), float(plate[:, 1].max()) - 0.09 * s),
+        0.3 * s,
+        (240, 248, 248),
+        weight=750,
+        align="centre",
+    )
 
 
 class GolfSwing(Scene):
@@ -103,7 +188,12 @@ class GolfSwing(Scene):
     title = "Golf swing"
     azimuths = (0.0, -22.0, 20.0)
     kinds = (
-        Kind("action", "swing", (("backswing", 0.9, 1.35), ("downswing", 0.40, 0.52), ("follow_through", 0.8, 1.5)), "the ball leaves the tee"),
+        Kind(
+            "action",
+            "swing",
+            (("backswing", 0.9, 1.35), ("downswing", 0.40, 0.52), ("follow_through", 0.8, 1.5)),
+            "the ball leaves the tee",
+        ),
         Kind("fake", "practice_swing", (("", 2.2, 3.2),), "a full swing behind the ball, which stays on the tee"),
         Kind("fake", "checked_swing", (("", 1.9, 2.8),), "stops half-way down and returns to the ball"),
         Kind("context", "address", (("", 1.2, 3.0),), "stands over the ball, waggles"),
@@ -116,7 +206,10 @@ class GolfSwing(Scene):
         Take(("address", "practice_swing", "address", "swing", "finish"), 1.4),
         Take(("address", "checked_swing", "address", "swing", "finish"), 1.0),
     )
-    fake_takes = (Take(("address", "practice_swing", "address"), 1.0), Take(("address", "checked_swing", "address"), 1.0))
+    fake_takes = (
+        Take(("address", "practice_swing", "address"), 1.0),
+        Take(("address", "checked_swing", "address"), 1.0),
+    )
     context_takes = (Take(("empty_tee",), 1.3), Take(("walk_up",), 1.0), Take(("address",), 0.8))
 
     def build(self, shot: Shot, size: tuple[int, int], fps: float) -> Clip:
@@ -128,7 +221,13 @@ class GolfSwing(Scene):
         cast = np.random.default_rng([shot.cast, 3])
         style = np.random.default_rng([shot.seed, 4])
         body = Body(height=cast.uniform(1.68, 1.88), build=cast.uniform(0.9, 1.12))
-        look = random_look(cast, legs="trousers", sleeves=0.5, hair_style=("cap", "cap", "tail", "short")[cast.integers(4)], shoes=hex_color("f4f4f4"))
+        look = random_look(
+            cast,
+            legs="trousers",
+            sleeves=0.5,
+            hair_style=("cap", "cap", "tail", "short")[cast.integers(4)],
+            shoes=hex_color("f4f4f4"),
+        )
         present = any(beat.name != "empty_tee" for beat in shot.beats)
         track, impact = self._choreography(shot, fps, style)
         walking = shot.beats[0].name == "walk_up"
@@ -172,18 +271,36 @@ class GolfSwing(Scene):
             }
             planted["r"] = planted["r"] + np.stack([0.10 * heel, 0.13 * heel, -0.02 * heel], -1)
             one = np.ones(len(seconds))
-            toes = {"l": np.tile([0.3, -0.09, -1.0], (len(seconds), 1)), "r": np.stack([-0.12 + 0.5 * heel, -0.09 - 0.75 * heel, -1 + 0.35 * heel], -1)}
+            toes = {
+                "l": np.tile([0.3, -0.09, -1.0], (len(seconds), 1)),
+                "r": np.stack([-0.12 + 0.5 * heel, -0.09 - 0.75 * heel, -1 + 0.35 * heel], -1),
+            }
             if walking:
                 skeleton, butt, head = self._walking(body, seconds, club_length)
             else:
                 skeleton = solve(
-                    body, pose, ground=0.0, grounded=0.0, flat=0.0,
+                    body,
+                    pose,
+                    ground=0.0,
+                    grounded=0.0,
+                    flat=0.0,
                     hands={"l": (hand - direction * 0.045, grip * one), "r": (hand + direction * 0.045, grip * one)},
-                    feet={s: (planted[s], one) for s in "lr"}, toes=toes,
-                )  # fmt: skip
+                    feet={s: (planted[s], one) for s in "lr"},
+                    toes=toes,
+                )
             matrices = camera_path(lens, shot, focus, fps=fps)
             figure = Figure(skeleton, body, look, lens, matrices, air.sun)
-            shaft = rod(lens, matrices, butt, head, (0.022, 0.013), hex_color("c9ced6"), split=[(0.0, 0.26, hex_color("26262c"))], depth_shift=-0.12, minimum=1.1)
+            shaft = rod(
+                lens,
+                matrices,
+                butt,
+                head,
+                (0.022, 0.013),
+                hex_color("c9ced6"),
+                split=[(0.0, 0.26, hex_color("26262c"))],
+                depth_shift=-0.12,
+                minimum=1.1,
+            )
             props.append(shaft)
             toe = head + np.stack([0 * head[:, 0] + 0.02, 0 * head[:, 0] - 0.005, 0 * head[:, 0] - 0.09], -1)
             pa, _, s = lens.project(head)
@@ -287,12 +404,14 @@ class GolfSwing(Scene):
         return skeleton, hand - direction * 0.16, head
 
     @staticmethod
-    def _choreography(
-        shot: Shot, fps: float, rng: np.random.Generator
-    ) -> tuple[Timeline, float | None]:
+    def _choreography(shot: Shot, fps: float, rng: np.random.Generator) -> tuple[Timeline, float | None]:
         """Write the keys of all beats; return them and the moment of impact in seconds."""
+        # fmt: off
         track = Timeline({"grip": 1.0})
-        setup = dict(alpha=0, beta=0, yaw=-90, pitch=32, bend=6, twist=0, side=3, weight=0.0, y=-0.075, heel=0, nod=6, turn=0)
+        setup = {
+            "alpha": 0, "beta": 0, "yaw": -90, "pitch": 32, "bend": 6, "twist": 0, "side": 3, "weight": 0.0,
+            "y": -0.075, "heel": 0, "nod": 6, "turn": 0,
+        }
         top = rng.uniform(118, 138)
         depth = rng.uniform(0.95, 1.05)
         impact = None
@@ -304,16 +423,22 @@ class GolfSwing(Scene):
             track.key(t0, setup)
             track.key(t0 + 0.28 * back, alpha=-28 * vigour, beta=-8, yaw=-93, twist=-18, weight=-0.02)
             track.key(t0 + 0.62 * back, alpha=-86 * vigour, beta=-72, yaw=-99, twist=-50, weight=-0.05, turn=32)
-            track.key(t1, alpha=-top * vigour, beta=-102 * depth, yaw=-105, twist=-74, weight=-0.04, side=2, pitch=30, bend=5, turn=48)
+            track.key(t1, alpha=-top * vigour, beta=-102 * depth, yaw=-105, twist=-74, weight=-0.04, side=2,
+                pitch=30, bend=5, turn=48)
             track.key(t1 - 0.05 * back, y=-0.065)
             track.key(t1 + 0.02, yaw=-104)
-            track.key(t1 + 0.45 * down, alpha=-72 * vigour, beta=-100, yaw=-84, twist=-54, weight=0.04, y=-0.095, side=2, turn=36)
+            track.key(t1 + 0.45 * down, alpha=-72 * vigour, beta=-100, yaw=-84, twist=-54, weight=0.04, y=-0.095,
+                side=2, turn=36)
             track.key(t1 + 0.72 * down, alpha=-34, beta=-66, yaw=-72, twist=-30, weight=0.075)
-            track.key(t2, alpha=8, beta=-2, yaw=-62, twist=-6, weight=0.09, side=6, pitch=26, bend=5, y=-0.05, heel=0.15, turn=4)
+            track.key(t2, alpha=8, beta=-2, yaw=-62, twist=-6, weight=0.09, side=6, pitch=26, bend=5, y=-0.05,
+                heel=0.15, turn=4)
             track.key(t2 + 0.14 * through, alpha=58, beta=24, yaw=-42, twist=10, weight=0.11, heel=0.4, turn=-10)
-            track.key(t2 + 0.38 * through, alpha=112, beta=84, yaw=-22, twist=26, weight=0.13, pitch=14, bend=8, side=5, heel=0.85, y=-0.01, turn=-14)
-            track.key(t2 + 0.72 * through, alpha=140, beta=112, yaw=-12, twist=34, weight=0.15, pitch=4, bend=2, side=4, heel=1, y=0.0, nod=0, turn=-6)
-            track.key(t3, alpha=143, beta=116, yaw=-10, twist=34, weight=0.15, pitch=3, bend=0, side=4, heel=1, y=0.0, nod=-2, turn=0)
+            track.key(t2 + 0.38 * through, alpha=112, beta=84, yaw=-22, twist=26, weight=0.13, pitch=14, bend=8,
+                side=5, heel=0.85, y=-0.01, turn=-14)
+            track.key(t2 + 0.72 * through, alpha=140, beta=112, yaw=-12, twist=34, weight=0.15, pitch=4, bend=2,
+                side=4, heel=1, y=0.0, nod=0, turn=-6)
+            track.key(t3, alpha=143, beta=116, yaw=-10, twist=34, weight=0.15, pitch=3, bend=0, side=4, heel=1,
+                y=0.0, nod=-2, turn=0)
 
         names = [beat.name for beat in shot.beats]
         for index, (beat, start, _end) in enumerate(shot.spans()):
@@ -348,10 +473,12 @@ class GolfSwing(Scene):
                 for k in range(max(int((length - settle) / 0.9), 1)):
                     w = t + settle + 0.15 + k * 0.9
                     if w + 0.7 < t + length:
-                        track.key(w, alpha=0, beta=0, weight=0).key(w + 0.22, alpha=-10, beta=-24, weight=0.015).key(w + 0.5, alpha=0, beta=0, weight=-0.01)
+                        track.key(w, alpha=0, beta=0, weight=0).key(w + 0.22, alpha=-10, beta=-24,
+                            weight=0.015).key(w + 0.5, alpha=0, beta=0, weight=-0.01)
                         track.key(w + 0.35, turn=-24 if k == 0 else 0)
                 track.key(t + length, setup)
             elif beat.name == "finish":
                 track.key(t + 0.75 * length, alpha=143, beta=116, yaw=-10)
                 track.key(t + length, alpha=118, beta=70, yaw=-14, twist=20, turn=4)
         return track, impact
+        # fmt: on
