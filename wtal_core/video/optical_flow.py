@@ -97,7 +97,9 @@ def iter_flow(frames: Iterable[Frames], kind: str = "dis", *, bound: float | Non
 def flow_to_uint8(flow: npt.ArrayLike, bound: float = PUBLISHED_BOUND) -> npt.NDArray[np.uint8]:
     """Quantise flow in pixels to 8 bits: [-bound, bound] -> [0, 255], halves to even, clipped (no motion is 128)."""
     _check_bound(bound)
-    values = np.asarray(flow, dtype=np.float64)
+    values = np.asarray(flow)
+    if values.dtype != np.float32:  # float32 holds a flow field; no need to widen it
+        values = values.astype(np.float64)
     return np.rint((np.clip(values, -bound, bound) + bound) * (255 / (2 * bound))).astype(np.uint8)
 
 
@@ -122,12 +124,12 @@ def flow_magnitude(
         `(...)` float64.
     """
     if convention == "pixels":
-        vectors = np.asarray(flow, dtype=np.float64)
+        squares = np.square(np.asarray(flow, dtype=np.float64))
     elif convention == "8bit":
-        vectors = flow_to_uint8(flow, bound) * 2.0 / 255 - 1
+        squares = np.square(np.arange(256) * 2.0 / 255 - 1)[flow_to_uint8(flow, bound)]
     else:
         raise unknown_name("flow convention", convention, ("pixels", "8bit"))
-    return np.asarray(np.sqrt(np.square(vectors).sum(axis=-1)).mean(axis=(-2, -1)), dtype=np.float64)
+    return np.asarray(np.sqrt(squares[..., 0] + squares[..., 1]).mean(axis=(-2, -1)), dtype=np.float64)
 
 
 def flow_intensity(
