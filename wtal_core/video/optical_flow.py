@@ -100,7 +100,8 @@ def flow_to_uint8(flow: npt.ArrayLike, bound: float = PUBLISHED_BOUND) -> npt.ND
     values = np.asarray(flow)
     if values.dtype != np.float32:  # float32 holds a flow field; no need to widen it
         values = values.astype(np.float64)
-    return np.rint((np.clip(values, -bound, bound) + bound) * (255 / (2 * bound))).astype(np.uint8)
+    scaled = (np.clip(values, -bound, bound) + bound) * (255 / (2 * bound))
+    return np.asarray(np.rint(scaled), dtype=np.uint8)
 
 
 def flow_from_uint8(image: npt.ArrayLike, bound: float = PUBLISHED_BOUND) -> Flow:
