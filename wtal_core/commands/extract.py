@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,7 +106,8 @@ class Extract:
 
         if self.batch_size is not None and self.batch_size < 1:
             raise UsageError("the batch is too small", expected="--batch-size >= 1", got=str(self.batch_size))
-        if min(self.fps, self.stride, self.window) <= 0 or round(self.window) < 1:
+        sizes = (self.fps, self.stride, self.window)
+        if not all(math.isfinite(size) and size > 0 for size in sizes) or round(self.window) < 1:
             raise UsageError(
                 "not a snippet grid",
                 expected="--fps > 0, --stride > 0, --window >= 1",
@@ -139,7 +141,9 @@ class Extract:
 
     def _backbones(self) -> list[Backbone]:
         """Build the streams in order; crops concern I3D only, weights those they are named for."""
-        from wtal_core.video.backbones import create_backbone, expand_streams
+        from wtal_core.video.backbones import BackboneOptions, create_backbone, expand_streams
+
+        BackboneOptions(crop=self.crop, flow=self.flow)  # refuse misspelt names also where no stream would use them
 
         weights = {}
         for item in self.weights:

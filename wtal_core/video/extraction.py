@@ -485,7 +485,7 @@ def extract_dataset(
                 if isinstance(error.__cause__, OSError) and "cannot be written" in error.problem:
                     raise  # a full disk fails every video
                 report.failed[video] = str(error)
-                tell(video, f"failed: {error}", 1.0 - finished)
+                tell(video, "failed, see the end of this run", 1.0 - finished)
                 continue
             took = time.perf_counter() - begun
             report.extracted[video] = features.grid.num_snippets

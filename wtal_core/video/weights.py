@@ -330,7 +330,7 @@ def _is_plain_pickle(path: Path) -> bool:
         return False
     with path.open("rb") as handle:
         head = handle.read(64)
-    torch_legacy_magic = bytes.fromhex("1950a86a20f9469cfc6c")
+    torch_legacy_magic = (0x1950A86A20F9469CFC6C).to_bytes(10, "little")  # torch/serialization.py, MAGIC_NUMBER
     return not head.startswith(b"PK") and torch_legacy_magic not in head
 
 
