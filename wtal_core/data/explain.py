@@ -10,6 +10,7 @@ import csv
 import json
 import os
 import re
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -153,7 +154,7 @@ def explain(
         return _explain_dataset(path.parent)
     if text.lstrip()[:1] in ("{", "["):
         return _explain_json(path)
-    if suffix == ".csv" or "," in text.lstrip().split("\n", 1)[0]:
+    if suffix == ".csv":
         return _explain_csv(path, text, context)
     return _explain_text(path, text)
 
@@ -619,14 +620,17 @@ def _explain_npz(path: Path, context: _Context) -> Explanation:
             untrimmednet = feature.ndim == 5
             array = feature[..., 0, 0].swapaxes(0, 1) if untrimmednet else feature
             step = frames / max(array.shape[-2], 1)
-            stride = min((4, 5, 15, 16), key=lambda s: abs(s - step))
+            window = 5 if untrimmednet else 16
+            dense = [SnippetGrid(fps=1, stride=s, window=window, num_snippets=array.shape[-2]) for s in (4, 5, 15, 16)]
+            # On a clock of one frame a second, frames are seconds.
+            stride = min(dense, key=lambda g: abs(g.expected_num_snippets(frames) - g.num_snippets)).stride
             facts |= {
                 "shape": list(feature.shape),
                 "frame_cnt": frames,
                 "crops": int(array.shape[0]),
                 "snippets": int(array.shape[-2]),
                 "channels": int(array.shape[-1]),
-                "frames a snippet": f"{step:.2f}: the base stride is likely {stride} frames",
+                "frames a snippet": f"{step:.2f}: the base stride is likely {stride:g} frames",
                 "likely extractor": "UntrimmedNet" if untrimmednet else likely_extractors(array, path.stem),
                 "values": _statistics(array),
             }
@@ -755,7 +759,9 @@ def _explain_torch(path: Path) -> Explanation:
     value: Any
     try:
         # Tensors stay in the file (memory map); nothing but tensors and plain containers is admitted.
-        value = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickle protocols, of interest to nobody who asks what a file is
+            value = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
         reason = str(error).split("\n")[0][:200]
         if "Weights only load failed" not in str(error):
