@@ -42,7 +42,7 @@ def classify(backbone: I3DBackbone, kinetics: list[str], video: Path, start: int
     with FrameReader.open(video) as reader:
         frames = np.stack([scale_frame(frame, 256) for frame in reader.read(range(start, start + WINDOW))])
     feature = backbone(frames, np.arange(WINDOW)[None])
-    probability = backbone.network.logits(torch.from_numpy(feature)).softmax(-1)[0]
+    probability = backbone.network.logits(torch.from_numpy(feature).to(backbone.device)).cpu().softmax(-1)[0]
     return kinetics[int(probability.argmax())], float(probability.max()), feature
 
 
@@ -83,6 +83,17 @@ def test_long_jump_from_second_15_5_on(
     start = int(features.grid.snippet_at(15.5))
     assert [kinetics[c] for c in classes[start : start + 5]] == ["long jump"] * 5
     assert kinetics[classes[0]] != "long jump"  # the scoreboard before the jump
+
+
+def test_half_precision_keeps_the_class(shared: Path, kinetics: list[str]) -> None:
+    """float16 on a GPU, bfloat16 on a CPU with AMX, else single precision."""
+    weights = shared / "data/i3d_rgb_kinetics400/i3d_rgb_kinetics400.npz"
+    half = create_backbone("i3d-rgb", weights, half=True)
+    assert isinstance(half, I3DBackbone)
+    video = shared / "data/activitynet_real_clips/v_GGSY1Qvo990.mp4"
+    label, probability, _ = classify(half, kinetics, video, 256)
+    assert label == "clean and jerk"
+    assert probability == pytest.approx(0.991, abs=0.01)
 
 
 @pytest.mark.slow

@@ -66,7 +66,7 @@ class Extract:
     """auto, cpu, cuda, cuda:N or mps."""
 
     half: bool = False
-    """Compute I3D in half precision (CUDA and MPS; a CPU computes in single precision all the same)."""
+    """Compute I3D in half precision where that is quicker: CUDA, MPS, and CPUs with AMX (others stay in single)."""
 
     batch_size: int | None = None
     """Snippets at a time. Default: what suits backbone and device."""

@@ -203,8 +203,8 @@ class I3D(nn.Module):
             )
         x = self.endpoint(clips)  # (B, 1024, T', H', W')
         kernel = [min(k, size) for k, size in zip((2, 7, 7), x.shape[2:], strict=True)]
-        pooled = functional.avg_pool3d(x, kernel, stride=1)
-        return pooled.float().mean(dim=(2, 3, 4))
+        pooled = functional.avg_pool3d(x.float(), kernel, stride=1)  # in single precision: halves have no CPU kernel
+        return pooled.mean(dim=(2, 3, 4))
 
     def logits(self, features: Tensor) -> Tensor:
         """Return class logits `(B, num_classes)` of features `(B, 1024)`; they are linear in the features."""
