@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from wtal_core.methods import Batch, create_method
+from wtal_core.methods import Batch, create_method, temporal_convolution
 from wtal_core.methods.hamnet import HAMNet, HAMNetConfig
 from wtal_core.methods.pooling import cross_entropy_with_targets, normalised_targets
 from wtal_core.records import Activations
@@ -84,7 +84,11 @@ def test_losses_of_each_video(method: HAMNet, batch: Batch, golden: Golden) -> N
         close(cross_entropy_with_targets(method.video_logits(logits), targets), golden[f"loss_{key}_per_video"])
 
 
-def test_losses_gradients_and_adam(method: HAMNet, batch: Batch, golden: Golden) -> None:
+@pytest.mark.parametrize("worth_it", [10**9, 0], ids=["conv1d", "winograd"])
+def test_losses_gradients_and_adam(
+    method: HAMNet, batch: Batch, golden: Golden, monkeypatch: pytest.MonkeyPatch, worth_it: int
+) -> None:
+    monkeypatch.setattr(temporal_convolution, "_WORTH_IT", worth_it)
     losses = method.losses(batch)
     for term in ("bcl", "sal", "ssal", "hal"):
         close(losses[term], golden[f"loss_{term.upper()}_per_video"].mean())

@@ -52,6 +52,7 @@ from wtal_core.localization import (
 )
 from wtal_core.methods.base import Batch, Method, Recipe
 from wtal_core.methods.pooling import cross_entropy_with_targets, masked_mean, normalised_targets, topk_mean
+from wtal_core.methods.temporal_convolution import convolve_snippets
 from wtal_core.records import Activations
 from wtal_core.settings import check, option
 from wtal_core.snippet_grid import FloatArray, IntArray, SnippetGrid, seconds_of
@@ -227,25 +228,29 @@ class HAMNet(Method):
 
         The background is the last channel. `mask` keeps padding out of the convolutions.
         """
-        exists = None if mask is None else mask[:, None]  # (B, 1, T)
+        exists = None if mask is None else mask[..., None]  # (B, T, 1)
 
         def existing(x: Tensor) -> Tensor:
             return x if exists is None else x * exists
 
-        x = existing(features.transpose(1, 2))  # (B, D, T)
-        h = x
-        for conv in self.classifier[:2]:
-            h = existing(F.leaky_relu(conv(h), 0.2))
-        s = self._smooth(existing(self.classifier[2](F.dropout(h, self.config.dropout, self.training))))
-        for conv in self.attention[:2]:
-            x = existing(F.leaky_relu(conv(x), 0.2))
-        a = self._smooth(existing(self.attention[2](x).sigmoid()))
-        return s.transpose(1, 2), a.transpose(1, 2)
+        def scores(x: Tensor, layers: nn.ModuleList, dropout: float) -> Tensor:
+            """Apply two convolutions and, after dropout, a linear layer per snippet (kernel 1): `(B, T, out)`."""
+            first, second, last = (layer for layer in layers if isinstance(layer, nn.Conv1d))
+            for layer in (first, second):
+                x = existing(F.leaky_relu(convolve_snippets(x, layer), 0.2))
+            return F.linear(F.dropout(x, dropout, self.training), last.weight[:, :, 0], last.bias)
+
+        x = existing(features)
+        s = scores(x, self.classifier, self.config.dropout)
+        a = scores(x, self.attention, 0.0).sigmoid()
+        return self._smooth(existing(s)), self._smooth(existing(a))
 
     def _smooth(self, x: Tensor) -> Tensor:
-        """Average `(B, C, T)` over neighbours, zeros beyond the ends counted (ActivityNet)."""
+        """Average `(B, T, C)` over neighbours, zeros beyond the ends counted (ActivityNet)."""
         size = self.config.average_pool
-        return F.avg_pool1d(x, size, stride=1, padding=size // 2) if size > 1 else x
+        if size <= 1:
+            return x
+        return F.avg_pool1d(x.transpose(1, 2), size, stride=1, padding=size // 2).transpose(1, 2)
 
     def hybrid_attention(self, a: Tensor, mask: Tensor | None = None) -> HybridAttention:
         """Derive semi-soft and hard attention from the soft one `(B, T, 1)`, in training and evaluation alike.
