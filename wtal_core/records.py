@@ -358,8 +358,19 @@ class VideoInfo:
         object.__setattr__(self, "labels", tuple(self.labels))
 
 
+class _Picklable:
+    """Let records with read-only mappings be pickled and copied, for worker processes and `copy.deepcopy`."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: dict(v) if isinstance(v, MappingProxyType) else v for k, v in self.__dict__.items()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            object.__setattr__(self, name, MappingProxyType(value) if isinstance(value, dict) else value)
+
+
 @dataclass(frozen=True, eq=False)
-class Annotations:
+class Annotations(_Picklable):
     """Ground truth of a data set.
 
     Args:
@@ -589,7 +600,7 @@ class Boundaries:
 
 
 @dataclass(frozen=True, eq=False)
-class Activations:
+class Activations(_Picklable):
     """What a method says about one video before any threshold; everything to the right of it needs no model.
 
     Args:

@@ -237,3 +237,7 @@ def test_unknown_video_suggests_the_nearest(tmp_path: Path) -> None:
         store["nothing"]
     with pytest.raises(DataError, match="folder"):
         ActivationWriter(tmp_path)
+
+
+def test_activations_go_to_worker_processes() -> None:
+    assert_same(pickle.loads(pickle.dumps(make())), make())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -339,3 +340,18 @@ def test_data_names_are_lazy() -> None:
     with pytest.raises(AttributeError):
         wtal_core.data.nothing  # noqa: B018
     assert open_features is wtal_core.data.open_features
+
+
+def test_datasets_and_annotations_go_to_worker_processes(tmp_path: Path, sources: Path) -> None:
+    import_dataset(
+        tmp_path / "toy", annotations=sources / "truth.json", features={"n": sources / "native.h5"}, quiet=True
+    )
+    dataset = Dataset.open(tmp_path / "toy")
+    dataset.features().read("v0")
+    truth = dataset.annotations
+    again = pickle.loads(pickle.dumps(dataset))
+    assert again == dataset
+    assert again.annotations.instances == truth.instances
+    assert again.annotations.videos == truth.videos
+    with pytest.raises(TypeError):
+        again.annotations.videos["new"] = VideoInfo()  # still read-only

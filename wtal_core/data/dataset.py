@@ -27,7 +27,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal
 
 import yaml
@@ -382,7 +381,7 @@ def _texts(value: Any, key: str, where: object) -> list[str]:
     return list(items)
 
 
-def _splits(values: Any, where: object) -> Mapping[str, tuple[str, ...]]:
+def _splits(values: Any, where: object) -> dict[str, tuple[str, ...]]:
     if not isinstance(values, Mapping) or not values or not all(isinstance(k, str) for k in values):
         raise DataError(
             "splits is not a mapping",
@@ -390,7 +389,7 @@ def _splits(values: Any, where: object) -> Mapping[str, tuple[str, ...]]:
             got=repr(values),
             where=where,
         )
-    return MappingProxyType({str(k): tuple(_texts(v, f"splits.{k}", where)) for k, v in values.items()})
+    return {str(k): tuple(_texts(v, f"splits.{k}", where)) for k, v in values.items()}
 
 
 def _feature_files(values: Any, folder: Path, where: object) -> tuple[FeatureFile, ...]:
