@@ -287,6 +287,32 @@ def test_bad_videos_do_not_stop_the_others(folder: Path, tmp_path: Path) -> None
         assert store.grid("c").duration == pytest.approx(2, abs=0.01)
 
 
+def test_errors_that_are_not_ours_stop_one_video_only(clip: Path, tmp_path: Path) -> None:
+    class Exhausted(Peeker):
+        calls = 0
+
+        def __call__(self, frames: Array, snippets: Array) -> Array:
+            self.calls += 1
+            if self.calls == 1:
+                raise RuntimeError("CUDA out of memory.\n  Tried to allocate")
+            return super().__call__(frames, snippets)
+
+    report = extract_dataset({"a": clip, "b": clip}, [Exhausted(0)], SPEC, tmp_path / "f.h5")
+    assert report.failed == {"a": "RuntimeError: CUDA out of memory. Tried to allocate. Try a smaller --batch-size."}
+    assert list(report.extracted) == ["b"]
+
+
+def test_a_full_disk_stops_the_run(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from wtal_core.data.features import FeatureWriter
+
+    def full(self: FeatureWriter, features: Any) -> None:
+        raise DataError("entry cannot be written: no space left on device") from OSError(28, "no space left")
+
+    monkeypatch.setattr(FeatureWriter, "write", full)
+    with pytest.raises(DataError, match="no space left"):
+        extract_dataset({"a": clip, "b": clip}, [READ], SPEC, tmp_path / "f.h5")
+
+
 def test_an_interrupted_run_goes_on_where_it_stopped(folder: Path, tmp_path: Path) -> None:
     calls: list[int] = []
 

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wtal_core.data.features import FeatureWriter, open_features
-from wtal_core.errors import DataError, UsageError, WtalError
+from wtal_core.errors import DataError, MissingDependency, UsageError, WtalError
 from wtal_core.records import Provenance, VideoFeatures
 from wtal_core.snippet_grid import SnippetGrid
 from wtal_core.video.backbones import CROPS, Backbone
@@ -479,12 +479,10 @@ def extract_dataset(
             try:
                 features = extract_video(path, backbones, spec, video=video, batch_size=batch_size, advance=advance)
                 writer.write(features)
-            except UsageError:
-                raise
-            except WtalError as error:
-                if isinstance(error.__cause__, OSError) and "cannot be written" in error.problem:
-                    raise  # a full disk fails every video
-                report.failed[video] = str(error)
+            except Exception as error:  # OpenCV, PyTorch and FFmpeg raise many kinds; the other videos go on
+                if _concerns_every_video(error):
+                    raise
+                report.failed[video] = str(error) if isinstance(error, WtalError) else _explain(error)
                 tell(video, "failed, see the end of this run", 1.0 - finished)
                 continue
             took = time.perf_counter() - begun
@@ -495,6 +493,19 @@ def extract_dataset(
         os.replace(target, out)
     report.seconds = time.perf_counter() - started
     return report
+
+
+def _concerns_every_video(error: Exception) -> bool:
+    """Whether an error would come again with each video: bad arguments, a missing package, a full disk."""
+    if isinstance(error, UsageError | MissingDependency) or os.environ.get("WTAL_DEBUG"):
+        return True
+    return isinstance(error, WtalError) and isinstance(error.__cause__, OSError) and "be written" in error.problem
+
+
+def _explain(error: Exception) -> str:
+    """Put an exception that is not ours into one line."""
+    text = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    return f"{text}. Try a smaller --batch-size." if "out of memory" in text.lower() else text
 
 
 def _check_same_kind(out: Path, videos: Iterable[str], spec: GridSpec, expected: Provenance) -> None:
