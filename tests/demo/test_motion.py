@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from wtal_core.demo.motion import Timeline, locomotion, mirrored, monotone_cubic
+from wtal_core.demo.motion import Timeline, locomotion, monotone_cubic, swap_sides
 from wtal_core.demo.skeleton import JOINTS, Body, reach, rotation, solve
 
 
@@ -65,9 +65,9 @@ def test_rotation_frames_are_orthonormal() -> None:
 
 def test_mirrored_twice_is_the_same() -> None:
     pose = {"l_hip": np.array([1.0]), "r_hip": np.array([2.0]), "yaw": np.array([3.0]), "bend": np.array([4.0])}
-    assert mirrored(pose)["l_hip"][0] == 2.0
-    assert mirrored(pose)["yaw"][0] == -3.0
-    assert mirrored(mirrored(pose)) == pose
+    assert swap_sides(pose)["l_hip"][0] == 2.0
+    assert swap_sides(pose)["yaw"][0] == -3.0
+    assert swap_sides(swap_sides(pose)) == pose
 
 
 def test_impossible_body_is_refused() -> None:

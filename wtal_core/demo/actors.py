@@ -472,10 +472,10 @@ class Figure:
         if look.hair_style == "tail":
             knot = self._world(head + (-f * 0.11 + u * 0.03) * unit)[0]
             tip = self._world(head + (-f * 0.19 - u * 0.13) * unit)[0]
-            behind = [(capsule(knot, tip, size * 0.042, size * 0.016), shade(look.hair, -0.12))]
-            layers = behind + layers
-            cape = np.where((away < -0.2)[:, None, None], behind[0][0], at[:, None])
-            layers.append((cape, shade(look.hair, -0.12)))
+            tail, tint = capsule(knot, tip, size * 0.042, size * 0.016), shade(look.hair, -0.12)
+            hidden = (away > 0.6)[:, None, None]  # behind the head of somebody who looks at the viewer
+            layers = [(np.where(hidden, at[:, None], tail), tint), *layers]
+            layers.append((np.where((away < -0.2)[:, None, None], tail, at[:, None]), tint))
         if look.hair_style == "cap":
             brim_a = self._world(head + (f * 0.07 + u * 0.052) * unit)[0]
             brim_b = self._world(head + (f * 0.175 + u * 0.040) * unit)[0]

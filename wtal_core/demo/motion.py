@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Timeline", "blend", "locomotion", "mirrored", "monotone_cubic", "smoothstep"]
+__all__ = ["Timeline", "blend", "locomotion", "monotone_cubic", "smoothstep", "swap_sides"]
 
 Array = NDArray[Any]
 
@@ -161,7 +161,7 @@ def blend(
     return result
 
 
-def mirrored(pose: Mapping[str, Array]) -> dict[str, Array]:
+def swap_sides(pose: Mapping[str, Array]) -> dict[str, Array]:
     """Return a pose with left and right exchanged."""
     swap = {"l_": "r_", "r_": "l_"}
     return {

@@ -73,7 +73,7 @@ class _Editor:
         azimuth = float(rng.choice(where.azimuths)) if other else angle
         camera = Camera(
             azimuth=azimuth,
-            zoom=float(np.round(rng.uniform(0.97, 1.14), 3)),
+            zoom=float(np.round(rng.uniform(0.97, 1.09), 3)),
             move=move,
             shake=0.0 if still else float(np.round(self.shake * rng.uniform(0.6, 1.4), 3)),
         )
@@ -161,7 +161,7 @@ def write_script(
         )
     rng = np.random.default_rng([seed, _SUBSETS[subset], index])
     low, high = duration or ((12.0, 17.0) if small else (40.0, 112.0))
-    target = float(rng.uniform(low, high))
+    target = float(low + (high - low) * rng.beta(1.3, 2.0))  # most videos are short, some are long
     main = classes[index % len(classes)]
     sports = [main]
     if len(classes) > 1 and rng.random() < (0.1 if small else 0.28):
@@ -199,8 +199,8 @@ def write_script(
         seed=int(rng.integers(0, 2**31)),
         shots=tuple(shots),
         fps=fps,
-        crf=int(rng.integers(25, 31)),
-        grain=float(np.round(rng.uniform(0.6, 2.4), 2)),
+        crf=int(rng.integers(26, 31)),
+        grain=float(np.round(rng.uniform(0.5, 1.9), 2)),
         exposure=float(np.round(rng.uniform(0.93, 1.07), 3)),
     )
 

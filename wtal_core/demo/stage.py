@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any, Final
 
@@ -136,12 +136,12 @@ class Lens:
     canvas: tuple[int, int]
     offset: tuple[float, float] = (0.0, 0.0)
 
-    @property
+    @cached_property
     def focal(self) -> float:
         """Focal length in canvas pixels."""
         return float(self.picture[1] / 2 / np.tan(np.deg2rad(self.fov) / 2))
 
-    @property
+    @cached_property
     def axes(self) -> Array:
         """(3, 3) rows right, up, ahead in world axes."""
         ahead = np.subtract(self.target, self.eye)
@@ -551,24 +551,26 @@ def text(
     *,
     weight: int = 600,
     align: str = "left",
+    mirrored: bool = False,
 ) -> None:
-    """Write `words` with the baseline at `at`, `size` in pixels; align left, centre or right."""
+    """Write `words` with the baseline at `at`, `size` in pixels; align left, centre or right.
+
+    `mirrored` writes from right to left, for places that are filmed mirrored.
+    """
+    if mirrored:
+        flipped = cv2.flip(image, 1)
+        other = {"left": "right", "right": "left"}.get(align, align)
+        text(flipped, words, (image.shape[1] - at[0], at[1]), size, color, weight=weight, align=other)
+        image[:] = cv2.flip(flipped, 1)
+        return
     width = text_width(words, size, weight)
     x = at[0] - {"left": 0.0, "centre": width / 2, "right": width}[align]
     ink = tuple(int(c) for c in color)
     if hasattr(cv2, "FontFace"):
         cv2.putText(image, words, (round(x), round(at[1])), ink, _face(), round(size), weight)
     else:  # OpenCV 4 has only stroke fonts
-        cv2.putText(
-            image,
-            words,
-            (round(x), round(at[1])),
-            cv2.FONT_HERSHEY_DUPLEX,
-            size / 30,
-            ink,
-            1 + (weight > 500),
-            cv2.LINE_AA,
-        )
+        font, thick = cv2.FONT_HERSHEY_DUPLEX, 1 + (weight > 500)
+        cv2.putText(image, words, (round(x), round(at[1])), font, size / 30, ink, thick, cv2.LINE_AA)
 
 
 @lru_cache(maxsize=1)

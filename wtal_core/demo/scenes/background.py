@@ -301,7 +301,7 @@ class Interview(Scene):
             fov=19,
             margin=(1.25, 1.15),
         )
-        canvas = _wall(lens, shot.venue)
+        canvas = _wall(lens, shot.venue, shot.mirror)
         t = still_or(shot, moments(shot, fps))
         cast, style = np.random.default_rng([shot.cast, 3]), np.random.default_rng([shot.seed, 4])
         body = Body(height=1.76, build=cast.uniform(0.95, 1.1))
@@ -357,7 +357,7 @@ class Interview(Scene):
 
 
 @lru_cache(maxsize=4)
-def _wall(lens: Lens, venue: int) -> Image:
+def _wall(lens: Lens, venue: int, mirrored: bool) -> Image:
     base = hex_color(("e9edf2", "f2ead9", "dfe9e2")[venue % 3])
     h, w = lens.canvas[1], lens.canvas[0]
     ramp = np.linspace(0.02, -0.16, h)
@@ -375,6 +375,7 @@ def _wall(lens: Lens, venue: int) -> Image:
                 mix(hex_color(color), base, 0.45),
                 weight=750,
                 align="centre",
+                mirrored=mirrored,
             )
     return np.asarray(cv2.GaussianBlur(image, (0, 0), 2.0))
 

@@ -50,7 +50,7 @@ def _lens(picture: tuple[int, int], azimuth: float) -> Lens:
 
 
 @lru_cache(maxsize=6)
-def _canvas(lens: Lens, venue: int) -> Image:
+def _canvas(lens: Lens, venue: int, mirrored: bool) -> Image:
     canvas = new_canvas(lens)
     h, w = canvas.shape[:2]
     tone = (("314a55", "7b4a2e"), ("5a2f35", "6b4429"), ("2f4a3a", "77502f"), ("3b3a58", "6e472d"))[venue % 4]
@@ -93,8 +93,17 @@ def _canvas(lens: Lens, venue: int) -> Image:
         polygon(image, base, mix(shade(hex_color(tint), -0.35), wall, 0.2))
     board(0.15, 1.35, 1.16, 1.72, hex_color("22262b"))  # slate with the score
     px, py, s = lens.point(0.75, 1.47, 2.86)
-    text(image, "FRAME 3", (px, py), 0.2 * s, hex_color("e8e4d4"), weight=600, align="centre")
-    text(image, "42 : 37", (px, py + 0.24 * s), 0.22 * s, hex_color("f2cf6b"), weight=700, align="centre")
+    text(image, "FRAME 3", (px, py), 0.2 * s, hex_color("e8e4d4"), weight=600, align="centre", mirrored=mirrored)
+    text(
+        image,
+        "42 : 37",
+        (px, py + 0.24 * s),
+        0.22 * s,
+        hex_color("f2cf6b"),
+        weight=700,
+        align="centre",
+        mirrored=mirrored,
+    )
     for k in range(5):  # cue rack
         x = 3.0 + 0.13 * k
         ribbon(
@@ -192,7 +201,7 @@ class Billiards(Scene):
     def build(self, shot: Shot, size: tuple[int, int], fps: float) -> Clip:
         """Prepare a shot (see `Scene.build`)."""
         lens = _lens(self.picture(size), shot.camera.azimuth)
-        canvas = _canvas(lens, shot.venue)
+        canvas = _canvas(lens, shot.venue, shot.mirror)
         t = moments(shot, fps)
         one = np.ones(len(t))
         cast, style = np.random.default_rng([shot.cast, 3]), np.random.default_rng([shot.seed, 4])

@@ -64,7 +64,7 @@ def _water_color(ground: Ground, rng: np.random.Generator) -> Array:
 
 
 @lru_cache(maxsize=6)
-def _canvas(lens: Lens, venue: int, lighting: str) -> tuple[Image, tuple[Image, ...]]:
+def _canvas(lens: Lens, venue: int, lighting: str, mirrored: bool) -> tuple[Image, tuple[Image, ...]]:
     """Return the painted hall and the moving highlights of the water (grey masks, one cycle)."""
     air = light(lighting)
     rng = np.random.default_rng([venue, 505])
@@ -125,7 +125,7 @@ def _canvas(lens: Lens, venue: int, lighting: str) -> tuple[Image, tuple[Image, 
     words = ("AQUATIC CENTRE", "DIVING OPEN", "CITY POOL")[venue % 3]
     for x in (-13, 1.5, 16):
         px, py, s = lens.point(x, 1.05, 16.9)
-        text(image, words, (px, py), 0.85 * s, (250, 250, 250), weight=700, align="centre")
+        text(image, words, (px, py), 0.85 * s, (250, 250, 250), weight=700, align="centre", mirrored=mirrored)
     before = image.copy()
     # tower: column, stairs, platform with rails, on a strip of deck
     stone = hex_color(("c9ccd0", "d6cbb8", "bfc8ce")[venue % 3])
@@ -207,7 +207,7 @@ class Diving(Scene):
     def build(self, shot: Shot, size: tuple[int, int], fps: float) -> Clip:
         """Prepare a shot (see `Scene.build`)."""
         lens = _lens(self.picture(size), shot.camera.azimuth)
-        (canvas, masks), air = _canvas(lens, shot.venue, shot.lighting), light(shot.lighting)
+        (canvas, masks), air = _canvas(lens, shot.venue, shot.lighting, shot.mirror), light(shot.lighting)
         t = moments(shot, fps)
         cast, style = np.random.default_rng([shot.cast, 3]), np.random.default_rng([shot.seed, 4])
         names = [beat.name for beat in shot.beats]

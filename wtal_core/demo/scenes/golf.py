@@ -49,7 +49,7 @@ def _venue_lens(picture: tuple[int, int], azimuth: float) -> Lens:
 
 
 @lru_cache(maxsize=6)
-def _canvas(lens: Lens, venue: int, lighting: str) -> Image:
+def _canvas(lens: Lens, venue: int, lighting: str, mirrored: bool) -> Image:
     air = light(lighting)
     rng = np.random.default_rng([venue, 101])
     canvas = new_canvas(lens)
@@ -142,11 +142,11 @@ def _canvas(lens: Lens, venue: int, lighting: str) -> Image:
         blob_shadow(image, (px + 0.05 * s, py + 0.06 * s), (0.2 * s, 0.06 * s), 0.6)
         disc(image, (px, py), 0.085 * s, shade(tint, -0.3))
         disc(image, (px - 0.015 * s, py - 0.015 * s), 0.07 * s, tint)
-    _bag(image, lens, tint)
+    _bag(image, lens, tint, mirrored)
     return image
 
 
-def _bag(image: Image, lens: Lens, tint: tuple[float, float, float]) -> None:
+def _bag(image: Image, lens: Lens, tint: tuple[float, float, float], mirrored: bool) -> None:
     """Paint a golf bag on its stand and the sign of the hole, at the back of the tee."""
     bag = np.array([(1.62, 0.0, 1.1), (1.88, 0.0, 1.1), (1.98, 0.86, 1.25), (1.66, 0.86, 1.25)])
     points, _, scale = lens.project(bag)
@@ -178,6 +178,7 @@ def _bag(image: Image, lens: Lens, tint: tuple[float, float, float]) -> None:
         (240, 248, 248),
         weight=750,
         align="centre",
+        mirrored=mirrored,
     )
 
 
@@ -215,7 +216,7 @@ class GolfSwing(Scene):
     def build(self, shot: Shot, size: tuple[int, int], fps: float) -> Clip:
         """Prepare a shot (see `Scene.build`)."""
         lens = _venue_lens(self.picture(size), shot.camera.azimuth)
-        canvas = _canvas(lens, shot.venue, shot.lighting)
+        canvas = _canvas(lens, shot.venue, shot.lighting, shot.mirror)
         air = light(shot.lighting)
         seconds = moments(shot, fps)
         cast = np.random.default_rng([shot.cast, 3])

@@ -56,7 +56,7 @@ def _lens(picture: tuple[int, int], azimuth: float) -> Lens:
 
 
 @lru_cache(maxsize=6)
-def _canvas(lens: Lens, venue: int, lighting: str) -> Image:
+def _canvas(lens: Lens, venue: int, lighting: str, mirrored: bool) -> Image:
     air = light(lighting)
     rng = np.random.default_rng([venue, 202])
     canvas = new_canvas(lens)
@@ -106,7 +106,16 @@ def _canvas(lens: Lens, venue: int, lighting: str) -> Image:
     banner = ("ATHLETICS GALA", "CITY GAMES", "TRACK CLASSIC")[venue % 3]
     for x in (-21.0, -5.0, 24.0):
         px, py, s = lens.point(x, 0.38, 26.9)
-        text(image, banner, (px, py), 0.75 * s, mix((255, 255, 255), air.haze, 0.45), weight=700, align="centre")
+        text(
+            image,
+            banner,
+            (px, py),
+            0.75 * s,
+            mix((255, 255, 255), air.haze, 0.45),
+            weight=700,
+            align="centre",
+            mirrored=mirrored,
+        )
     tint = hex_color(("2f62b3", "d6a52b", "c43d3d")[venue % 3])
     shadow = lens.project(
         np.array(
@@ -167,7 +176,7 @@ class HighJump(Scene):
     def build(self, shot: Shot, size: tuple[int, int], fps: float) -> Clip:
         """Prepare a shot (see `Scene.build`)."""
         lens = _lens(self.picture(size), shot.camera.azimuth)
-        canvas, air = _canvas(lens, shot.venue, shot.lighting), light(shot.lighting)
+        canvas, air = _canvas(lens, shot.venue, shot.lighting, shot.mirror), light(shot.lighting)
         t = moments(shot, fps)
         cast, style = np.random.default_rng([shot.cast, 3]), np.random.default_rng([shot.seed, 4])
         body = Body(height=cast.uniform(1.74, 1.94), build=cast.uniform(0.86, 1.0))

@@ -58,7 +58,7 @@ def _lens(picture: tuple[int, int], azimuth: float, sector: bool) -> Lens:
 
 
 @lru_cache(maxsize=6)
-def _canvas(lens: Lens, venue: int, lighting: str, sector: bool) -> Image:
+def _canvas(lens: Lens, venue: int, lighting: str, sector: bool, mirrored: bool) -> Image:
     air = light(lighting)
     rng = np.random.default_rng([venue, 303])
     canvas = new_canvas(lens)
@@ -149,13 +149,24 @@ def _canvas(lens: Lens, venue: int, lighting: str, sector: bool) -> Image:
     words = ("JAVELIN", "THROWS MEETING", "HARBOUR GAMES")[venue % 3]
     for x in np.arange(-50, 60, 21.0):
         px, py, s = lens.point(x, 0.3, 29.9)
-        text(image, words, (px, py), 0.66 * s, mix((255, 255, 255), air.haze, 0.25), weight=700, align="centre")
+        text(
+            image,
+            words,
+            (px, py),
+            0.66 * s,
+            mix((255, 255, 255), air.haze, 0.25),
+            weight=700,
+            align="centre",
+            mirrored=mirrored,
+        )
     if not sector:
         for x, number in ((3.5, "20"), (8.5, "25")):
             px, py, s = lens.point(x, 0.0, 4.2)
             solid_px = np.array([px, py - 0.3 * s])
             disc(image, solid_px, 0.34 * s, hex_color("f3d23c"))
-            text(image, number, (px, py - 0.17 * s), 0.4 * s, (20, 20, 20), weight=700, align="centre")
+            text(
+                image, number, (px, py - 0.17 * s), 0.4 * s, (20, 20, 20), weight=700, align="centre", mirrored=mirrored
+            )
     return image
 
 
@@ -196,7 +207,7 @@ class JavelinThrow(Scene):
         names = [beat.name for beat in shot.beats]
         sector = names == ["sector"]
         lens = _lens(self.picture(size), shot.camera.azimuth, sector)
-        canvas, air = _canvas(lens, shot.venue, shot.lighting, sector), light(shot.lighting)
+        canvas, air = _canvas(lens, shot.venue, shot.lighting, sector, shot.mirror), light(shot.lighting)
         t = moments(shot, fps)
         one = np.ones(len(t))
         cast, style = np.random.default_rng([shot.cast, 3]), np.random.default_rng([shot.seed, 4])

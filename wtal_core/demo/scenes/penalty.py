@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wtal_core.demo.actors import Figure, map_points, random_look
-from wtal_core.demo.motion import Timeline, blend, locomotion, mirrored, smoothstep
+from wtal_core.demo.motion import Timeline, blend, locomotion, smoothstep, swap_sides
 from wtal_core.demo.scenes.base import Clip, Kind, Scene, Take, camera_path, moments, orbit, overlays
 from wtal_core.demo.skeleton import Body, solve
 from wtal_core.demo.stage import (
@@ -48,12 +48,12 @@ def _lens(picture: tuple[int, int], azimuth: float) -> Lens:
         azimuth=-60 + azimuth,
         height=3.1,
         fov=29.5,
-        margin=(1.45, 1.18),
+        margin=(1.65, 1.18),
     )
 
 
 @lru_cache(maxsize=6)
-def _canvas(lens: Lens, venue: int, lighting: str) -> Image:
+def _canvas(lens: Lens, venue: int, lighting: str, mirrored: bool) -> Image:
     air = light(lighting)
     rng = np.random.default_rng([venue, 404])
     canvas = new_canvas(lens)
@@ -75,11 +75,11 @@ def _canvas(lens: Lens, venue: int, lighting: str) -> Image:
     paint(canvas, white, ground.disc(0, 0, 0.13, 1.0))
     paint(canvas, white, ground.line("x", -4.5, 0.11, -18, 18) * 0.9)
     fog(canvas, ground, air, 22, 80, 0.35)
-    image = _stands_behind(canvas, lens, air, venue)
+    image = _stands_behind(canvas, lens, air, venue, mirrored)
     return _goal(image, lens)
 
 
-def _stands_behind(canvas: Array, lens: Lens, air: Light, venue: int) -> Image:
+def _stands_behind(canvas: Array, lens: Lens, air: Light, venue: int, mirrored: bool) -> Image:
     """Paint the grandstand along the far touch line."""
     wall = (hex_color("20406f"), hex_color("7d2231"), hex_color("2a2d36"))[venue % 3]
     stands(
@@ -100,7 +100,16 @@ def _stands_behind(canvas: Array, lens: Lens, air: Light, venue: int) -> Image:
     words = ("CUP FINAL", "PENALTY NIGHT", "UNITED CITY")[venue % 3]
     for x in (4.0, 16.0, 28.0, 42.0):
         px, py, s = lens.point(x, 0.38, 21.9)
-        text(image, words, (px, py), 0.75 * s, mix((255, 255, 255), air.haze, 0.2), weight=700, align="centre")
+        text(
+            image,
+            words,
+            (px, py),
+            0.75 * s,
+            mix((255, 255, 255), air.haze, 0.2),
+            weight=700,
+            align="centre",
+            mirrored=mirrored,
+        )
     return image
 
 
@@ -187,7 +196,7 @@ class SoccerPenalty(Scene):
     def build(self, shot: Shot, size: tuple[int, int], fps: float) -> Clip:
         """Prepare a shot (see `Scene.build`)."""
         lens = _lens(self.picture(size), shot.camera.azimuth)
-        canvas, air = _canvas(lens, shot.venue, shot.lighting), light(shot.lighting)
+        canvas, air = _canvas(lens, shot.venue, shot.lighting, shot.mirror), light(shot.lighting)
         t = moments(shot, fps)
         cast, style = np.random.default_rng([shot.cast, 3]), np.random.default_rng([shot.seed, 4])
         names = [beat.name for beat in shot.beats]
@@ -216,10 +225,10 @@ class SoccerPenalty(Scene):
         keeper_pose, keeper_off = self._keeper(t, contact, float(dive_to), aim_y, style, shot.still)
 
         follow = np.tile([2.95, 1.0, -0.2], (len(t), 1))
+        if with_taker:  # the picture opens on the taker and swings to the goal
+            follow[:, 0] += np.clip((taker_pose["x"] + 1.4) * 0.7, -1.3, 0.0)
         if contact is not None:
             follow[:, 0] += 1.2 * smoothstep(contact, contact + 0.7, t)
-        elif with_taker:
-            follow[:, 0] -= 0.1
         matrices = camera_path(lens, shot, lens.project(follow)[0], fps=fps, hold=0.8)
         zoom = np.hypot(matrices[:, 0, 0], matrices[:, 1, 0])
         taker = keeper = None
@@ -389,7 +398,7 @@ class SoccerPenalty(Scene):
         # fmt: off
         path, keys = Timeline(), Timeline()
         contact: float | None = None
-        back = -2.75 + rng.uniform(-0.2, 0.25)
+        back = -3.05 + rng.uniform(-0.2, 0.25)
         stand = -0.42
         keys.key(0, w=0)
         path.key(0, x=back)
@@ -401,7 +410,7 @@ class SoccerPenalty(Scene):
                 if not real:
                     parts = [0.44 * length, 0.15 * length, 0.41 * length]
                 t1, t2, t3 = np.cumsum([t0 + parts[0], *parts[1:]])
-                path.key(t0, x=path.last("x")).key(t0 + 0.25 * parts[0], x=back + 0.12 * (stand - back))
+                path.key(t0, x=path.last("x")).key(t0 + 0.22 * parts[0], x=back + 0.13 * (stand - back))
                 path.key(t1, x=stand - 0.75).key(t1 + 0.5 * parts[1], x=stand).key(t2, x=stand + 0.12)
                 keys.key(t1 - 0.22, w=0)
                 # plant beside the ball, leg drawn back, opposite arm out; then the whip and the follow-through
@@ -464,5 +473,5 @@ class SoccerPenalty(Scene):
         run["pitch"] = np.where(moving_back, 0, run["pitch"])
         pose = keys.pose(t)
         weight = pose.pop("w")
-        return blend(run, mirrored(pose), weight), contact
+        return blend(run, swap_sides(pose), weight), contact
         # fmt: on
