@@ -54,6 +54,7 @@ from wtal_core.localization import (
     outer_inner_contrast,
     runs_above,
     to_frames,
+    upsample,
 )
 from wtal_core.methods.base import Batch, Method, Recipe, read_official_checkpoint
 from wtal_core.methods.pooling import cross_entropy_with_targets
@@ -527,6 +528,10 @@ def _to_frames(
     curves: Curves, videos: Sequence[Activations], video: IntArray, settings: CMCSLocalization
 ) -> tuple[Curves, FloatArray]:
     """Interpolate the rows of each video to frames; returns them and each video's first frame as a position `(V,)`."""
+    strides = {acts.grid.stride for acts in videos}
+    whole = strides == {round(stride) for stride in strides} and not any(acts.grid.offset for acts in videos)
+    if settings.interpolation == "linear" and len(strides) == 1 and whole:  # all videos at once
+        return upsample(curves, int(strides.pop()), tail="stop"), np.zeros(len(videos))
     dense, first = [], np.zeros(len(videos))
     for v in np.unique(video).tolist():
         grid, rows = videos[v].grid, np.flatnonzero(video == v)
