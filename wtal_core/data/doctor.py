@@ -19,7 +19,7 @@ from wtal_core.data.annotations import FAULTY_VIDEOS, Problem, scan_annotations
 from wtal_core.data.dataset import Dataset, VideoFiles
 from wtal_core.data.features import FeatureStore, HDF5Store
 from wtal_core.data.features.grid_rule import fitting_presets
-from wtal_core.data.features.native import array_digest
+from wtal_core.data.features.native import array_digest, to_float32
 from wtal_core.errors import DataError, WtalError, nearest
 from wtal_core.progress import track
 from wtal_core.records import Annotations, Provenance
@@ -33,7 +33,7 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
 #: What a check looks for; findings are grouped under these names.
 CHECKS: dict[str, str] = {
-    "annotations": "rows of the annotations that cannot be used",
+    "annotations": "rows, keys and files of the annotations",
     "duplicates": "instances that are listed twice",
     "empty segments": "instances without length",
     "beyond duration": "segments that end after their video",
@@ -189,9 +189,11 @@ _PROBLEMS: dict[str, tuple[Severity, str, str]] = {
 
 def _check_problems(subject: Subject) -> Iterator[Finding]:
     """Report what the reader of the annotations found."""
+    path = subject.annotations.source.rsplit(" (", 1)[0]
     for problem in subject.problems:
+        where = problem.where.removeprefix(f"{path}: ").removeprefix("video ") or problem.where
         severity, check, step = _PROBLEMS.get(problem.kind, ("error" if problem.fatal else "note", "annotations", ""))
-        yield Finding(severity, check, problem.where, problem.message, step)
+        yield Finding(severity, check, where, problem.message, step)
 
 
 def _check_ambiguous(subject: Subject) -> Iterator[Finding]:
@@ -336,7 +338,7 @@ def _measure(store: FeatureStore, video: str) -> _Measured:
         data = store.read_stored(video)
         digest = array_digest(data)
         damaged = digest != store.digest(video)
-        data = data.astype(np.float32)
+        data = to_float32(data)
     else:
         source = getattr(store, "read_array", None)
         data = np.asarray(source(video) if source is not None else store.read(video).data)

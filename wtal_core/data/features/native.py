@@ -32,7 +32,7 @@ from wtal_core.errors import DataError, unknown_name
 from wtal_core.records import Provenance, VideoFeatures
 from wtal_core.snippet_grid import SnippetGrid
 
-__all__ = ["FeatureWriter", "HDF5Store", "array_digest"]
+__all__ = ["FeatureWriter", "HDF5Store", "array_digest", "to_float32"]
 
 _KIND, _VERSION, _WHAT = "features", 1, "a wtal feature file (.h5)"
 
@@ -52,7 +52,7 @@ def _half_values() -> npt.NDArray[np.float32]:
     return np.arange(2**16, dtype=np.uint16).view(np.float16).astype(np.float32)
 
 
-def _to_float32(stored: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+def to_float32(stored: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     """Widen to float32, exactly. A table look-up is about 5 times as fast as NumPy's half-precision cast."""
     if stored.dtype != np.float16:
         return stored.astype(np.float32, copy=False)
@@ -127,7 +127,7 @@ class HDF5Store:
         with self._entries.reading(video) as dataset:
             return VideoFeatures(
                 video,
-                _to_float32(dataset[()]),
+                to_float32(dataset[()]),
                 read_grid(dataset.attrs, f"{self.path}: {video}"),
                 _read_provenance(dataset.attrs),
             )
@@ -157,7 +157,7 @@ class HDF5Store:
                 if crop is not None and not 0 <= crop < dataset.shape[0]:
                     raise unknown_name("crop", crop, map(str, range(dataset.shape[0])), where=f"{self.path}: {video}")
                 part = dataset[slice(None) if crop is None else crop, start:stop]
-            return _to_float32(part)
+            return to_float32(part)
 
     def close(self) -> None:
         """Close the file; the next use opens it again."""
