@@ -123,6 +123,15 @@ def test_packed_videos_know_their_own_rows() -> None:
     assert packed.softmax(values).tolist() == pytest.approx([1 / (1 + np.e), np.e / (1 + np.e), 0, 1, 0])
 
 
+def test_bfloat16_autocast_stays_close() -> None:
+    method, batch = small().eval(), videos(40, 7, 90)
+    exact = method.losses(batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = method.losses(batch)
+    for name, value in exact.items():
+        torch.testing.assert_close(rough[name].float(), value, rtol=0.02, atol=0.02)
+
+
 # -- losses by hand -----------------------------------------------------------------------------------------------
 
 

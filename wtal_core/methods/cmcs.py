@@ -197,8 +197,14 @@ class PackedVideos:
         return [part.narrow(dim, 0, n) for part, n in zip(parts, self.lengths, strict=True)]
 
     def sum(self, values: Tensor) -> Tensor:
-        """Sum `(R, ...)` over the snippets of each video: `(B, ...)`. A matrix product: the same on every run."""
-        return (self.membership.to(values.dtype) @ values.flatten(1)).view(-1, *values.shape[1:])
+        """Sum `(R, ...)` over the snippets of each video: `(B, ...)`.
+
+        A matrix product, so that it is the same on every run; in float32 at least, also where autocast is on.
+        """
+        dtype = torch.promote_types(values.dtype, torch.float32)
+        with torch.autocast(values.device.type, enabled=False):
+            summed = self.membership.to(dtype) @ values.to(dtype).flatten(1)
+        return summed.view(-1, *values.shape[1:])
 
     def max(self, values: Tensor) -> Tensor:
         """Return the largest of `(R, ...)` over the snippets of each video: `(B, ...)`."""
