@@ -199,7 +199,7 @@ def write_script(
         seed=int(rng.integers(0, 2**31)),
         shots=tuple(shots),
         fps=fps,
-        crf=int(rng.integers(26, 31)),
+        crf=int(rng.integers(28, 33)),
         grain=float(np.round(rng.uniform(0.5, 1.9), 2)),
         exposure=float(np.round(rng.uniform(0.93, 1.07), 3)),
     )
