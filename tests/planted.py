@@ -64,7 +64,9 @@ def make_world(
     """
     rng = np.random.default_rng(seed)
     provenance = Provenance("planted", (("rgb", dim // 2), ("flow", dim // 2)))
-    prototypes = 3.0 * rng.gamma(1.0, 1.0, (len(CLASSES), dim)) * (rng.random((len(CLASSES), dim)) < 0.3)
+    # Classes answer in channels of their own, in both streams, so that even a few hundred steps tell them apart.
+    owner = np.concatenate([rng.permutation(dim // 2) % (len(CLASSES) + 1) for _ in range(2)])
+    prototypes = rng.uniform(1.0, 4.0, (len(CLASSES), dim)) * (owner[None] == np.arange(len(CLASSES))[:, None])
     scene = rng.gamma(1.0, 0.4, (4, dim)) * (rng.random((4, dim)) < 0.3)
     features: dict[str, VideoFeatures] = {}
     videos: dict[str, VideoInfo] = {}

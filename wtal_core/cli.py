@@ -38,6 +38,8 @@ COMMANDS: dict[tuple[str, ...], tuple[str, str, str]] = {
     ("runs", "show"): ("runs", "ShowRun", "show one run"),
     ("runs", "compare"): ("runs", "CompareRuns", "stored scores side by side, seeds together"),
     ("demo", "features"): ("demo_features", "DemoFeatures", "plant a feature set with known truth"),
+    ("bench", "localize"): ("bench_methods", "BenchLocalize", "time of each method's localization"),
+    ("bench", "train"): ("bench_methods", "BenchTrain", "time of a training step"),
     ("bench", "evaluate"): ("bench_evaluate", "BenchEvaluate", "time and memory of the evaluator"),
 }
 
