@@ -1,0 +1,162 @@
+"""What data sets and runs there are, and cached loaders for them.
+
+Loaders are keyed by path and modification time, never by arrays; what they return is shared between sessions: read it,
+do not change it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from wtal_core.data import Dataset, read_detections
+from wtal_core.errors import DataError, UsageError
+from wtal_core.evaluation import GroundTruthIndex
+from wtal_core.records import Activations, Annotations, Detections
+from wtal_core.runs.folder import Run
+from wtal_core.runs.pipeline import stored_activations
+from wtal_core.runs.workspace import DatasetEntry, RunEntry, Workspace, home_folder
+
+__all__ = [
+    "DatasetEntry",
+    "RunEntry",
+    "dataset_of",
+    "datasets",
+    "ground_truth",
+    "load_activations",
+    "load_annotations",
+    "load_dataset",
+    "load_detections",
+    "load_run",
+    "register",
+    "runs",
+    "workspace",
+]
+
+
+_WORKSPACES: dict[Path, Workspace] = {}
+
+
+def workspace() -> Workspace:
+    """Return the workspace of this process (`$WTAL_HOME`, else the current folder); also outside a page."""
+    home = home_folder()
+    return _WORKSPACES.setdefault(home, Workspace(home))
+
+
+def datasets() -> dict[str, DatasetEntry]:
+    """Return `{id: data set}`, unreadable ones with their error."""
+    return workspace().datasets()
+
+
+def runs(dataset_id: str | None = None) -> dict[str, RunEntry]:
+    """Return `{id: run}`, unreadable ones with their error; of one data set where its id is given."""
+    entry = None if dataset_id is None else workspace().dataset(dataset_id)
+    return workspace().runs(entry)
+
+
+def dataset_of(run_id: str) -> DatasetEntry | None:
+    """Return the data set of a run, None where the workspace does not have it."""
+    return workspace().dataset_of(workspace().run(run_id))
+
+
+def register(folder: str) -> Path:
+    """Add a folder with data sets or runs to the workspace."""
+    return workspace().register(folder)
+
+
+def _stamp(path: Path) -> int:
+    """Return the modification time of a file in nanoseconds, 0 where there is none."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def load_dataset(id: str) -> Dataset:
+    """Open a data set by id."""
+    entry = workspace().dataset(id)
+    if entry.error:
+        raise DataError(entry.error)
+    return _dataset(str(entry.folder), _stamp(entry.folder / "dataset.yaml"))
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _dataset(folder: str, stamp: int) -> Dataset:
+    return Dataset.open(folder)
+
+
+def load_annotations(dataset_id: str) -> Annotations:
+    """Read the ground truth of a data set, with the data set's classes."""
+    dataset = load_dataset(dataset_id)
+    file = dataset.folder / dataset.annotations_path
+    return _annotations(str(dataset.folder), _stamp(dataset.folder / "dataset.yaml"), _stamp(file))
+
+
+@st.cache_resource(max_entries=16, show_spinner="Reading annotations")
+def _annotations(folder: str, stamp: int, file_stamp: int) -> Annotations:
+    return Dataset.open(folder).annotations
+
+
+def ground_truth(dataset_id: str, split: str = "test") -> GroundTruthIndex:
+    """Return the ground truth of a split, prepared for repeated evaluation."""
+    dataset = load_dataset(dataset_id)
+    file = dataset.folder / dataset.annotations_path
+    return _ground_truth(dataset_id, str(dataset.folder), split, _stamp(dataset.folder / "dataset.yaml") + _stamp(file))
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _ground_truth(dataset_id: str, folder: str, split: str, stamp: int) -> GroundTruthIndex:
+    return GroundTruthIndex(load_annotations(dataset_id), load_dataset(dataset_id).subsets(split))
+
+
+def load_run(id: str) -> Run:
+    """Open a run by id."""
+    entry = workspace().run(id)
+    if entry.error:
+        raise DataError(entry.error)
+    return _run(str(entry.folder), _stamp(entry.folder / "run.yaml"))
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _run(folder: str, stamp: int) -> Run:
+    return Run.open(folder)
+
+
+def load_activations(run_id: str) -> dict[str, Activations]:
+    """Read all stored activations of a run into memory."""
+    run = load_run(run_id)
+    return _activations(str(run.folder), _stamp(run.activations_path))
+
+
+@st.cache_resource(max_entries=6, show_spinner="Reading activations")
+def _activations(folder: str, stamp: int) -> dict[str, Activations]:
+    return stored_activations(Run.open(folder))
+
+
+def load_detections(run_id: str) -> Detections:
+    """Read the stored detections of a run.
+
+    Raises:
+        DataError: it has none yet.
+    """
+    run = load_run(run_id)
+    if not run.detections_path.is_file():
+        raise DataError("has no detections yet", where=run.folder, next_step=f"Run: wtal localize {run.folder}")
+    return _detections(str(run.detections_path), _stamp(run.detections_path))
+
+
+@st.cache_resource(max_entries=16, show_spinner="Reading detections")
+def _detections(path: str, stamp: int) -> Detections:
+    return read_detections(path)
+
+
+def test_split(dataset: Dataset) -> str:
+    """Return the split that results are shown on: "test" where there is one, else the last.
+
+    Raises:
+        UsageError: the data set has no split.
+    """
+    if not dataset.splits:
+        raise UsageError("the data set has no splits", where=dataset.folder)
+    return "test" if "test" in dataset.splits else list(dataset.splits)[-1]

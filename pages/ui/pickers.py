@@ -1,0 +1,106 @@
+"""Pickers for data set, runs, video and class; what they pick is in the URL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from pages.ui import library
+from pages.ui.state import Selection, select, selection
+from wtal_core.data import Dataset
+
+__all__ = ["pick_class", "pick_dataset", "pick_runs", "pick_video"]
+
+
+def _changed(part: str, key: str, *, many: bool = False) -> None:
+    value = st.session_state[key]
+    select(**{part: tuple(value) if many else value})
+
+
+def _one(part: str, label: str, options: Sequence[Any], value: Any, **more: Any) -> Any:
+    """Show a selectbox that follows the selection and writes it."""
+    key = f"pick.{part}"
+    st.session_state[key] = value
+    return st.selectbox(label, options, key=key, on_change=_changed, args=(part, key), **more)
+
+
+def pick_dataset(label: str = "Data set") -> library.DatasetEntry | None:
+    """Let the user pick a data set; None where the workspace has none."""
+    known = library.datasets()
+    if not known:
+        return None
+    chosen = selection()
+    current = chosen.dataset
+    if current is None and chosen.runs and chosen.runs[0] in library.runs():
+        home = library.dataset_of(chosen.runs[0])  # a link may name the run alone
+        current = home.id if home is not None else None
+    if current not in known:
+        if current is not None:
+            st.warning(f"This link names the data set “{current}”, which is not in this workspace.")
+        current = next((i for i, entry in known.items() if not entry.error), next(iter(known)))
+    picked = _one("dataset", label, list(known), current, format_func=lambda i: known[i].name)
+    return known[picked]
+
+
+def default_runs(dataset_id: str) -> tuple[str, ...]:
+    """Return what is shown of a data set where no run was chosen: its first readable run."""
+    return tuple(i for i, entry in library.runs(dataset_id).items() if not entry.error)[:1]
+
+
+def pick_runs(dataset_id: str, max: int = 4, label: str = "Runs") -> tuple[str, ...]:
+    """Let the user pick up to `max` runs of a data set; the first one leads."""
+    known = library.runs(dataset_id)
+    wanted = selection().runs
+    missing = [r for r in wanted if r not in known]
+    if missing:
+        st.warning(f"This link names the run “{missing[0]}”, which is not in this workspace.")
+    current = [r for r in wanted if r in known][:max] or list(default_runs(dataset_id))
+    key = "pick.runs"
+    st.session_state[key] = current
+    picked = st.multiselect(
+        label,
+        list(known),
+        key=key,
+        max_selections=max,
+        placeholder="Choose a run" if known else "No runs yet",
+        on_change=_changed,
+        args=("runs", key),
+        kwargs={"many": True},
+    )
+    return tuple(picked)
+
+
+def pick_video(dataset: Dataset, videos: Sequence[str], label: str = "Video") -> str | None:
+    """Let the user pick one of the videos; None where there is none."""
+    if not videos:
+        return None
+    wanted = selection().video
+    if wanted is not None and wanted not in videos and wanted in dataset.annotations.videos:
+        videos = [wanted, *videos]
+    current = wanted if wanted in videos else videos[0]
+    if wanted is not None and wanted not in videos:
+        st.warning(f"This link names the video “{wanted}”, which is not in this data set.")
+    picked: str = _one("video", label, list(videos), current)
+    return picked
+
+
+def pick_class(classes: Sequence[str], default: str, label: str = "Class", marked: Sequence[str] = ()) -> str:
+    """Let the user pick a class; those in `marked` (the video's own) come first."""
+    ordered = [*(c for c in classes if c in marked), *(c for c in classes if c not in marked)]
+    wanted = selection().label
+    current = wanted if wanted in ordered else default
+    picked: str = _one("label", label, ordered, current, format_func=lambda c: f"{c} •" if c in marked else c)
+    return picked
+
+
+def step_video(videos: Sequence[str], current: str, by: int) -> None:
+    """Select the next or previous video; for a button's `on_click`."""
+    position = list(videos).index(current) if current in videos else 0
+    select(video=videos[(position + by) % len(videos)])
+
+
+def current_selection() -> Selection:
+    """Return what is selected now (callbacks may have changed it since the page began)."""
+    return selection()

@@ -1,0 +1,180 @@
+"""What is selected, kept in the URL so that every view can be linked to.
+
+Keys: `data`, `run` (comma-separated), `video`, `class`, `t`, `from`, `to` (seconds), `tiou`, `set.<setting>` for
+changed post-processing settings. A URL that carries any of them says everything; without them, what was selected
+last in this session holds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import urlencode
+
+import streamlit as st
+import yaml
+
+__all__ = ["Selection", "explore_link", "explore_query", "select", "selection"]
+
+_KEYS = {"dataset": "data", "runs": "run", "video": "video", "label": "class", "t": "t", "t0": "from", "t1": "to"}
+_REMEMBERED = "wtal.selection"
+_PREFIX = "set."
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is selected; None or empty where nothing is.
+
+    Args:
+        dataset: id of the data set.
+        runs: ids of up to four runs, the first one in the lead.
+        video: video id.
+        label: class.
+        t: playhead in seconds.
+        t0, t1: visible part of the time axis in seconds.
+        tiou: tIoU that verdicts are made at.
+        settings: changed localization settings of the first run.
+    """
+
+    dataset: str | None = None
+    runs: tuple[str, ...] = ()
+    video: str | None = None
+    label: str | None = None
+    t: float | None = None
+    t0: float | None = None
+    t1: float | None = None
+    tiou: float | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_query(self) -> dict[str, str]:
+        """Return the URL parameters that say this."""
+        query: dict[str, str] = {}
+        for name, key in _KEYS.items():
+            value = getattr(self, name)
+            if name == "runs":
+                value = ",".join(value) or None
+            elif isinstance(value, float):
+                value = _number(value)
+            if value is not None:
+                query[key] = value
+        if self.tiou is not None:
+            query["tiou"] = f"{self.tiou:g}"
+        for name, value in sorted(self.settings.items()):
+            query[_PREFIX + name] = _setting_text(value)
+        return query
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def _setting_text(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_setting_text(v) for v in value) + "]"
+    return f"{value:.6g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _seconds(text: str | None) -> float | None:
+    try:
+        value = float(text) if text is not None else math.nan
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and value >= 0 else None
+
+
+def _from_query(query: Mapping[str, str]) -> Selection:
+    found: dict[str, Any] = {}
+    for key, text in query.items():
+        if key.startswith(_PREFIX):
+            try:
+                value = yaml.safe_load(text)
+            except yaml.YAMLError:
+                continue  # a mangled link: the setting stays as the run has it
+            found[key.removeprefix(_PREFIX)] = tuple(value) if isinstance(value, list) else value
+    runs = tuple(dict.fromkeys(r for r in (query.get("run") or "").split(",") if r))[:4]
+    t0, t1 = _seconds(query.get("from")), _seconds(query.get("to"))
+    if t0 is None or t1 is None or t1 <= t0:
+        t0 = t1 = None
+    tiou = _seconds(query.get("tiou"))
+    return Selection(
+        dataset=query.get("data") or None,
+        runs=runs,
+        video=query.get("video") or None,
+        label=query.get("class") or None,
+        t=_seconds(query.get("t")),
+        t0=t0,
+        t1=t1,
+        tiou=tiou if tiou is not None and 0 < tiou <= 1 else None,
+        settings=found,
+    )
+
+
+def _own_keys(query: Mapping[str, str]) -> list[str]:
+    return [k for k in query if k in _KEYS.values() or k == "tiou" or k.startswith(_PREFIX)]
+
+
+def _query() -> dict[str, str]:
+    """Return the URL's parameters; a repeated `run` counts as a list."""
+    params = st.query_params
+    return {key: ",".join(params.get_all(key)) if key == "run" else params[key] for key in params}
+
+
+def selection() -> Selection:
+    """Return what is selected, and make the URL say it."""
+    query = _query()
+    if _own_keys(query):
+        chosen = _from_query(query)
+        st.session_state[_REMEMBERED] = chosen
+        return chosen
+    chosen = st.session_state.get(_REMEMBERED, Selection())
+    if chosen != Selection():
+        _write(chosen)
+    return chosen
+
+
+def select(**changes: Any) -> Selection:
+    """Change parts of the selection and write the URL; None clears a part.
+
+    A new data set clears what belonged to the old one; a new video clears time and zoom; a new leading run clears
+    changed settings.
+    """
+    old = selection()
+    resets: dict[str, Any] = {}
+    if "dataset" in changes and old.dataset is not None and changes["dataset"] != old.dataset:
+        resets = {"runs": (), "video": None, "label": None, "t": None, "t0": None, "t1": None, "settings": {}}
+    if "video" in changes and old.video is not None and changes["video"] != old.video:
+        resets |= {"t": None, "t0": None, "t1": None}
+    if "runs" in changes and old.runs and tuple(changes["runs"])[:1] != old.runs[:1]:
+        resets |= {"settings": {}}
+    new = replace(old, **{**resets, **changes})
+    if new != old:
+        _write(new)
+    return new
+
+
+def _write(chosen: Selection) -> None:
+    st.session_state[_REMEMBERED] = chosen
+    wanted = chosen.to_query()
+    current = _query()
+    for key in _own_keys(current):
+        if key not in wanted:
+            del st.query_params[key]
+    changed = {key: value for key, value in wanted.items() if current.get(key) != value}
+    if changed:
+        st.query_params.update(changed)
+
+
+def explore_query(
+    run: str | None = None, video: str | None = None, label: str | None = None, t: float | None = None, **more: Any
+) -> dict[str, str]:
+    """Return the URL parameters of a moment, for `st.page_link("pages/explore.py", query_params=...)`."""
+    return Selection(runs=(run,) if run else (), video=video, label=label, t=t, **more).to_query()
+
+
+def explore_link(
+    run: str | None = None, video: str | None = None, label: str | None = None, t: float | None = None, **more: Any
+) -> str:
+    """Return the relative URL that opens a moment in Explore."""
+    return "/explore?" + urlencode(explore_query(run, video, label, t, **more))

@@ -1,0 +1,94 @@
+"""Colours, page style and number formats, the same on every page.
+
+The palette is safe for colour-blind readers; every meaning has a second cue besides its colour: ground truth and true
+positives are solid, false positives hatched with a dashed outline, misses hollow.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import streamlit as st
+
+__all__ = ["PALETTE", "css", "delta", "palette", "percent", "seconds"]
+
+#: role -> colour; light and dark differ where one colour does not stand out on both.
+PALETTE: dict[str, dict[str, str]] = {
+    "light": {
+        "gt": "#009E73",
+        "tp": "#0072B2",
+        "fp": "#D55E00",
+        "fn": "#CC79A7",
+        "context": "#B87A00",
+        "background": "#444444",
+        "instance": "#0072B2",
+        "ghost": "#9AA1AB",
+    },
+    "dark": {
+        "gt": "#00B888",
+        "tp": "#3D9BDC",
+        "fp": "#F0803C",
+        "fn": "#F0E442",
+        "context": "#E69F00",
+        "background": "#BBBBBB",
+        "instance": "#3D9BDC",
+        "ghost": "#6B7280",
+    },
+}
+
+
+def mode() -> Literal["light", "dark"]:
+    """Return which theme the browser shows."""
+    return "dark" if st.context.theme.type == "dark" else "light"
+
+
+def palette() -> dict[str, str]:
+    """Return the colours of the theme that is shown."""
+    return PALETTE[mode()]
+
+
+_CSS = """
+<style>
+.stMainBlockContainer { padding: 3.6rem 1.5rem 1rem 1.5rem; max-width: 100%; }
+.stAppHeader { height: 3rem; }
+h1 { font-size: 1.5rem !important; font-weight: 600 !important; padding: 0 0 .25rem 0 !important; }
+h2 { font-size: 1.15rem !important; font-weight: 600 !important; padding: .5rem 0 .25rem 0 !important; }
+h3 { font-size: 1rem !important; font-weight: 600 !important; padding: .25rem 0 !important; }
+[data-testid="stMetricValue"], .num { font-variant-numeric: tabular-nums; }
+[data-testid="stHeaderActionElements"] { display: none; }
+</style>
+"""
+
+
+def css() -> None:
+    """Apply the page style; app.py calls this once for every page."""
+    st.html(_CSS)
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """Format a number in [0, 1] as papers print mAP: "34.6"; "–" where there is none."""
+    return "–" if value is None or not math.isfinite(value) else f"{100 * value:.{digits}f}"
+
+
+def delta(value: float | None, digits: int = 1) -> str:
+    """Format a difference of two numbers in [0, 1] in points: "+1.2", "−0.4", "±0.0"."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    text = f"{abs(100 * value):.{digits}f}"
+    if float(text) == 0:
+        return f"±{text}"
+    return ("+" if value > 0 else "−") + text
+
+
+def seconds(value: float | None, digits: int = 1) -> str:
+    """Format a time as "1:02.4", with hours from one hour on: "1:00:02.4"."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    scale = 10**digits
+    ticks = round(value * scale)
+    whole, part = divmod(ticks, scale)
+    minutes, second = divmod(whole, 60)
+    hours, minute = divmod(minutes, 60)
+    tail = f".{part:0{digits}d}" if digits else ""
+    return f"{hours}:{minute:02d}:{second:02d}{tail}" if hours else f"{minute}:{second:02d}{tail}"
