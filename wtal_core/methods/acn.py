@@ -231,7 +231,7 @@ _ACTIVITYNET12: dict[str, Any] = {
 
 
 @dataclass(frozen=True, eq=False)
-class _Anchored:
+class Anchored:
     """The anchors of R videos in one list: by video, anchor size, start; `T - P` of each size (none if T <= P).
 
     Args:
@@ -247,7 +247,7 @@ class _Anchored:
     start: Tensor
 
     @classmethod
-    def of(cls, lengths: Tensor, anchors: Sequence[int]) -> _Anchored:
+    def of(cls, lengths: Tensor, anchors: Sequence[int]) -> Anchored:
         sizes = torch.tensor(anchors, device=lengths.device)  # (A,)
         count = (lengths[:, None] - sizes).clamp(min=0).flatten()  # (R * A,)
         group = torch.arange(count.numel(), device=lengths.device).repeat_interleave(count)  # (N,)
@@ -268,7 +268,7 @@ class _Anchored:
 
 def decode(
     offsets: Tensor,
-    anchored: _Anchored,
+    anchored: Anchored,
     base: Tensor,
     length: Tensor,
     *,
@@ -358,7 +358,7 @@ def best_per_snippet(score: Tensor, low: Tensor, high: Tensor, positions: int) -
 
 
 @dataclass(frozen=True, eq=False)
-class _Candidates:
+class Candidates:
     """Pairs of a proposal and a class of its video that are worth scoring.
 
     Args:
@@ -376,12 +376,12 @@ class _Candidates:
     def of(
         cls,
         curves: StepIntegral,
-        anchored: _Anchored,
+        anchored: Anchored,
         refined: Tensor,
         pairs_of_row: Tensor,
         settings: ACNLocalization,
         discarded: Tensor | None = None,
-    ) -> _Candidates:
+    ) -> Candidates:
         """Combine every proposal with the classes of its video and drop what the selection rule does not admit.
 
         Args:
@@ -443,10 +443,23 @@ def video_probability(scp: Tensor, attention: Tensor, mask: Tensor | None = None
 
 
 def head_loss(logits: Tensor, attention: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Return the head's loss: cross entropy of the class scores against the L1-normalised labels, mean over videos."""
-    probability = video_probability(logits.float().softmax(-1).to(logits.dtype), attention, mask)
+    """Return the head's loss: cross entropy of the class scores against the L1-normalised labels, mean over videos.
+
+    The class scores are mixtures of softmaxes; their logarithm is taken by logsumexp, so that none becomes log 0.
+
+    Args:
+        logits: `(B, T, C)` class logits.
+        attention: `(B, T)` attention logits.
+        labels: `(B, C)` multi-hot.
+        mask: `(B, T)` bool, True where a snippet exists.
+    """
+    if logits.dtype != torch.float64:
+        logits, attention = logits.float(), attention.float()
+    if mask is not None:
+        attention = attention.masked_fill(~mask, float("-inf"))
+    log_scores = (attention.log_softmax(1)[..., None] + logits.log_softmax(-1)).logsumexp(1)  # (B, C)
     targets = labels / labels.sum(1, keepdim=True).clamp(min=1)
-    return -(targets * (probability + 1e-8).log()).sum(1).mean()
+    return -(targets * log_scores).sum(1).mean()
 
 
 class Regressor(nn.Module):
@@ -837,7 +850,7 @@ class ACN(Method):
         """
         config, settings = self.config, self.config.localization
         base, length = (t.to(in_double(offsets[:0]).device) for t in (packed.base, packed.length))
-        anchored = _Anchored.of(length, config.anchors)
+        anchored = Anchored.of(length, config.anchors)
         refined = decode(
             offsets.to(base.device), anchored, base, length, end_position=config.end_position, clamp=config.clamp
         )
@@ -854,7 +867,7 @@ class ACN(Method):
                 return offsets.sum() * 0.0, offsets.new_zeros(()), offsets.new_zeros(())
             curves = StepIntegral([in_double(scp[v, : len(rows[v]), k]) for v, k in pairs], settings.pad)
             video = video.to(base.device)
-            found = _Candidates.of(curves, anchored, refined, torch.bincount(video, minlength=len(rows)), settings)
+            found = Candidates.of(curves, anchored, refined, torch.bincount(video, minlength=len(rows)), settings)
             term = self._coherence_of_all(rows, anchored, refined)[found.proposal]
             loss = proposal_loss(
                 self._contrast(curves, found, anchored, start, end), term, settings.score, settings.alpha
@@ -885,14 +898,14 @@ class ACN(Method):
         return total.to(offsets.dtype), oic.detach().mean().float(), term.detach().mean().float()
 
     def _contrast(
-        self, curves: StepIntegral, found: _Candidates, anchored: _Anchored, start: Tensor, end: Tensor
+        self, curves: StepIntegral, found: Candidates, anchored: Anchored, start: Tensor, end: Tensor
     ) -> Tensor:
         """Return L_OIC `(M,)` of the candidates."""
         at = found.proposal
         inner, outer = outer_inner_means(curves, found.pair, start[at], end[at], anchored.margin[at])
         return outer - inner
 
-    def _coherence_of_all(self, rows: Sequence[Tensor], anchored: _Anchored, refined: Tensor) -> Tensor:
+    def _coherence_of_all(self, rows: Sequence[Tensor], anchored: Anchored, refined: Tensor) -> Tensor:
         """Return L_c `(N,)` of all proposals of some videos, without gradient."""
         largest = self.config.anchors[-1]
         # A boundary moves by P / 2 at most, and the context is P / 4 wide: xs - 3P/4 to xs + 7P/4 + 1.
@@ -946,7 +959,7 @@ class ACN(Method):
             scp, logits, score = self.snippet_predictions(stream, x, mask, [self._video])
             offsets = in_double(self.regress(stream, x, packed))
             base, length = packed.base.to(offsets.device), packed.length.to(offsets.device)
-            anchored = _Anchored.of(length, config.anchors)
+            anchored = Anchored.of(length, config.anchors)
             refined = decode(offsets, anchored, base, length, end_position=config.end_position)
             term = self._coherence_of_all([x[0].to(offsets.device)], anchored, refined)
             curves = StepIntegral([in_double(scp[0])], settings.pad)
@@ -1109,10 +1122,10 @@ def _stream_proposals(
     row = torch.from_numpy(np.repeat(np.arange(len(videos)), [len(c[0]) for c in columns]))
     size, start, refined, term = (torch.from_numpy(np.concatenate(c)) for c in zip(*columns, strict=True))
     sizes, index = torch.unique(size, return_inverse=True)
-    anchored = _Anchored(row, index, size.long(), start.long())
+    anchored = Anchored(row, index, size.long(), start.long())
     refined, term = refined.double(), term.double()
 
-    found = _Candidates.of(
+    found = Candidates.of(
         curves, anchored, refined, torch.from_numpy(np.bincount(video, minlength=len(videos))), settings, discarded
     )
     at = found.proposal
