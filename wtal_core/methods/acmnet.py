@@ -50,6 +50,7 @@ from wtal_core.localization import (
 )
 from wtal_core.methods.base import Batch, Method, Recipe
 from wtal_core.methods.pooling import cross_entropy_with_targets, normalised_targets, topk_mean
+from wtal_core.methods.temporal_convolution import convolve_snippets
 from wtal_core.records import Activations
 from wtal_core.settings import check, option
 from wtal_core.snippet_grid import FloatArray, IntArray, SnippetGrid, seconds_of
@@ -177,19 +178,16 @@ class ACMNet(Method):
     # -- network ----------------------------------------------------------------------------------------------------
 
     def forward(self, features: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Map `(B, T, D)` features to embedding X `(B, T, D)`, attention `(B, T, 3)` and raw logits Phi `(B, T, C +
-        1)`.
+        """Map `(B, T, D)` features to embedding X `(B, T, D)`, attention `(B, T, 3)` and raw logits `(B, T, C + 1)`.
 
-        Attention channels are instance, context, background; the background class is the last channel of Phi.
+        Attention channels are instance, context, background; the background class is the last channel of the logits.
         """
-        x = features.transpose(1, 2)  # (B, D, T)
-        if self.config.input_dropout:
-            x = self.dropout(x)
-        x = F.relu(self.embedding(x))
+        x = self.dropout(features) if self.config.input_dropout else features
+        x = F.relu(convolve_snippets(x, self.embedding))
         if mask is not None:
-            x = x * mask[:, None]
-        attention = self.attention(self.dropout(x) if self.config.input_dropout else x).softmax(1).transpose(1, 2)
-        x = x.transpose(1, 2)  # (B, T, D)
+            x = x * mask[..., None]
+        weighted = self.dropout(x) if self.config.input_dropout else x
+        attention = self.attention(weighted.transpose(1, 2)).softmax(1).transpose(1, 2)  # (B, T, 3)
         snippets = self.dropout(x.new_ones(*x.shape[:2], 1))  # whole snippets are dropped before single channels
         logits = self.classifier(self.dropout(x * snippets))
         return x, attention, logits
@@ -338,19 +336,22 @@ class ACMNet(Method):
         def find(curves: Curves, thresholds: FloatArray) -> Runs:
             return runs_above(curves, thresholds, strict=False, min_length=2, drop_lone_first=True)
 
+        # Each source's score mixes both curves, its own one thresholded; with alpha 0 (THUMOS14) only the CAS counts.
+        alpha = settings.alpha
         cuts = np.array(settings.cas_thresholds)
         runs = find(cas, cuts)
-        fused = contrast_of(cas.thresholded(cuts), runs, runs.row * cuts.size + runs.threshold).blend(
-            contrast_of(attention, runs, video[runs.row]), settings.alpha
-        )
-        from_cas = scored(runs, "cas", cuts, fused, settings.cas_gamma)
+        contrast = contrast_of(cas.thresholded(cuts), runs, runs.row * cuts.size + runs.threshold)
+        if alpha:
+            contrast = contrast.blend(contrast_of(attention, runs, video[runs.row]), alpha)
+        from_cas = scored(runs, "cas", cuts, contrast, settings.cas_gamma)
 
         cuts = np.array(settings.attention_thresholds)
         runs, _ = find(attention, cuts).onto(video)  # class-agnostic runs, repeated for each kept class
-        fused = contrast_of(cas, runs, runs.row).blend(
-            contrast_of(attention.thresholded(cuts), runs, video[runs.row] * cuts.size + runs.threshold), settings.alpha
-        )
-        from_attention = scored(runs, "attention", cuts, fused, settings.attention_gamma)
+        contrast = contrast_of(cas, runs, runs.row)
+        if alpha:
+            cut = attention.thresholded(cuts)
+            contrast = contrast.blend(contrast_of(cut, runs, video[runs.row] * cuts.size + runs.threshold), alpha)
+        from_attention = scored(runs, "attention", cuts, contrast, settings.attention_gamma)
 
         proposals = Proposals.concat([from_cas, from_attention])
         if settings.clip_to_duration:

@@ -210,9 +210,14 @@ class Corpus:
                 features[b, : int(exists[b].sum())] = data[torch.from_numpy(index[b][exists[b].numpy()])].cpu()
             return features.to(self.device)
         start = self.first[visit.video] + variant * self.lengths[visit.video]  # (B,)
+        if self.rows.device.type == "cpu":  # copy what exists only: batches of whole videos are mostly padding
+            features = torch.zeros(*index.shape, self.dim)
+            for b, length in enumerate(exists.sum(1).tolist()):
+                rows = torch.from_numpy(start[b] + index[b, :length])
+                torch.index_select(self.rows, 0, rows, out=features[b, :length])
+            return features.to(self.device)
         rows = torch.from_numpy(start[:, None] + index).to(self.rows.device)  # (B, T)
-        gathered = self.rows[rows]  # (B, T, D)
-        return (gathered * exists.to(gathered.device)[..., None]).to(self.device)
+        return (self.rows[rows] * exists.to(rows.device)[..., None]).to(self.device)
 
     def features(self) -> Iterator[Tensor]:
         """Yield the `(T, D)` features of each real video (first variant), for statistics over the training set."""
