@@ -10,6 +10,16 @@ What the protocols are, and how ties are broken, is said in `protocols`.
 from __future__ import annotations
 
 from wtal_core.evaluation.bootstrap import bootstrap_map, paired_bootstrap
+from wtal_core.evaluation.curves import PrecisionRecall, ScoreHistogram, precision_recall, score_histogram
+from wtal_core.evaluation.diagnosis import (
+    FALSE_POSITIVE_KINDS,
+    KINDS,
+    MISS_KINDS,
+    Diagnosis,
+    DiagnosisSettings,
+    describe_failure,
+    diagnose,
+)
 from wtal_core.evaluation.evaluator import evaluate
 from wtal_core.evaluation.ground_truth import GroundTruthIndex
 from wtal_core.evaluation.intervals import temporal_iou
@@ -23,25 +33,40 @@ from wtal_core.evaluation.protocols import (
     list_protocols,
     parse_tiou,
 )
+from wtal_core.evaluation.sensitivity import false_positive_profile, missed_share, sensitivity
 from wtal_core.evaluation.video_level import VideoLevelScores, video_level_map
 
 __all__ = [
     "DROPPED",
+    "FALSE_POSITIVE_KINDS",
+    "KINDS",
+    "MISS_KINDS",
     "PROTOCOLS",
     "TIOU_PRESETS",
     "UNMATCHED",
+    "Diagnosis",
+    "DiagnosisSettings",
     "EvaluationProtocol",
     "GroundTruthIndex",
     "MatchTable",
     "OverlapPairs",
+    "PrecisionRecall",
+    "ScoreHistogram",
     "VideoLevelScores",
     "bootstrap_map",
+    "describe_failure",
+    "diagnose",
     "evaluate",
+    "false_positive_profile",
     "get_protocol",
     "list_protocols",
+    "missed_share",
     "overlapping_pairs",
     "paired_bootstrap",
     "parse_tiou",
+    "precision_recall",
+    "score_histogram",
+    "sensitivity",
     "temporal_iou",
     "video_level_map",
 ]
