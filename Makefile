@@ -31,7 +31,7 @@ app: $(STAMP)
 	$(BIN)/python -m streamlit run app.py
 
 test: lint types
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
