@@ -1,10 +1,16 @@
-"""Progress bars with a remaining-time estimate on the standard error stream."""
+"""Progress bars with a remaining-time estimate on the standard error stream, and in a file for who watches a job.
+
+Where the environment variable `WTAL_PROGRESS` names a file, every bar (also a quiet one) writes what it counts there,
+as JSON: description, done, total, updated (seconds since 1970). That is how the app follows a command it started.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sized
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 from rich.console import Console
@@ -17,25 +23,57 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-__all__ = ["Advance", "progress_bar", "stderr", "track"]
+__all__ = ["PROGRESS_VARIABLE", "Advance", "progress_bar", "stderr", "track"]
+
+#: Environment variable that names the file in which bars write what they count.
+PROGRESS_VARIABLE = "WTAL_PROGRESS"
+
+_SECONDS_BETWEEN_WRITES = 0.25
 
 T = TypeVar("T")
 
 stderr = Console(file=sys.stderr, highlight=False)
 
 
+class _ProgressFile:
+    """Writes one bar's count into the file that `WTAL_PROGRESS` names, not more often than a person looks."""
+
+    def __init__(self, path: str, description: str, total: float | None) -> None:
+        self._path, self._description, self._total = path, description, total
+        self._done, self._written = 0.0, 0.0
+        self.write()
+
+    def advance(self, units: float, description: str | None) -> None:
+        self._done += units
+        self._description = description or self._description
+        if time.monotonic() - self._written >= _SECONDS_BETWEEN_WRITES:
+            self.write()
+
+    def write(self) -> None:
+        from wtal_core.errors import DataError
+        from wtal_core.files import write_json
+
+        value = {"description": self._description, "done": self._done, "total": self._total, "updated": time.time()}
+        with suppress(DataError, OSError):  # a full disk is said by what needs the disk
+            write_json(self._path, value, indent=None)
+        self._written = time.monotonic()
+
+
 class Advance:
     """Handle on one bar: call it with the number of finished units and optionally a new description."""
 
-    def __init__(self, progress: Progress, task: int) -> None:
+    def __init__(self, progress: Progress, task: int, file: _ProgressFile | None = None) -> None:
         self._progress = progress
         self._task = task
+        self._file = file
 
     def __call__(self, units: float = 1, description: str | None = None) -> None:
         if description is not None:
             self._progress.update(self._task, advance=units, description=description)  # type: ignore[arg-type]
         else:
             self._progress.update(self._task, advance=units)  # type: ignore[arg-type]
+        if self._file is not None:
+            self._file.advance(units, description)
 
 
 @contextmanager
@@ -52,8 +90,12 @@ def progress_bar(description: str, total: float | None = None, *, quiet: bool = 
         disable=quiet or not stderr.is_terminal,
         transient=True,
     )
+    path = os.environ.get(PROGRESS_VARIABLE)
+    file = _ProgressFile(path, description, total) if path else None
     with progress:
-        yield Advance(progress, progress.add_task(description, total=total))
+        yield Advance(progress, progress.add_task(description, total=total), file)
+    if file is not None:
+        file.write()
 
 
 def track(items: Iterable[T], description: str, *, total: int | None = None, quiet: bool = False) -> Iterator[T]:

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Train"]
 
+#: Arguments that a resumed training is given again; they are kept in run.yaml.
+_RESUMED_WITH = (
+    "device", "precision", "compile", "residence", "split", "validate", "test", "no_test",
+    "checkpoint_every", "log_every", "validate_every", "patience",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Train:
@@ -169,9 +175,11 @@ class Train:
                 "test": list(dataset.subsets(self.test)) if self.test in dataset.splits else [],
             },
             seed=self.seed,
-            training={"device": self.device, "precision": self.precision, "compile": self.compile,
-                      "selected_on": list(dataset.subsets(self.validate)) if self.validate else []},
-        )  # fmt: skip
+            training={
+                **{name: getattr(self, name) for name in _RESUMED_WITH},
+                "selected_on": list(dataset.subsets(self.validate)) if self.validate else [],
+            },
+        )
         return Run.create(self.out, info)
 
     def _options(self, steps: int, run: Run) -> TrainOptions:

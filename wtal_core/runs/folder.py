@@ -1,7 +1,7 @@
 """A run folder: everything one training or one imported model is, in files that another machine can open.
 
 run.yaml            what it is: method, resolved config, classes, features, data set, seed, versions; written once
-status.json         how it is: state, pid, heartbeat, step, steps, stage, message
+status.json         how it is: state, process, heartbeat, step, steps, stage, message
 metrics.jsonl       what was measured: one JSON object a line
 checkpoints/        last.pt, best.pt (tensors and plain containers only)
 activations.h5  detections.json  evaluation.json     what it says, written by `wtal infer|localize|evaluate`
@@ -27,13 +27,14 @@ from wtal_core.errors import DataError, UsageError
 from wtal_core.files import atomic_path, read_json, read_text, require_folder, write_json, write_text
 from wtal_core.methods import Method, method_class
 from wtal_core.records import Provenance
+from wtal_core.runs.processes import identity, liveness
 
 __all__ = ["STATES", "Run", "RunInfo"]
 
-#: What a run can be doing. "running" with a stale heartbeat and a dead process is shown as crashed.
+#: What a run can be doing. "running" whose process is gone is shown as crashed.
 STATES = ("created", "running", "stopped", "finished", "failed")
 
-_HEARTBEAT_SECONDS = 60.0  # a running worker that has been silent for longer may be dead
+_HEARTBEAT_SECONDS = 600.0  # a worker on another machine that has been silent for longer is taken for dead
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,7 @@ class Run:
 
     def set_status(self, state: str, **more: Any) -> None:
         """Write `status.json`: state, this process, the time, and what is given."""
-        value = {"state": state, "pid": os.getpid(), "heartbeat": time.time(), **more}
+        value = {"state": state, **identity(), "heartbeat": time.time(), **more}
         write_json(self.folder / "status.json", value)
 
     def status(self) -> dict[str, Any]:
@@ -184,9 +185,12 @@ class Run:
         value = read_json(file)
         if not isinstance(value, dict) or "state" not in value:
             raise DataError("is not a run status", expected="an object with a state", where=file)
-        silent = time.time() - float(value.get("heartbeat", 0))
-        if value["state"] == "running" and silent > _HEARTBEAT_SECONDS and not _alive(value.get("pid")):
-            value["state"] = "crashed"
+        if value["state"] == "running":
+            alive = liveness(value)
+            beat = value.get("heartbeat")
+            silent = time.time() - (beat if isinstance(beat, int | float) else 0)
+            if alive is False or (alive is None and silent > _HEARTBEAT_SECONDS):
+                value["state"] = "crashed"
         return value
 
     def log(self, **values: Any) -> None:
@@ -306,16 +310,3 @@ class Run:
         if not self.activations_path.is_file():
             raise DataError("has no activations yet", where=self.folder, next_step=f"Run: wtal infer {self.folder}")
         return ActivationStore(self.activations_path)
-
-
-def _alive(pid: Any) -> bool:
-    """Return whether a process of this number exists on this machine."""
-    if not isinstance(pid, int) or pid <= 0:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -1,0 +1,348 @@
+"""The background worker: trainings and other jobs that outlive who started them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.planted import make_world
+from wtal_core.data import FeatureWriter, write_annotations
+from wtal_core.errors import DataError, UsageError
+from wtal_core.files import write_json
+from wtal_core.runs.folder import Run
+from wtal_core.runs.processes import identity, liveness, start_token
+from wtal_core.runs.worker import (
+    Job,
+    Queue,
+    TrainRequest,
+    command_line,
+    log_tail,
+    restart_training,
+    resume_arguments,
+    resume_training,
+    start_training,
+    stop_run,
+)
+
+TINY = {"training.batch_size": 4, "training.snippets": 20, "training.lr": 1e-3}
+LONG = {**TINY, "training.steps": 100_000}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "planted"
+    world = make_world(num_train=8, num_test=3)
+    write_annotations(world.annotations, folder / "annotations.json", format="activitynet")
+    with FeatureWriter(folder / "features" / "planted.h5") as writer:
+        for video in world.store.videos:
+            writer.write(world.store.read(video))
+    (folder / "dataset.yaml").write_text("name: planted\nsplits: {train: [training], test: [test]}\n")
+    return folder
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A workspace whose jobs are ended after the test."""
+    monkeypatch.setenv("WTAL_HOME", str(tmp_path))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    yield tmp_path
+    queue = Queue(tmp_path)
+    for job in queue.jobs():
+        queue.cancel(job)
+        if job.status().open:
+            queue.kill(job)
+    wait_for(lambda: not any(job.status().open for job in queue.jobs()), 20)
+
+
+def wait_for(what: Callable[[], Any], seconds: float = 60.0) -> Any:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if value := what():
+            return value
+        time.sleep(0.05)
+    raise AssertionError(f"it did not happen within {seconds:g} s")
+
+
+def ended(job: Job) -> str:
+    wait_for(lambda: not job.status().open)
+    return job.status().state
+
+
+def request(data: Path, out: Path, **more: Any) -> TrainRequest:
+    given = {"changes": LONG, "device": "cpu", "log_every": 1, "checkpoint_every": 0, **more}
+    return TrainRequest(method="deep_metric", data=str(data), out=str(out), **given)
+
+
+def step_of(folder: Path) -> int:
+    try:
+        return int(Run.open(folder).status().get("step") or 0)
+    except DataError:
+        return 0
+
+
+#: A command that goes on until it is stopped.
+ENDLESS = ("bench", "evaluate", "--detections", "200", "--videos", "5", "--classes", "2", "--repeats", "1000000")
+
+
+# -- processes ------------------------------------------------------------------------------------------------------
+
+
+def test_a_process_number_that_was_given_away_is_not_taken_for_the_process() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    record = identity(child.pid)
+    assert liveness(record) is True
+    assert liveness({**record, "process_start": "another"}) is False
+    child.kill()
+    wait_for(lambda: start_token(child.pid) is None, 5)  # a zombie counts as gone
+    assert liveness(record) is False
+    child.wait()
+    assert liveness(record) is False
+    assert liveness({**record, "host": "elsewhere"}) is None
+
+
+@pytest.mark.parametrize("pid", [None, "7", -1, 0, True, 2**22 + 5])
+def test_nonsense_is_no_process(pid: Any) -> None:
+    assert liveness({"pid": pid}) is False
+
+
+# -- requests ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_request_is_the_command_a_person_would_type() -> None:
+    request = TrainRequest(
+        "cmcs", "my data", "runs/a", validate="test", no_test=True, seed=3,
+        changes={"training.lr": 1e-05, "streams": "late", "localization.thresholds": (0.1, 0.2), "attention": True},
+    )  # fmt: skip
+    assert command_line(request.arguments()) == (
+        "wtal train cmcs --data 'my data' --out runs/a --validate test --no-test --seed 3 --set training.lr=1.0e-05 "
+        "streams=late 'localization.thresholds=[0.1, 0.2]' attention=true"
+    )
+
+
+# -- trainings --------------------------------------------------------------------------------------------------------
+
+
+def test_start_stop_resume_a_training(home: Path, data: Path) -> None:
+    out = home / "runs" / "one"
+    job = start_training(request(data, out, validate="test", validate_every=100_000), home=home)
+    with pytest.raises(UsageError, match="a job that makes it is"):
+        start_training(request(data, out), home=home)
+    wait_for(lambda: step_of(out) >= 5)
+    assert job.status().state == "running"
+    stop_run(out, home=home)
+    assert ended(job) == "stopped"
+    run = Run.open(out)
+    assert run.status()["state"] == "stopped"
+    wait_for(lambda: not (out / "stop").exists(), 5)
+    done = step_of(out)
+    log = (out / "worker.log").read_text()
+    assert "wtal train deep_metric" in log
+    assert "stopped after" in log
+
+    arguments = resume_arguments(out)
+    assert arguments[-1] == "--resume"
+    assert arguments[arguments.index("--validate") + 1] == "test"
+    again = resume_training(out, home=home)
+    wait_for(lambda: step_of(out) > done + 2)
+    steps = [m["step"] for m in run.metrics() if m["kind"] == "losses"]
+    assert steps == list(range(1, len(steps) + 1))  # nothing twice, nothing missing
+    assert Queue(home).of_result(out) == again
+    Queue(home).stop(again)
+    assert ended(again) == "stopped"
+
+
+def test_a_finished_training_is_evaluated_and_says_how_far_it_is(home: Path, data: Path) -> None:
+    out = home / "runs" / "short"
+    job = start_training(request(data, out, changes={**TINY, "training.steps": 3}), home=home)
+    assert ended(job) == "finished"
+    assert job.status().exit_code == 0
+    assert Run.open(out).evaluation_path.is_file()
+    assert job.progress is not None
+    assert job.progress.fraction == 1.0
+    with pytest.raises(UsageError, match="holds a run already"):
+        start_training(request(data, out), home=home)
+
+
+def test_a_killed_training_is_shown_as_crashed_and_goes_on(home: Path, data: Path) -> None:
+    out = home / "runs" / "victim"
+    job = start_training(request(data, out, checkpoint_every=5), home=home)
+    wait_for(lambda: (out / "checkpoints" / "last.pt").exists() and step_of(out) > 6)
+    pid = job.status().pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    assert ended(job) == "crashed"
+    assert Run.open(out).status()["state"] == "crashed"  # at once, not after a silence
+    assert any("100,000 steps" in line for line in log_tail(job.log))
+    again = resume_training(out, home=home)
+    wait_for(lambda: again.status().state == "running" and step_of(out) > 12)
+    Queue(home).kill(again)
+    assert ended(again) == "stopped"
+
+
+def test_a_training_that_fails_says_why(home: Path, data: Path) -> None:
+    job = start_training(request(data, home / "runs" / "bad", changes={"training.lr": -1}), home=home)
+    assert ended(job) == "failed"
+    assert "error: Recipe.lr: is out of range" in job.status().message
+    assert job.status().exit_code == 2
+
+
+def test_a_training_without_checkpoint_starts_again(home: Path, data: Path) -> None:
+    out = home / "runs" / "early"
+    job = start_training(request(data, out), home=home)
+    wait_for(lambda: step_of(out) >= 3)
+    os.kill(job.status().pid or 0, signal.SIGKILL)
+    assert ended(job) == "crashed"
+    with pytest.raises(UsageError, match="no checkpoint to go on from"):
+        resume_training(out, home=home)
+    config = Run.open(out).info.config
+    again = restart_training(out, home=home)
+    wait_for(lambda: step_of(out) >= 2 and again.status().state == "running")
+    assert Run.open(out).info.config == config
+    with pytest.raises(UsageError, match="is being trained"):
+        restart_training(out, home=home)
+    stop_run(out, home=home)
+    assert ended(again) == "stopped"
+    with pytest.raises(UsageError, match="has a checkpoint"):
+        restart_training(out, home=home)
+
+
+def test_the_server_may_die_and_another_finds_the_training(home: Path, data: Path) -> None:
+    """Another process starts the training and is killed with its whole session; so is the worker."""
+    out = home / "runs" / "orphan"
+    script = (
+        "import sys; from wtal_core.runs.worker import *; "
+        f"start_training(TrainRequest(method='deep_metric', data={str(data)!r}, out={str(out)!r}, device='cpu', "
+        f"log_every=1, changes={LONG!r}), home={str(home)!r}); print('started', flush=True); input()"
+    )
+    server = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    )
+    assert server.stdout is not None
+    assert server.stdout.readline() == b"started\n"
+    os.killpg(server.pid, signal.SIGKILL)
+    server.communicate()
+
+    queue = Queue(home)
+    (job,) = queue.jobs()
+    wait_for(lambda: step_of(out) >= 2)
+    assert job.status().state == "running"
+    worker = os.getpgid(job.status().pid or 0) and _parent(job.status().pid or 0)
+    os.kill(worker, signal.SIGKILL)  # the worker dies too: its job goes on
+    before = step_of(out)
+    wait_for(lambda: step_of(out) > before)
+    second = queue.submit(("methods", "--json"), kind="other")
+    time.sleep(1.0)
+    assert second.status().state == "queued"  # the next worker waits for the job it found
+    queue.stop(job)
+    assert ended(job) == "stopped"
+    assert ended(second) == "finished"
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+# -- the queue --------------------------------------------------------------------------------------------------------
+
+
+def test_jobs_of_a_slot_run_in_order_and_queued_ones_can_be_cancelled(home: Path) -> None:
+    queue = Queue(home)
+    first = queue.submit(ENDLESS, kind="explain")
+    second = queue.submit(("methods",), kind="list", title="second")
+    third = queue.submit(("methods",), kind="list")
+    other = queue.submit(("methods", "--json"), kind="list", slot="cuda:0")
+    assert ended(other) == "finished"  # another device does not wait
+    wait_for(lambda: first.status().state == "running")
+    assert [j.id for j in queue.waiting("cpu")] == [second.id, third.id]
+    queue.cancel(second)
+    queue.cancel(first)  # runs: left alone
+    assert second.status().state == "cancelled"
+    assert first.status().state == "running"
+    queue.stop(first)
+    assert ended(first) == "stopped"
+    assert ended(third) == "finished"
+    assert second.status().state == "cancelled"
+    assert not (second.folder / "process.json").exists()
+    started = [j.status().started for j in (first, third)]
+    assert started == sorted(started, key=lambda t: t or 0)
+    assert [j.title for j in queue.jobs()][1] == "second"
+    assert '"acmnet"' in (other.folder / "worker.log").read_text()
+
+
+def test_queued_jobs_wait_for_a_worker_after_a_restart(home: Path) -> None:
+    queue = Queue(home)
+    folder = queue.folder / "20260101-000000-000000-aaaa"
+    folder.mkdir(parents=True)
+    Job(folder.name, folder, "list", "left", ("methods",), "cpu", str(home), str(folder / "worker.log")).write()
+    (job,) = queue.jobs()
+    assert job.status().state == "queued"
+    queue.start_workers()
+    assert ended(job) == "finished"
+    queue.forget(job)
+    assert queue.jobs() == []
+
+
+def test_bad_arguments_and_missing_folders_are_failures_with_a_sentence(home: Path) -> None:
+    queue = Queue(home)
+    job = queue.submit(("data", "doctor", str(home / "nowhere")), kind="doctor")
+    assert ended(job) == "failed"
+    assert job.status().message.startswith("error: ")
+    assert "does not exist" in job.status().message
+    gone = home / "gone"
+    gone.mkdir()
+    late = queue.submit(ENDLESS, kind="explain")
+    stranded = queue.submit(("methods",), kind="list", cwd=gone)
+    gone.rmdir()
+    queue.stop(late)
+    assert ended(stranded) == "failed"
+    assert "cannot be entered" in stranded.status().message
+
+
+def test_damaged_records_do_not_break_the_queue(home: Path) -> None:
+    queue = Queue(home)
+    for name, text in (("a", "{"), ("b", "[]"), ("c", '{"kind": 1}'), ("d", '{"surprise": true}')):
+        (queue.folder / name).mkdir(parents=True)
+        (queue.folder / name / "job.json").write_text(text)
+    (queue.folder / "e").mkdir()
+    assert queue.jobs() == []
+    with pytest.raises(UsageError, match="there is no job"):
+        queue.job("../../etc")
+    job = queue.submit(("methods",), kind="list")
+    assert ended(job) == "finished"
+    for text in ("", "{", "[]", '{"pid": "x", "started": "y"}', '{"pid": 1e300}'):
+        (job.folder / "exit.json").unlink(missing_ok=True)
+        (job.folder / "process.json").write_text(text)
+        (job.folder / "progress.json").write_text(text)
+        assert job.status().state in ("queued", "crashed")
+        assert job.progress is None
+
+
+def test_a_run_whose_process_is_gone_has_crashed(home: Path, data: Path) -> None:
+    out = home / "runs" / "short"
+    assert ended(start_training(request(data, out, changes={**TINY, "training.steps": 1}), home=home)) == "finished"
+    run = Run.open(out)
+    record = {**identity(), "state": "running", "heartbeat": time.time()}
+    write_json(out / "status.json", record)
+    assert run.status()["state"] == "running"
+    write_json(out / "status.json", {**record, "process_start": "before the number was given to pytest"})
+    assert run.status()["state"] == "crashed"
+    write_json(out / "status.json", {**record, "host": "elsewhere"})
+    assert run.status()["state"] == "running"
+    write_json(out / "status.json", {**record, "host": "elsewhere", "heartbeat": "never"})
+    assert run.status()["state"] == "crashed"
+
+
+def test_log_tail_is_bounded_and_understands_progress_bars(tmp_path: Path) -> None:
+    assert log_tail(tmp_path / "none") == []
+    log = tmp_path / "log"
+    log.write_bytes(b"x" * 200_000 + b"\n\nfirst\n10%\r20%\r30%\n\xff\xfelast\n")
+    assert log_tail(log, 3) == ["first", "30%", "\ufffd\ufffdlast"]
+    assert log_tail(log, 1, most_bytes=3) == ["st"]
