@@ -272,7 +272,7 @@ def ball(radius: int, speed: float, start: int = 0) -> Array:
 
 
 def small_objects(description: Array) -> tuple[Array, Array, Array, Array, Array]:
-    """Mean of small, peak of small, mean of large in the 4 x 4 cells; peak of small, mean of large in the phases."""
+    """Peak of lone, peak of small, mean of large in the 4 x 4 cells; peak of lone, mean of large in the phases."""
     block = description[MOTION["small_objects"]]
     return block[:16], block[16:32], block[32:48], block[48:52], block[52:56]
 
@@ -290,6 +290,28 @@ def test_a_flying_ball_is_small_and_an_actor_is_large() -> None:
     assert row[2:].max() < 0.1
 
 
+def test_a_ball_is_told_from_the_club_that_hits_it() -> None:
+    """A practice swing and a swing differ in a few pixels: those of the ball."""
+
+    def swing(with_ball: bool) -> Array:
+        def paint(frame: Array, t: int) -> None:
+            angle = -2.2 + 0.25 * t
+            tip = round(150 + 70 * np.cos(angle)), round(120 + 70 * np.sin(angle))
+            cv2.circle(frame, (150, 120), 22, (40, 60, 90), -1, cv2.LINE_AA)
+            cv2.line(frame, (150, 120), tip, (230, 230, 230), 2, cv2.LINE_AA)
+            cv2.circle(frame, tip, 5, (20, 20, 20), -1, cv2.LINE_AA)
+            if with_ball and t >= 9:
+                cv2.circle(frame, (200 + 10 * (t - 9), 180 - 6 * (t - 9)), 2, (255, 255, 255), -1, cv2.LINE_AA)
+
+        return movie(paint)
+
+    real, practice = (small_objects(describe_motion(swing(ball))) for ball in (True, False))
+    assert practice[1].max() > 0.3  # the club is small, too, but not lone
+    assert practice[0].max() < 0.15
+    assert real[0].max() > 0.35
+    assert real[3][:2].max() < 0.15 < 0.25 < real[3][2:].min()  # and the phases say when it was hit
+
+
 def test_a_ball_is_seen_against_a_moving_camera() -> None:
     frames, without = pan(2, 1), pan(2, 1)
     for t, frame in enumerate(frames):
@@ -301,7 +323,7 @@ def test_a_ball_is_seen_against_a_moving_camera() -> None:
 
 def test_phases_say_when() -> None:
     """A ball that is hit in the second half of the snippet is absent from the first two phases."""
-    phases = small_objects(describe_motion(ball(4, 12, start=9)))[3]
+    phases = small_objects(describe_motion(ball(3, 12, start=9)))[3]
     assert phases[:2].max() < 0.1
     assert phases[2:].min() > 0.3
 

@@ -76,7 +76,8 @@ MOTION_BLOCKS: dict[str, int] = {
     "orientation_cells": 9 * _CELLS,  # 8 orientations and the fraction of still pixels, whole snippet
     "orientation_phases": 8 * 4 * _PHASES,  # 8 orientations, quarters, phases
     "kinematics": 6 * 4 * _PHASES,  # mean and deviation of speed, divergence +-, curl +-; quarters, phases
-    "small_objects": 3 * _CELLS + 2 * _PHASES,  # mean and peak of small, mean of large; cells, phases
+    "small_objects": 3 * _CELLS
+    + 2 * _PHASES,  # peak of lone, peak of small, mean of large (cells); lone, large (phases)
     "speed": 6 * (4 + _PHASES),  # histogram of speed, logarithmic bins; quarters, then phases
     "camera": 8 * _PHASES,  # pan +-, tilt +-, zoom +-, roll +-; phases
     "rhythm": 8,  # amplitudes of the first 4 frequencies of speed and of small-object energy
@@ -426,12 +427,12 @@ class MotionDescriptor:
                 np.maximum(-curl, 0),
             )
         ]
-        small_energy, large_energy = _object_energies(grey, camera, height, width)
+        lone, small_energy, large_energy = _object_energies(grey, camera, height, width)
         return {
             "orientation": orientation,  # (n - 1, 16, 8)
             "speeds": speeds,  # (n - 1, 16, 6)
             "kinematics": np.stack(kinematics, axis=-1),  # (n - 1, 16, 6)
-            "small_mean": _cell_means(small_energy),  # (n - 1, 16)
+            "lone_peak": _cell_peaks(lone),  # (n - 1, 16)
             "small_peak": _cell_peaks(small_energy),
             "large_mean": _cell_means(large_energy),
             "camera": camera.astype(np.float32).reshape(len(camera), 6),
@@ -465,10 +466,10 @@ class MotionDescriptor:
             kinematics,
             np.concatenate(
                 [
-                    4 * steps["small_mean"].mean(axis=1),
+                    steps["lone_peak"].max(axis=1),
                     peaks.max(axis=1),
                     steps["large_mean"].mean(axis=1),
-                    _phase_means(peaks.max(axis=2)),
+                    _phase_means(steps["lone_peak"].max(axis=2)),
                     _phase_means(steps["large_mean"].mean(axis=2)),
                 ],
                 axis=1,
@@ -484,17 +485,17 @@ class MotionDescriptor:
 
 def _object_energies(
     grey: npt.NDArray[np.uint8], camera: npt.NDArray[np.float64], height: int, width: int
-) -> tuple[Floats, Floats]:
-    """Return the energy `(n - 1, h, w)` of small and of large moving things at each frame but the last.
+) -> tuple[Floats, Floats, Floats]:
+    """Return the energy `(n - 1, h, w)` of lone, small and large moving things at each frame but the last.
 
     Where a frame differs from both of its camera-aligned successors something moves: a double difference, which shows a
     thing once, where it is, and not where it goes. Only later frames are used, so that a snippet's description does not
-    depend on how a video is cut into batches. What stands out of its surroundings at the scale of a ball is small, the
-    rest is large. In units of the full grey range.
+    depend on how a video is cut into batches. What stands out of its surroundings at the scale of a ball is small (a
+    ball, but also a club or a hand); what is small and has nothing else moving around it is lone (a ball in flight);
+    the rest is large. In units of the full grey range.
     """
     n = len(grey)
-    small = np.empty((n - 1, height, width), dtype=np.float32)
-    large = np.empty_like(small)
+    lone, small, large = np.empty((3, n - 1, height, width), dtype=np.float32)
     for t in range(n - 1):
         double = cv2.absdiff(grey[t], _align(grey[t + 1], camera[t]))
         if t + 2 < n:
@@ -502,6 +503,9 @@ def _object_energies(
         difference = _resize(cv2.subtract(double, np.full(1, _NOISE)), height, width).astype(np.float32) / 255
         near = cv2.boxFilter(difference, -1, (3, 3))
         around = cv2.boxFilter(difference, -1, (15, 15))
+        neighbourhood = cv2.boxFilter(difference, -1, (25, 25), normalize=False)
+        share = 9 * near / (neighbourhood + 0.05)  # of all that moves within a tenth of the picture
+        lone[t] = near * np.maximum(2 * share - 1, 0)
         small[t] = np.maximum(near - 3 * around, 0)
         large[t] = around
-    return small, large
+    return lone, small, large
