@@ -107,6 +107,7 @@ def test_coherence(golden: Golden, boundaries: tuple[Tensor, ...], name: str, ke
     anchored = start.detach().floor().long().clamp(0, len(golden[name]) - 1)
     fast = GramIntegral([golden[name]], 10, 40).coherence(rows(64), anchored, start, end, margin, areas)
     close(fast, golden[f"g2_lc_{key}_{areas}"])
+    close(gradients(fast, start, end), golden[f"g2_lc_grad_{key}_{areas}"], GRADIENTS)
 
 
 def test_whole_loss(golden: Golden, boundaries: tuple[Tensor, ...]) -> None:

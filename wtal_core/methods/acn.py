@@ -54,7 +54,7 @@ from torch.nn import functional as F
 from wtal_core.data.safe_load import load_npz
 from wtal_core.errors import DataError, UsageError, unknown_name
 from wtal_core.localization import Proposals, discount, fuse_streams, kept_classes, nms
-from wtal_core.methods.acn_integrals import GramIntegral, StepIntegral, coherence, in_double, outer_inner_means
+from wtal_core.methods.acn_integrals import GramIntegral, StepIntegral, in_double, outer_inner_means
 from wtal_core.methods.base import Batch, Method, Recipe, Stage
 from wtal_core.methods.pooling import masked_softmax_over_time
 from wtal_core.records import Activations, Boundaries
@@ -352,9 +352,9 @@ def best_per_snippet(score: Tensor, low: Tensor, high: Tensor, positions: int) -
         torch.minimum(table[upper - 1], table[upper], out=table[upper - 1])
         torch.minimum(table[upper - 1, half:], table[upper, :-half], out=table[upper - 1, half:])
     best = table[0]
-    winner, times = torch.unique(best[best < number], return_counts=True)
-    kept, place = torch.sort(order[winner])
-    return kept, times[place]
+    times = torch.bincount(order[best[best < number]], minlength=number)
+    kept = times.nonzero()[:, 0]
+    return kept, times[kept]
 
 
 @dataclass(frozen=True, eq=False)
@@ -854,7 +854,6 @@ class ACN(Method):
         refined = decode(
             offsets.to(base.device), anchored, base, length, end_position=config.end_position, clamp=config.clamp
         )
-        start, end = refined.unbind(1)
         rows = [x[:n].to(base.device) for x, n in zip(features, length.tolist(), strict=True)]
         with torch.no_grad():
             was_training = self.head.training
@@ -868,50 +867,44 @@ class ACN(Method):
             curves = StepIntegral([in_double(scp[v, : len(rows[v]), k]) for v, k in pairs], settings.pad)
             video = video.to(base.device)
             found = Candidates.of(curves, anchored, refined, torch.bincount(video, minlength=len(rows)), settings)
-            term = self._coherence_of_all(rows, anchored, refined)[found.proposal]
-            loss = proposal_loss(
-                self._contrast(curves, found, anchored, start, end), term, settings.score, settings.alpha
-            )
-            kept, times = found.best(-loss, len(curves.values), settings.selection)
+            gram = self._gram(rows)
+            oic, term = self._terms(curves, gram, found, anchored, refined)
+            score = -proposal_loss(oic, term, settings.score, settings.alpha)
+            kept, times = found.best(score, len(curves.values), settings.selection)
             found = replace(found, proposal=found.proposal[kept], pair=found.pair[kept])
         if len(kept) == 0:
             return offsets.sum() * 0.0, offsets.new_zeros(()), offsets.new_zeros(())
 
-        oic = self._contrast(curves, found, anchored, start, end)
-        at = found.proposal
-        term = coherence(
-            StepIntegral(rows, settings.pad),
-            anchored.row[at],
-            start[at],
-            end[at],
-            anchored.margin[at],
-            config.coherence_areas,
-        )
+        oic, term = self._terms(curves, gram, found, anchored, refined)
         loss = proposal_loss(oic, term, settings.score, settings.alpha)
         weight = times.to(loss.dtype) if config.duplicates == "per_location" else torch.ones_like(loss)
+        group = found.pair
         if config.averaging == "classes":
-            per_pair, video = _weighted_means(loss, weight, found.pair, len(video)), video
-            per_video = _weighted_means(per_pair[0], per_pair[1], video, len(rows))
-        else:
-            per_video = _weighted_means(loss, weight, video[found.pair], len(rows))
-        total = (per_video[0] * per_video[1]).sum() / per_video[1].sum()  # videos that keep nothing do not count
+            loss, weight = _weighted_means(loss, weight, group, len(video))
+            group = torch.arange(len(video), device=video.device)
+        means, counts = _weighted_means(loss, weight, video[group], len(rows))
+        total = (means * counts).sum() / counts.sum()  # videos that keep nothing do not count
         return total.to(offsets.dtype), oic.detach().mean().float(), term.detach().mean().float()
 
-    def _contrast(
-        self, curves: StepIntegral, found: Candidates, anchored: Anchored, start: Tensor, end: Tensor
-    ) -> Tensor:
-        """Return L_OIC `(M,)` of the candidates."""
+    def _terms(
+        self, curves: StepIntegral, gram: GramIntegral, found: Candidates, anchored: Anchored, refined: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return L_OIC and L_c `(M,)` of candidates."""
         at = found.proposal
-        inner, outer = outer_inner_means(curves, found.pair, start[at], end[at], anchored.margin[at])
-        return outer - inner
+        start, end = refined[at].unbind(1)
+        margin = anchored.margin[at]
+        inner, outer = outer_inner_means(curves, found.pair, start, end, margin)
+        areas = self.config.coherence_areas
+        return outer - inner, gram.coherence(anchored.row[at], anchored.start[at], start, end, margin, areas)
 
-    def _coherence_of_all(self, rows: Sequence[Tensor], anchored: Anchored, refined: Tensor) -> Tensor:
-        """Return L_c `(N,)` of all proposals of some videos, without gradient."""
+    def _gram(self, rows: Sequence[Tensor]) -> GramIntegral:
+        """Return what coherence terms of videos `(T, D / 2)` are read from.
+
+        A boundary moves by P / 2 at most and the context is P / 4 wide, so that proposals with their context lie
+        between `start - 3P/4` and `start + 7P/4 + 1`.
+        """
         largest = self.config.anchors[-1]
-        # A boundary moves by P / 2 at most, and the context is P / 4 wide: xs - 3P/4 to xs + 7P/4 + 1.
-        gram = GramIntegral(rows, -(-3 * largest // 4), -(-7 * largest // 4) + 2, pad=self.config.localization.pad)
-        start, end = refined.detach().unbind(1)
-        return gram.coherence(anchored.row, anchored.start, start, end, anchored.margin, self.config.coherence_areas)
+        return GramIntegral(rows, -(-3 * largest // 4), -(-7 * largest // 4) + 2, pad=self.config.localization.pad)
 
     def _training_classes(self, scores: Tensor, labels: Tensor) -> Tensor:
         """Return `(B, C)` bool: the classes whose proposals train a video; at least one where it has any label."""
@@ -939,7 +932,7 @@ class ACN(Method):
         """
         self._video = video
         try:
-            return super().activations(features, grid=grid)
+            return super().activations(features, grid=grid, video=video)
         finally:
             self._video = ""
 
@@ -961,10 +954,12 @@ class ACN(Method):
             base, length = packed.base.to(offsets.device), packed.length.to(offsets.device)
             anchored = Anchored.of(length, config.anchors)
             refined = decode(offsets, anchored, base, length, end_position=config.end_position)
-            term = self._coherence_of_all([x[0].to(offsets.device)], anchored, refined)
             curves = StepIntegral([in_double(scp[0])], settings.pad)
             start, end = refined.unbind(1)
-            inner, outer = outer_inner_means(curves, anchored.row, start, end, anchored.margin)
+            inner, outer = outer_inner_means(curves, anchored.row, start, end, anchored.margin)  # (N, C)
+            term = self._gram([x[0].to(offsets.device)]).coherence(
+                anchored.row, anchored.start, start, end, anchored.margin, config.coherence_areas
+            )
             columns.append((anchored.size, anchored.raw, refined, term, (outer - inner).float()))
             attention[stream] = _array(logits[0])
             if bool(self.attention_quantiles[i].any()):
@@ -1121,8 +1116,9 @@ def _stream_proposals(
         columns.append((b.anchor[mine], b.raw[mine, 0], b.refined[mine], b.coherence[mine]))
     row = torch.from_numpy(np.repeat(np.arange(len(videos)), [len(c[0]) for c in columns]))
     size, start, refined, term = (torch.from_numpy(np.concatenate(c)) for c in zip(*columns, strict=True))
-    sizes, index = torch.unique(size, return_inverse=True)
-    anchored = Anchored(row, index, size.long(), start.long())
+    size = size.long()
+    sizes = torch.bincount(size).nonzero()[:, 0]
+    anchored = Anchored(row, torch.searchsorted(sizes, size), size, start.long())
     refined, term = refined.double(), term.double()
 
     found = Candidates.of(

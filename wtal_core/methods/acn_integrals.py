@@ -107,6 +107,8 @@ def coherence(
 ) -> Tensor:
     """Return the coherence term L_c `(N,)`: mean cosine between the action and the areas before and after it (Eq. 3).
 
+    This is the definition, at the cost of some `12 N D` look-ups; `GramIntegral` gives the same for many proposals.
+
     Args:
         features: snippet features `(T_r, D)`.
         row, start, end, margin: see `outer_inner_means`.
@@ -130,7 +132,7 @@ class _Position:
 
 
 class GramIntegral:
-    """Coherence terms of very many proposals from doubly integrated Gram matrices, without gradients.
+    """Coherence terms of very many proposals, and their gradients, from doubly integrated Gram matrices.
 
     `<integral_a^b F, integral_c^d F>` is a combination of four values of `H(x, y) = <integral_0^x F, integral_0^y F>`,
     and H is the bilinear interpolation of the Gram matrix `F F^T` cumulated along both axes. A proposal then costs some
@@ -170,7 +172,6 @@ class GramIntegral:
         self.step = torch.tensor(step, device=device)  # (R,) starts of a block
         self.length = torch.tensor([len(row) for row in rows], device=device)  # (R,)
 
-    @torch.no_grad()
     def coherence(
         self, row: Tensor, anchored: Tensor, start: Tensor, end: Tensor, margin: Tensor, areas: str = "inclusive"
     ) -> Tensor:
@@ -187,7 +188,7 @@ class GramIntegral:
         def position(x: Tensor) -> _Position:
             if self.pad == "zero":
                 x = x.clamp(min=0).clamp(max=length)
-            cell = (x.floor().long() - first).clamp(min=0).minimum(width - 1)
+            cell = (x.detach().floor().long() - first).clamp(min=0).minimum(width - 1)
             return _Position(cell, x - first - cell)
 
         def h(x: _Position, y: _Position) -> Tensor:
@@ -200,10 +201,10 @@ class GramIntegral:
             return h(a[1], b[1]) - h(a[0], b[1]) - h(a[1], b[0]) + h(a[0], b[0])
 
         before, action, after = ((position(low), position(high)) for low, high in _areas(start, end, margin, areas))
-        size = dot(action, action).clamp(min=0)
+        size = dot(action, action)
 
         def cosine(area: tuple[_Position, _Position]) -> Tensor:
-            norms = (size * dot(area, area).clamp(min=0)).sqrt()
-            return dot(area, action) / norms.clamp(min=_NORM_FLOOR)
+            norms = (size * dot(area, area)).clamp(min=_NORM_FLOOR**2).sqrt()
+            return dot(area, action) / norms
 
         return 0.5 * (cosine(before) + cosine(after))

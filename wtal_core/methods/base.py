@@ -266,18 +266,21 @@ class Method(nn.Module, ABC):
         return next(self.parameters()).device
 
     @torch.no_grad()
-    def activations(self, features: npt.ArrayLike | Tensor, *, grid: SnippetGrid | None = None) -> Activations:
+    def activations(
+        self, features: npt.ArrayLike | Tensor, *, grid: SnippetGrid | None = None, video: str = ""
+    ) -> Activations:
         """Compute what the method says about one video, in eval mode.
 
         Args:
             features: `(T, D)`, or `(crops, T, D)`, T >= 1; any floating type, array or tensor on any device.
             grid: where the T snippets lie in time; default: the grid of the config's preset.
+            video: id, for messages, and for methods that look up what was imported for a video (ACN).
 
         Raises:
             DataError: wrong shape, no snippets, or values that are not finite.
         """
         tensor = torch.as_tensor(np.asarray(features) if not isinstance(features, Tensor) else features)
-        where = f"{self.name}.activations"
+        where = f"{self.name}.activations" + (f" of {video}" if video else "")
         if tensor.ndim == 2:
             tensor = tensor[None]
         if tensor.ndim != 3 or tensor.shape[-1] != self.feature_dim or 0 in tensor.shape or tensor.is_complex():
