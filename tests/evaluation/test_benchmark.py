@@ -24,7 +24,7 @@ def test_random_case_is_reproducible_and_of_the_asked_size():
 def test_the_promised_case_is_small():
     """200,000 detections, 5,000 videos, 200 classes, 10 tIoU in a fresh process stay below 1 GB.
 
-    `wtal bench evaluate` reports the time (about 0.3 s, and 250 MiB); a test would only measure how busy the machine is.
+    `wtal bench evaluate` reports the time (about 0.3 s); a test would only measure how busy the machine is.
     """
     command = [sys.executable, "-m", "wtal_core.cli", "bench", "evaluate", "--repeats", "1", "--json"]
     done = subprocess.run(
