@@ -769,6 +769,7 @@ class ACN(Method):
         assert isinstance(networks, nn.ModuleList)
         return _Packed.of(mask, max(n.dilation for n in networks if isinstance(n, Regressor)))
 
+    @torch.no_grad()
     def prepare_stage(self, stage: str, features: Iterator[Tensor]) -> None:
         """Learn constants of the training set: the feature scale (first stage), attention quantiles (regression).
 
