@@ -7,7 +7,6 @@ as JSON: description, done, total, updated (seconds since 1970). That is how the
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager, suppress
@@ -32,7 +31,7 @@ _SECONDS_BETWEEN_WRITES = 0.25
 
 T = TypeVar("T")
 
-stderr = Console(file=sys.stderr, highlight=False)
+stderr = Console(stderr=True, highlight=False)
 
 
 class _ProgressFile:

@@ -11,7 +11,7 @@ import tyro
 from wtal_core.commands.output import print_json
 from wtal_core.errors import UsageError
 
-__all__ = ["DemoFeatures"]
+__all__ = ["DemoFeatures", "DemoTable"]
 
 
 @dataclass(frozen=True)
@@ -67,4 +67,44 @@ class DemoFeatures:
                 f"{report['videos']} videos, {report['snippets']:,} snippets of {report['dim']} channels, "
                 f"{report['instances']:,} instances, {report['context']:,} contexts: {self.out}"
             )
+        return 0
+
+
+@dataclass(frozen=True)
+class DemoTable:
+    """Train every method on a planted data set over several seeds and print mAP as mean and standard deviation."""
+
+    data: Path
+    """Data set folder made by wtal demo features."""
+    out: Path
+    """Folder for the runs; finished ones are kept, interrupted ones go on."""
+    method: tuple[str, ...] = ()
+    """Methods. Default: all five."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Seeds of training."""
+    device: str = "auto"
+    """auto | cpu | cuda | cuda:N | mps."""
+    quiet: bool = False
+    """No progress bar."""
+    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False
+    """Print JSON instead of a Markdown table."""
+
+    def run(self) -> int:
+        """Train and print."""
+        from wtal_core.demo.planted_table import markdown_table, train_planted
+        from wtal_core.methods import method_class
+        from wtal_core.runs.registry import compare
+
+        for name in self.method:
+            method_class(name)
+        if not self.seeds or min(self.seeds) < 0:
+            raise UsageError("there is no seed", expected="one or several numbers >= 0", got=str(self.seeds))
+        runs = train_planted(
+            self.data, self.out, methods=self.method, seeds=self.seeds, device=self.device, quiet=self.quiet
+        )
+        table = compare(list(runs))
+        if self.as_json:
+            print_json(table)
+        else:
+            print(markdown_table(table))
         return 0

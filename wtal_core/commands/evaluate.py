@@ -25,14 +25,15 @@ class Evaluate:
 
     detections: tyro.conf.Positional[Path]
     """Detections (ActivityNet results JSON, THUMOS14 text, CSV), or a run folder that holds detections.json."""
-    annotations: Path
-    """Ground truth: ActivityNet JSON, THUMOS14 text folder, or W-TALC npy folder."""
+    annotations: Path | None = None
+    """Ground truth: ActivityNet JSON, THUMOS14 text folder, or W-TALC npy folder. Default for a run folder: its data
+    set's annotations and test subset."""
     protocol: tuple[str, ...] = ("activitynet",)
     """Protocols: activitynet, thumos14, wtalc, wtalc-original."""
     tiou: str = "0.1:0.7"
     """tIoU thresholds: a preset (0.1:0.7, 0.1:0.5, 0.3:0.7, 0.5:0.95, 0.1:0.9), first:last:step, or numbers."""
     subset: tuple[str, ...] = ()
-    """Evaluate only these subsets, e.g. test, validation. Default: every annotated video."""
+    """Evaluate only these subsets, e.g. test, validation. Default: every annotated video (a run folder: its test)."""
     videos: Path | None = None
     """Text file with the video ids to evaluate, one a line. Default: all of the subset."""
     grid: str | None = None
@@ -59,15 +60,16 @@ class Evaluate:
         listed = None if self.videos is None else _read_list(self.videos)
 
         detections = _read_detections(self.detections)
-        truth = GroundTruthIndex(read_annotations(self.annotations), self.subset or None, listed)
+        home, subset = (self.annotations, self.subset) if self.annotations else _of_run(self.detections, self.subset)
+        truth = GroundTruthIndex(read_annotations(home), subset or None, listed)
         evaluations = [
             evaluate(detections, truth, protocol=protocol, tiou=thresholds, matches=False, grid=grid)
             for protocol in protocols
         ]
         report = {
             "detections": self.detections,
-            "annotations": self.annotations,
-            "subset": self.subset or None,
+            "annotations": home,
+            "subset": subset or None,
             "tiou": thresholds,
             "evaluations": [{**evaluation.to_dict(), "averages": _averages(evaluation)} for evaluation in evaluations],
         }
@@ -94,6 +96,23 @@ def _read_detections(path: Path) -> Detections:
             )
         path = inside
     return read_detections(path)
+
+
+def _of_run(folder: Path, subset: tuple[str, ...]) -> tuple[Path, tuple[str, ...]]:
+    """Return the annotations and the subset that a run folder names."""
+    from wtal_core.runs.folder import Run
+
+    if not (folder / "run.yaml").is_file():
+        raise UsageError("the ground truth is not named", expected="--annotations PATH", where=folder)
+    dataset = Run.open(folder).info.dataset
+    # A run that lies in its data set's folder finds it there, also after both have been moved.
+    homes = [Path(str(dataset.get("folder", ""))), *folder.resolve().parents[:3]]
+    home = next((h / "annotations.json" for h in homes if (h / "annotations.json").is_file()), None)
+    if home is None:
+        raise UsageError(
+            "the data set of this run is not here", expected="--annotations PATH", got=str(homes[0]), where=folder
+        )
+    return home, subset or tuple(dataset.get("test", ()))
 
 
 def _read_list(path: Path) -> list[str]:

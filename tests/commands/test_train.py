@@ -1,0 +1,182 @@
+"""`wtal train | infer | localize | evaluate | runs`: one small data set through every command."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.planted import CLASSES, make_world
+from wtal_core.cli import main
+from wtal_core.data import FeatureWriter, write_annotations
+from wtal_core.data.dataset import Dataset, FeatureFile
+
+SMALL = ["training.steps=6", "training.batch_size=4", "training.snippets=20", "training.videos_per_class=2"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    world = make_world(num_train=10, num_test=4)
+    with FeatureWriter(folder / "features" / "planted.h5") as writer:
+        for video in world.store.videos:
+            writer.write(world.store.read(video))
+    write_annotations(world.annotations, folder / "annotations.json")
+    Dataset(
+        folder=folder,
+        name="tiny",
+        splits={"train": ("training",), "test": ("test",)},
+        class_list=CLASSES,
+        feature_files=(FeatureFile("planted", "features/planted.h5"),),
+    ).save()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(data: Path) -> Path:
+    folder = data / "runs" / "one"
+    assert main(["train", "deep_metric", "--data", str(data), "--out", str(folder), "--set", *SMALL, "--quiet"]) == 0
+    return folder
+
+
+def test_training_leaves_a_complete_run_folder(run: Path) -> None:
+    names = {p.name for p in run.iterdir()}
+    assert names >= {"run.yaml", "status.json", "metrics.jsonl", "checkpoints", "activations.h5", "detections.json"}
+    assert (run / "evaluation.json").is_file()
+    assert json.loads((run / "status.json").read_text())["state"] == "finished"
+
+
+def test_a_run_opens_elsewhere_unchanged(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(run, moved)
+    assert main(["localize", str(moved), "--json"]) == 0
+    before = json.loads((run / "detections.json").read_text())
+    assert json.loads((moved / "detections.json").read_text()) == before
+    assert main(["runs", "show", str(moved), "--json"]) == 0
+    text = capsys.readouterr().out
+    about = json.loads(text[text.rindex("\n{") if "\n{" in text else 0 :])
+    assert about["changes"]["training.steps"] == 6
+
+
+def test_infer_repeats_what_training_stored(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = json.loads((run / "detections.json").read_text())
+    assert main(["infer", str(run), "--quiet", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["computed"] == 4
+    assert json.loads((run / "detections.json").read_text()) == before
+
+
+def test_localize_takes_settings(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "found.csv"
+    assert main(["localize", str(run), "--set", "min_length=1000", "--out", str(out), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["detections"] == 0
+    assert main(["localize", str(run), "--set", "min_lenght=3"]) == 2
+    assert "Did you mean 'min_length'" in capsys.readouterr().err
+
+
+def test_evaluate_finds_the_truth_of_a_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(run), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["subset"] == ["test"]
+    stored = json.loads((run / "evaluation.json").read_text())["evaluations"][0]
+    assert report["evaluations"][0]["mean_ap"] == stored["mean_ap"]
+
+
+def test_resume_of_a_finished_run_changes_nothing(data: Path, run: Path) -> None:
+    before = (run / "metrics.jsonl").read_text()
+    assert main(["train", "deep_metric", "--data", str(data), "--out", str(run), "--resume", "--quiet"]) == 0
+    assert (run / "metrics.jsonl").read_text() == before
+
+
+def test_validation_keeps_best_and_says_what_it_was_selected_on(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    arguments = ["train", "deep_metric", "--data", str(data), "--out", str(out), "--set", *SMALL, "--quiet"]
+    assert main([*arguments, "--validate", "test", "--validate-every", "3", "--no-test"]) == 0
+    assert "selected on the test split" in capsys.readouterr().err
+    assert (out / "checkpoints" / "best.pt").is_file()
+    assert main(["runs", "show", str(out), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["selected_on"] == ["test"]
+
+
+def test_runs_are_listed_and_compared_over_seeds(
+    data: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in ("1", "2"):
+        arguments = [
+            "--data",
+            str(data),
+            "--out",
+            str(tmp_path / f"s{seed}"),
+            "--seed",
+            seed,
+            "--set",
+            *SMALL,
+            "--quiet",
+        ]
+        assert main(["train", "deep_metric", *arguments]) == 0
+    capsys.readouterr()
+    assert main(["runs", "list", str(tmp_path), "--json"]) == 0
+    assert [r["seed"] for r in json.loads(capsys.readouterr().out)] == [1, 2]
+    assert main(["runs", "compare", str(tmp_path), str(run), "--json"]) == 0
+    table = json.loads(capsys.readouterr().out)
+    assert [g["runs"] for g in table["seeds"]] == [3]
+    averages = [r["average"] for r in table["runs"]]
+    assert table["seeds"][0]["average"]["mean"] == pytest.approx(sum(averages) / 3)
+
+
+def test_features_of_another_extractor_are_refused_unless_insisted(
+    data: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    text = (copy / "run.yaml").read_text().replace("extractor: planted", "extractor: i3d-rgb-kinetics400")
+    (copy / "run.yaml").write_text(text)
+    assert main(["infer", str(copy), "--quiet"]) == 1
+    message = capsys.readouterr().err
+    assert "another extractor" in message
+    assert "--any-features" in message
+    assert main(["infer", str(copy), "--quiet", "--any-features"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["train", "hamnett", "--data", "DATA", "--out", "OUT"], 2, "Did you mean 'hamnet'"),
+        (["train", "hamnet", "--data", "/nowhere", "--out", "OUT"], 1, "does not exist"),
+        (["train", "hamnet", "--data", "DATA", "--out", "OUT", "--set", "gama=1"], 2, "unknown setting"),
+        (["train", "hamnet", "--data", "DATA", "--out", "OUT", "--set", "gamma"], 2, "key=value"),
+        (["train", "hamnet", "--data", "DATA", "--out", "OUT", "--preset", "thumos"], 2, "unknown preset"),
+        (["train", "hamnet", "--data", "DATA", "--out", "OUT", "--split", "trian"], 2, "Did you mean 'train'"),
+        (["train", "hamnet", "--data", "DATA", "--out", "OUT", "--device", "gpu"], 2, "device"),
+        (["train", "hamnet", "--data", "DATA", "--out", "OUT", "--features", "i3d"], 2, "planted"),
+        (["train", "hamnet", "--data", "DATA", "--out", "OUT", "--resume"], 1, "does not exist"),
+        (["infer", "/nowhere"], 1, "does not exist"),
+        (["infer", "DATA"], 1, "run.yaml"),
+        (["localize", "DATA"], 1, "run.yaml"),
+        (["runs", "show", "DATA"], 1, "run.yaml"),
+        (["runs", "compare"], 2, "no run was named"),
+        (["runs", "compare", "/nowhere"], 1, "does not exist"),
+        (["methods", "cmsc"], 2, "Did you mean 'cmcs'"),
+        (["evaluate", "DATA"], 1, "run folder"),
+    ],
+)
+def test_nonsense_ends_in_one_clear_line(
+    arguments: list[str], code: int, words: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    given = [{"DATA": str(data), "OUT": str(out)}.get(a, a) for a in arguments]
+    assert main(given) == code
+    captured = capsys.readouterr()
+    assert words in captured.err
+    assert "Traceback" not in captured.err
+    assert not (out / "run.yaml").exists()
+
+
+def test_methods_explain_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["methods", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 5
+    assert main(["methods", "hamnet", "--json"]) == 0
+    assert all(row["meaning"] for row in json.loads(capsys.readouterr().out))
