@@ -346,3 +346,22 @@ def test_log_tail_is_bounded_and_understands_progress_bars(tmp_path: Path) -> No
     log.write_bytes(b"x" * 200_000 + b"\n\nfirst\n10%\r20%\r30%\n\xff\xfelast\n")
     assert log_tail(log, 3) == ["first", "30%", "\ufffd\ufffdlast"]
     assert log_tail(log, 1, most_bytes=3) == ["st"]
+
+
+def test_the_queue_from_the_command_line(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from wtal_core.cli import main
+
+    assert main(["jobs", "list"]) == 0
+    assert "no jobs" in capsys.readouterr().out
+    assert main(["jobs", "add", "--slot", "cpu", "--", "methods", "cmcs", "--json"]) == 0
+    (job,) = Queue(home).jobs()
+    assert job.arguments == ("methods", "cmcs", "--json")
+    assert ended(job) == "finished"
+    assert main(["jobs", "stop", job.id]) == 0
+    assert "has ended: finished" in capsys.readouterr().out
+    assert main(["jobs", "log", job.id, "--lines", "1"]) == 0
+    assert capsys.readouterr().out == "]\n"
+    assert main(["jobs", "list", "--json"]) == 0
+    assert '"state": "finished"' in capsys.readouterr().out
+    assert main(["jobs", "stop", "nonsense"]) == 2
+    assert main(["jobs", "add", "--slot", "../x", "--", "methods"]) == 2
