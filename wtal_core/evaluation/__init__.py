@@ -10,6 +10,7 @@ What the protocols are, and how ties are broken, is said in `protocols`.
 from __future__ import annotations
 
 from wtal_core.evaluation.bootstrap import bootstrap_map, paired_bootstrap
+from wtal_core.evaluation.comparison import Comparison, averages, compare_detections, mean_and_deviation
 from wtal_core.evaluation.curves import PrecisionRecall, ScoreHistogram, precision_recall, score_histogram
 from wtal_core.evaluation.diagnosis import (
     FALSE_POSITIVE_KINDS,
@@ -44,6 +45,7 @@ __all__ = [
     "PROTOCOLS",
     "TIOU_PRESETS",
     "UNMATCHED",
+    "Comparison",
     "Diagnosis",
     "DiagnosisSettings",
     "EvaluationProtocol",
@@ -53,13 +55,16 @@ __all__ = [
     "PrecisionRecall",
     "ScoreHistogram",
     "VideoLevelScores",
+    "averages",
     "bootstrap_map",
+    "compare_detections",
     "describe_failure",
     "diagnose",
     "evaluate",
     "false_positive_profile",
     "get_protocol",
     "list_protocols",
+    "mean_and_deviation",
     "missed_share",
     "overlapping_pairs",
     "paired_bootstrap",

@@ -1,0 +1,103 @@
+"""`wtal compare` and `wtal diagnose` on small files: numbers, notes, refusals."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from wtal_core.cli import main
+from wtal_core.data import write_annotations, write_detections
+from wtal_core.data.dataset import Dataset
+from wtal_core.evaluation.benchmark import random_case
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("compare")
+    rows, truth = random_case(200, 10, 3, seed=2)
+    write_annotations(truth, folder / "truth.json", format="activitynet")
+    write_detections(rows, folder / "one.json", format="activitynet")
+    (folder / "other").mkdir()
+    write_detections(rows.select(range(0, 200, 2)), folder / "other" / "detections.json", format="activitynet")
+    write_detections(rows, folder / "two.csv", format="csv")
+    return folder
+
+
+def test_diagnose(files: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    truth = ["--annotations", str(files / "truth.json")]
+    assert main(["diagnose", str(files / "one.json"), *truth, "--out", str(tmp_path / "d.json")]) == 0
+    shown = capsys.readouterr().out
+    assert "kind of failure" in shown
+    assert "costliest failures" in shown
+    assert main(["diagnose", str(files / "one.json"), *truth, "--json", "--top", "3"]) == 0
+    value = json.loads(capsys.readouterr().out)
+    whole = json.loads((tmp_path / "d.json").read_text())
+    assert len(value["failures"]) == 3
+    assert len(whole["failures"]) == sum(kind["number"] for kind in value["kinds"])
+    assert whole["mean_ap"] == value["mean_ap"]
+    assert {"kind", "number", "share", "cost"} <= value["kinds"][0].keys()
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "words"),
+    [
+        ([], 2, "no ground truth is named"),
+        (["--annotations", "t", "--data", "d"], 2, "two ground truths"),
+        (["--annotations", "{}/truth.json", "--protocol", "activity"], 2, "Did you mean 'activitynet'"),
+        (["--annotations", "{}/truth.json", "--share", "2"], 2, "share is out of range"),
+        (["--annotations", "{}/truth.json", "--tiou", "1.5"], 2, "out of range"),
+        (["--annotations", "{}/truth.json", "--top", "-1"], 2, "--top is negative"),
+        (["--annotations", "{}/nothing.json"], 1, "does not exist"),
+    ],
+)
+def test_diagnose_refuses(
+    files: Path, capsys: pytest.CaptureFixture[str], more: list[str], code: int, words: str
+) -> None:
+    assert main(["diagnose", str(files / "one.json"), *(m.format(files) for m in more)]) == code
+    assert words in capsys.readouterr().err
+
+
+def test_compare(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sets = [str(files / name) for name in ("one.json", "two.csv", "other")]
+    truth = ["--annotations", str(files / "truth.json"), "--resamples", "50"]
+    assert main(["compare", *sets, *truth, "--protocol", "activitynet", "thumos14", "--published-on", "thumos14"]) == 0
+    shown = capsys.readouterr().out
+    assert "paired bootstrap" in shown
+    assert "cmcs as printed (I3D)" in shown
+    assert "not on this ground truth" in shown
+    assert main(["compare", *sets, *truth, "--json"]) == 0
+    value = json.loads(capsys.readouterr().out)
+    assert [s["name"] for s in value["sets"]] == ["one", "two", "other"]
+    assert value["published"] == []
+    same = value["bootstrap"]["two"]["rows"]
+    assert all(row["difference"] == 0 for row in same)
+    assert value["bootstrap"]["other"]["first"] == "one"
+    assert main(["compare", sets[0], *truth, "--per-class", "--published-on", "none"]) == 0
+    assert "class_000" in capsys.readouterr().out
+
+
+def test_compare_refuses(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", str(files), "--annotations", str(files / "truth.json")]) == 1
+    assert "holds no detections.json" in capsys.readouterr().err
+    assert main(["compare", str(files / "one.json"), "--annotations", "t", "--resamples", "-1"]) == 2
+
+
+def test_equal_names_are_told_apart(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = tmp_path / "one.json"
+    copy.write_text((files / "one.json").read_text())
+    sets = [str(files / "one.json"), str(copy)]
+    assert main(["compare", *sets, "--annotations", str(files / "truth.json"), "--resamples", "0", "--json"]) == 0
+    names = [s["name"] for s in json.loads(capsys.readouterr().out)["sets"]]
+    assert names == [f"{files.name}/one", f"{tmp_path.name}/one"]
+
+
+def test_a_data_set_folder_counts_with_its_test_split(
+    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "dataset.yaml").write_text("name: small\nannotations: truth.json\nsplits:\n  test: [test]\n")
+    (tmp_path / "truth.json").write_text((files / "truth.json").read_text())
+    assert Dataset.open(tmp_path).name == "small"
+    assert main(["compare", str(files / "one.json"), "--data", str(tmp_path), "--resamples", "0", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["ground_truth"] == str(tmp_path)

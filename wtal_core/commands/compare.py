@@ -1,0 +1,234 @@
+"""`wtal compare`: runs and detection files side by side, beside what the papers printed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from wtal_core.commands.output import print_json, print_table
+from wtal_core.errors import UsageError
+from wtal_core.files import write_json
+
+if TYPE_CHECKING:
+    from wtal_core.evaluation import Comparison
+
+__all__ = ["Compare"]
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Score runs and detection files on the same ground truth; the first is what the others are compared with."""
+
+    detections: tyro.conf.Positional[tuple[Path, ...]]
+    """Run folders that hold detections, or detection files (ActivityNet results JSON, THUMOS14 text, CSV)."""
+    annotations: Path | None = None
+    """Ground truth: ActivityNet JSON, THUMOS14 text folder, or W-TALC npy folder."""
+    data: Path | None = None
+    """Data set folder (its test split counts). Default: the data set the first run was trained on."""
+    protocol: tuple[str, ...] = ("activitynet",)
+    """Protocols: activitynet, thumos14, wtalc, wtalc-original. The bootstrap uses the first."""
+    tiou: str = "0.1:0.7"
+    """tIoU thresholds: a preset (0.1:0.7, 0.1:0.5, 0.3:0.7, 0.5:0.95, 0.1:0.9), first:last:step, or numbers."""
+    subset: tuple[str, ...] = ()
+    """Evaluate only these subsets, e.g. test."""
+    resamples: int = 1000
+    """Resamples of the paired bootstrap over videos; 0 leaves it out."""
+    confidence: float = 0.95
+    """Coverage of the bootstrap's intervals."""
+    seed: int = 0
+    """Seed of the bootstrap."""
+    per_class: bool = False
+    """Also print the AP of every class."""
+    published_on: str | None = None
+    """Data set whose published numbers are shown, e.g. thumos14; "none" shows none. Default: the data set's name."""
+    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False
+    """Print JSON instead of tables (AP in [0, 1], per class)."""
+    out: Path | None = None
+    """Also write the JSON to this file."""
+
+    def run(self) -> int:
+        """Compare and print."""
+        from wtal_core.evaluation import compare_detections, get_protocol, paired_bootstrap, parse_tiou
+        from wtal_core.papers import dataset_name
+        from wtal_core.runs.sources import open_sources, open_truth, seed_groups
+
+        if not self.detections:
+            raise UsageError("nothing to compare is named", expected="run folders or detection files")
+        if self.resamples < 0:
+            raise UsageError("--resamples is negative", expected="a number >= 0", got=str(self.resamples))
+        for name in self.protocol:
+            get_protocol(name)
+        levels = parse_tiou(self.tiou)
+        sources = open_sources(self.detections)
+        truth = open_truth(self.annotations, self.data, sources=sources, subset=self.subset)
+        tables = {source.name: source.detections for source in sources}
+        found = compare_detections(tables, truth.index, protocols=self.protocol, tiou=levels)
+        first = sources[0]
+        bootstrap = {
+            source.name: paired_bootstrap(
+                first.detections,
+                source.detections,
+                truth.index,
+                protocol=found.protocols[0],
+                tiou=levels,
+                resamples=self.resamples,
+                confidence=self.confidence,
+                seed=self.seed,
+            )
+            for source in (sources[1:] if self.resamples else ())
+        }
+        groups = seed_groups({source.name: source.run for source in sources if source.run is not None})
+        published = _published(self.published_on or truth.name, same=dataset_name(truth.name))
+        report = {
+            "ground_truth": truth.where,
+            "tiou": levels,
+            "sets": [{"name": s.name, "path": s.path, "evaluations": _evaluations(found, s.name)} for s in sources],
+            "bootstrap": {
+                name: {
+                    "first": first.name,
+                    "protocol": found.protocols[0],
+                    "rows": table.reset_index().to_dict("records"),
+                }
+                for name, table in bootstrap.items()
+            },
+            "seeds": [_seeds(found, title, names) for title, names in groups.items()],
+            "published": published,
+        }
+        if self.out is not None:
+            write_json(self.out, report)
+        if self.as_json:
+            print_json(report)
+            return 0
+        _print(found, report)
+        if len(sources) > 1:
+            _print_differences(found, bootstrap, self.confidence)
+        if self.per_class:
+            for protocol in found.protocols:
+                print()
+                classes = found.ap(protocol)
+                print_table(
+                    [f"mean AP %, {protocol}", *found.names],
+                    [(label, *_percent(row)) for label, row in zip(classes.index, classes.to_numpy(), strict=True)],
+                )
+        return 0
+
+
+def _evaluations(found: Comparison, name: str) -> list[dict[str, Any]]:
+    return [
+        {**found.evaluations[name, protocol].to_dict(), "averages": found.averages(name, protocol)}
+        for protocol in found.protocols
+    ]
+
+
+def _seeds(found: Comparison, title: str, names: list[str]) -> dict[str, Any]:
+    by_protocol = {}
+    for protocol in found.protocols:
+        levels, average = found.over_seeds(names, protocol)
+        by_protocol[protocol] = {
+            "mean_ap": {f"{t:g}": {"mean": m, "std": s} for t, (m, s) in levels.items()},
+            "average": {"mean": average[0], "std": average[1]},
+        }
+    return {"name": title, "sets": names, "protocols": by_protocol}
+
+
+def _published(dataset: str, same: str | None) -> list[dict[str, Any]]:
+    """Return what the papers printed on a data set; `same` is the papers' name of the one that is evaluated."""
+    from wtal_core.papers import dataset_name, published_results
+
+    if dataset_name(dataset) is None:
+        return []
+    return [
+        {
+            "paper": paper.name,
+            "method": paper.method,
+            "row": row.method,
+            "table": table.name,
+            "dataset": table.dataset,
+            "protocol": paper.protocol,
+            "features": row.feature,
+            "mean_ap": {f"{t:g}": v for t, v in table.mean_ap(row).items()},
+            "averages": table.averages(row),
+            "same_dataset": table.dataset == same,
+        }
+        for paper, table, row in published_results(dataset)
+    ]
+
+
+def _percent(values: Any) -> list[str]:
+    return ["-" if value is None or value != value else f"{100 * value:.1f}" for value in values]
+
+
+def _print(found: Comparison, report: dict[str, Any]) -> None:
+    levels = [f"{t:g}" for t in found.tiou]
+    ranges = list(found.averages(found.names[0], found.protocols[0]))
+    head = ["mAP % at tIoU", "protocol", *levels, *(f"avg {name}" for name in ranges)]
+    rows: list[tuple[str, ...]] = [
+        (
+            name,
+            protocol,
+            *_percent(found.mean_ap(name, protocol).values()),
+            *_percent(found.averages(name, protocol).values()),
+        )
+        for protocol in found.protocols
+        for name in found.names
+    ]
+    rows += [
+        (
+            f"{p['paper']} as printed{' (' + p['features'] + ')' if p['features'] else ''}",
+            p["protocol"] or "not said",
+            *_percent([p["mean_ap"].get(t) for t in levels]),
+            *_percent([p["averages"].get(name) for name in ranges]),
+        )
+        for p in report["published"]
+    ]
+    print_table(head, rows)
+    if any(not p["same_dataset"] for p in report["published"]):
+        print(f"note: the printed numbers are on {report['published'][0]['dataset']}, not on this ground truth.")
+    for group in report["seeds"]:
+        print()
+        print_table(
+            [group["name"], *levels, "average"],
+            [
+                (protocol, *(_spread(values["mean_ap"][t]) for t in levels), _spread(values["average"]))
+                for protocol, values in group["protocols"].items()
+            ],
+        )
+
+
+def _spread(value: dict[str, float]) -> str:
+    return f"{100 * value['mean']:.1f} ± {100 * value['std']:.1f}"
+
+
+def _print_differences(found: Comparison, bootstrap: dict[str, Any], confidence: float) -> None:
+    first, protocol = found.names[0], found.protocols[0]
+    for name in found.names[1:]:
+        print()
+        if name in bootstrap:
+            rows = [
+                (
+                    f"{level:g}" if not isinstance(level, str) else level,
+                    *_percent([row.first, row.second]),
+                    f"{100 * row.difference:+.1f}",
+                    f"[{100 * row.low:+.1f}, {100 * row.high:+.1f}]",
+                    f"{row.p_value:.3f}",
+                )
+                for level, row in zip(bootstrap[name].index, list[Any](bootstrap[name].itertuples()), strict=True)
+            ]
+            print_table(
+                ["tIoU", first, name, "difference", f"{100 * confidence:g} % interval", "p"],
+                rows,
+                title=f"{name} against {first}: paired bootstrap over videos, {protocol}",
+            )
+        classes = found.class_differences(first, name, protocol)
+        shown = classes if len(classes) <= 10 else classes.iloc[[*range(5), *range(len(classes) - 5, len(classes))]]
+        print()
+        print_table(
+            ["largest differences, mean AP %", first, name, "difference"],
+            [
+                (label, *_percent([r.first, r.second]), f"{100 * r.difference:+.1f}")
+                for label, r in zip(shown.index, list[Any](shown.itertuples()), strict=True)
+            ],
+        )

@@ -1,0 +1,168 @@
+"""`wtal diagnose`: what kinds of failures there are, and what each costs in mAP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from wtal_core.commands.output import print_json, print_table
+from wtal_core.errors import UsageError
+from wtal_core.files import write_json
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from wtal_core.evaluation import Diagnosis
+    from wtal_core.runs.sources import Truth
+
+__all__ = ["Diagnose"]
+
+
+@dataclass(frozen=True)
+class Diagnose:
+    """Say of every false positive and miss what kind of failure it is and what it costs in mAP; numbers are percent."""
+
+    detections: tyro.conf.Positional[Path]
+    """Run folder that holds detections, or a detection file (ActivityNet results JSON, THUMOS14 text, CSV)."""
+    annotations: Path | None = None
+    """Ground truth: ActivityNet JSON, THUMOS14 text folder, or W-TALC npy folder."""
+    data: Path | None = None
+    """Data set folder (its test split is diagnosed). Default: the data set the run was trained on."""
+    protocol: str = "activitynet"
+    """activitynet, thumos14, wtalc or wtalc-original."""
+    tiou: float = 0.5
+    """tIoU threshold the failures are failures at."""
+    subset: tuple[str, ...] = ()
+    """Diagnose only these subsets, e.g. test."""
+    top: int = 15
+    """Number of single failures that are listed, by cost."""
+    buckets: str | None = None
+    """Sizes of lengths, coverages and numbers of instances: thumos14 or activitynet. Default: by typical length."""
+    background_tiou: float = 0.1
+    """tIoU from which on a detection means an instance."""
+    share: float = 0.5
+    """Part of a detection that has to lie on something (fake, context, instance) to be called that."""
+    cover: float = 0.5
+    """Part of an instance that a detection has to cover to have found it."""
+    beside: float = 0.5
+    """Distance to an instance, in lengths of that instance, that still counts as context."""
+    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False
+    """Print JSON instead of tables (mAP in [0, 1], every failure unless --top is given)."""
+    out: Path | None = None
+    """Also write the JSON, with every failure, to this file."""
+
+    def run(self) -> int:
+        """Diagnose and print."""
+        from wtal_core.evaluation import DiagnosisSettings, diagnose, get_protocol, parse_tiou
+        from wtal_core.runs.sources import open_source, open_truth
+
+        get_protocol(self.protocol)
+        parse_tiou(self.tiou)
+        if self.top < 0:
+            raise UsageError("--top is negative", expected="a number >= 0", got=str(self.top))
+        settings = DiagnosisSettings(self.background_tiou, self.share, self.cover, self.beside)
+        source = open_source(self.detections)
+        truth = open_truth(self.annotations, self.data, sources=[source], subset=self.subset)
+        found = diagnose(source.detections, truth.index, protocol=self.protocol, tiou=self.tiou, settings=settings)
+        if self.out is not None:
+            write_json(self.out, _report(found, truth, source.path, self.buckets, None))
+        if self.as_json:
+            print_json(_report(found, truth, source.path, self.buckets, self.top))
+        else:
+            _print(found, self.top, self.buckets)
+        return 0
+
+
+def _rows(table: pd.DataFrame, index: str | None = None) -> list[dict[str, Any]]:
+    if index is not None:
+        table = table.reset_index(names=index)
+    return [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
+
+
+def _report(found: Diagnosis, truth: Truth, path: Path, buckets: str | None, top: int | None) -> dict[str, Any]:
+    from wtal_core.evaluation import false_positive_profile, missed_share, sensitivity
+
+    failures = found.failures if top is None else found.failures.head(top)
+    return {
+        "detections": path,
+        "ground_truth": truth.where,
+        "protocol": found.protocol,
+        "tiou": found.tiou,
+        "mean_ap": found.mean_ap,
+        "instances": found.num_instances,
+        "kinds": _rows(found.summary, "kind"),
+        "totals": found.totals,
+        "profile": _rows(false_positive_profile(found), "band"),
+        "sensitivity": _rows(sensitivity(found, buckets)),
+        "missed": _rows(missed_share(found, buckets)),
+        "failures": _rows(failures),
+    }
+
+
+def _lines(table: pd.DataFrame) -> list[Any]:
+    return list(table.itertuples())
+
+
+def _percent(value: float, digits: int = 1) -> str:
+    return "-" if value != value else f"{100 * value:.{digits}f}"
+
+
+def _print(found: Diagnosis, top: int, buckets: str | None) -> None:
+    from wtal_core.evaluation import FALSE_POSITIVE_KINDS, false_positive_profile, missed_share, sensitivity
+
+    false = int((~found.failures["miss"]).sum())
+    print(
+        f"mAP@{found.tiou:g} {_percent(found.mean_ap)} ({found.protocol}): "
+        f"{int((found.match >= 0).sum()):,} true positives, {false:,} false positives, "
+        f"{len(found.failures) - false:,} of {found.num_instances:,} instances missed"
+    )
+    print()
+    print_table(
+        ["kind of failure", "number", "share %", "mAP if repaired", "meaning"],
+        [
+            (kind, f"{row.number:,}", _percent(row.share), f"+{_percent(row.cost)}", row.meaning)
+            for kind, row in zip(found.summary.index, _lines(found.summary), strict=True)
+        ],
+    )
+    print(
+        f"without any false positive +{_percent(found.totals['all false positives'])}, "
+        f"with every instance found +{_percent(found.totals['all misses'])}"
+    )
+    profile = false_positive_profile(found)
+    if len(profile):
+        kinds = ["true positive", *(k for k in FALSE_POSITIVE_KINDS if profile[k].any())]
+        print()
+        print_table(
+            ["% of top predictions", *profile.index],
+            [(kind, *(_percent(v) for v in profile[kind])) for kind in kinds],
+        )
+    sizes, missed = sensitivity(found, buckets), missed_share(found, buckets)
+    print()
+    print_table(
+        ["instances by", "size", "range", "number", "mAP_N", "missed %"],
+        [
+            (row.characteristic, row.bucket, row.range, f"{row.instances:,}", _percent(row.map_n), _percent(share))
+            for row, share in zip(
+                _lines(sizes), [found.failures["miss"].sum() / found.num_instances, *missed["share"]], strict=True
+            )
+        ],
+    )
+    if top and len(found.failures):
+        print()
+        print_table(
+            ["costliest failures", "class", "video", "seconds", "score", "mAP"],
+            [
+                (
+                    f.kind,
+                    f.label,
+                    f.video,
+                    f"{f.start:.1f}-{f.end:.1f}",
+                    "-" if f.miss else f"{f.score:.3g}",
+                    f"-{_percent(f.cost, 2)}",
+                )
+                for f in _lines(found.failures.head(top))
+            ],
+        )

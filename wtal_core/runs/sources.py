@@ -1,0 +1,153 @@
+"""Detections and ground truth by the names people give: a run folder or a detection file; annotations or a data set."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from wtal_core.data import Dataset, read_annotations, read_detections
+from wtal_core.errors import DataError, UsageError
+from wtal_core.evaluation import GroundTruthIndex
+from wtal_core.records import Annotations, Detections
+from wtal_core.runs.folder import Run
+
+__all__ = ["Source", "Truth", "open_source", "open_sources", "open_truth", "seed_groups"]
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A set of detections and where it comes from.
+
+    Args:
+        name: how it is called in tables.
+        path: the run folder or detection file.
+        detections: its detections.
+        run: the run, None for a file.
+    """
+
+    name: str
+    path: Path
+    detections: Detections
+    run: Run | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """Ground truth and where it comes from.
+
+    Args:
+        index: the evaluated part, prepared.
+        name: name of the data set, "" where only annotations were named.
+        where: the file or folder.
+    """
+
+    index: GroundTruthIndex
+    name: str
+    where: Path
+
+
+def open_source(path: str | os.PathLike[str]) -> Source:
+    """Open a run folder that holds detections, a folder with a detections.json, or a detection file.
+
+    Raises:
+        DataError: there are no detections, or they cannot be read.
+    """
+    path = Path(path)
+    run = None
+    file = path
+    if path.is_dir():
+        run = Run.open(path) if (path / "run.yaml").is_file() else None
+        file = path / "detections.json"
+        if not file.is_file():
+            raise DataError(
+                "the folder holds no detections.json",
+                expected="a run folder with detections, or a detection file",
+                where=path,
+                next_step=f"Run: wtal localize {path}" if run is not None else "Name the detection file itself",
+            )
+    name = path.resolve().name if path.is_dir() else path.stem
+    return Source(name, path, read_detections(file), run)
+
+
+def open_sources(paths: Iterable[str | os.PathLike[str]]) -> list[Source]:
+    """Open several; equal names get their folder's name in front, then a number behind.
+
+    Raises:
+        DataError: as `open_source`.
+    """
+    sources = [open_source(path) for path in paths]
+    names = [source.name for source in sources]
+    longer = [
+        name if names.count(name) == 1 else f"{source.path.resolve().parent.name}/{name}"
+        for name, source in zip(names, sources, strict=True)
+    ]
+    seen: dict[str, int] = defaultdict(int)
+    found = []
+    for name, source in zip(longer, sources, strict=True):
+        seen[name] += 1
+        unique = name if seen[name] == 1 else f"{name} ({seen[name]})"
+        found.append(Source(unique, source.path, source.detections, source.run))
+    return found
+
+
+def open_truth(
+    annotations: str | os.PathLike[str] | None = None,
+    data: str | os.PathLike[str] | None = None,
+    *,
+    sources: Sequence[Source] = (),
+    subset: Sequence[str] = (),
+    videos: Sequence[str] | None = None,
+) -> Truth:
+    """Open the ground truth: of annotations, of a data set's test split, or of the data set the runs were trained on.
+
+    Args:
+        annotations: file or folder of annotations. Without `subset` every annotated video counts.
+        data: data set folder. Without `subset` its test split counts.
+        sources: where neither is named, the data set that the first run among them names.
+        subset: evaluate only these subsets.
+        videos: evaluate only these videos.
+
+    Raises:
+        UsageError: both are named, or nothing is.
+        DataError: nothing is there.
+    """
+    if annotations is not None and data is not None:
+        raise UsageError("two ground truths are named", expected="either --annotations or --data")
+    if annotations is not None:
+        return Truth(_index(read_annotations(annotations), subset, videos), "", Path(annotations))
+    folder = None if data is None else Path(data)
+    for source in sources:
+        if folder is None and source.run is not None and source.run.info.dataset.get("folder"):
+            folder = Path(str(source.run.info.dataset["folder"]))
+            if not folder.is_dir():
+                raise DataError(
+                    "the data set this run was trained on is not there",
+                    where=folder,
+                    next_step="Name it by --data, or the ground truth by --annotations",
+                )
+    if folder is None:
+        raise UsageError(
+            "no ground truth is named", next_step="Name a data set by --data, or annotations by --annotations"
+        )
+    dataset = Dataset.open(folder)
+    chosen = tuple(subset) or (dataset.subsets("test") if "test" in dataset.splits else ())
+    return Truth(_index(dataset.annotations, chosen, videos), dataset.name, folder)
+
+
+def _index(annotations: Annotations, subset: Sequence[str], videos: Sequence[str] | None) -> GroundTruthIndex:
+    return GroundTruthIndex(annotations, tuple(subset) or None, videos)
+
+
+def seed_groups(runs: Mapping[str, Run]) -> dict[str, list[str]]:
+    """Return `{title: names}` of runs that differ in nothing but their seed; groups of at least two."""
+    groups: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for name, run in runs.items():
+        groups[run.info.method, str(dict(run.info.config)), str(run.info.dataset.get("name"))].append(name)
+    return {
+        f"{method}, {len(names)} seeds ({', '.join(names)})": names
+        for (method, _, _), names in groups.items()
+        if len(names) > 1
+    }
