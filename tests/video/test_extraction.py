@@ -287,7 +287,11 @@ def test_bad_videos_do_not_stop_the_others(folder: Path, tmp_path: Path) -> None
         assert store.grid("c").duration == pytest.approx(2, abs=0.01)
 
 
-def test_errors_that_are_not_ours_stop_one_video_only(clip: Path, tmp_path: Path) -> None:
+def test_errors_that_are_not_ours_stop_one_video_only(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WTAL_DEBUG", raising=False)
+
     class Exhausted(Peeker):
         calls = 0
 
