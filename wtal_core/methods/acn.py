@@ -100,7 +100,9 @@ class ACNLocalization:
         "full", "score and loss: L, L_OIC alone, L_c alone (Tables 4, 5)", choices=("full", "oic", "coherence")
     )
     alpha: float = option(0.6, "weight of L_OIC in L (Table 3)", paper="0.6", low=0, high=1)
-    pad: str = option("zero", "SCP and features outside the video", choices=("zero", "replicate"))
+    pad: str = option(
+        "zero", "outside the video: SCP; and features, when activations are made", choices=("zero", "replicate")
+    )
     attention: str = option(
         "ratio",
         "snippets kept: attention above `ratio` times uniform; logit above `absolute`; rank among the training "
@@ -426,10 +428,10 @@ class SnippetHead(nn.Module):
         super().__init__()
         self.dropout = nn.Dropout(dropout)
         self.action = nn.Linear(width, num_classes)
-        self.attention = nn.Linear(width, 1)
+        self.attention = nn.Linear(width, 1, bias=False)  # a softmax over time ignores a constant
         for layer in (self.action, self.attention):
             nn.init.normal_(layer.weight, std=1e-3)
-            nn.init.zeros_(layer.bias)
+        nn.init.zeros_(self.action.bias)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Map `(B, T, D)` features to class logits `(B, T, C)` and attention logits `(B, T)`."""
@@ -594,6 +596,7 @@ class ACN(Method):
         # Constants of the training set, see `prepare_stage`. Quantiles of the attention at 0, 1, ..., 100 %.
         self.register_buffer("feature_scale", torch.ones(len(self.streams)))
         self.register_buffer("attention_quantiles", torch.zeros(len(self.streams), 101))
+        self._video = ""  # whose activations are being computed
         self._imported: dict[str, dict[str, tuple[Tensor, Tensor, Tensor]]] = {}
         if not self._has_head and config.predictions_file:
             self.import_predictions(self.read_predictions(config.predictions_file))
@@ -855,6 +858,7 @@ class ACN(Method):
         refined = decode(
             offsets.to(base.device), anchored, base, length, end_position=config.end_position, clamp=config.clamp
         )
+        nothing = ((refined.sum() * 0.0).float(), *torch.zeros(2, device=base.device).unbind())
         rows = [x[:n].to(base.device) for x, n in zip(features, length.tolist(), strict=True)]
         with torch.no_grad():
             was_training = self.head.training
@@ -864,7 +868,7 @@ class ACN(Method):
             video, label = self._training_classes(scores, batch.labels).nonzero(as_tuple=True)
             pairs = zip(video.tolist(), label.tolist(), strict=True)
             if len(video) == 0:
-                return offsets.sum() * 0.0, offsets.new_zeros(()), offsets.new_zeros(())
+                return nothing
             curves = StepIntegral([in_double(scp[v, : len(rows[v]), k]) for v, k in pairs], settings.pad)
             video = video.to(base.device)
             found = Candidates.of(curves, anchored, refined, torch.bincount(video, minlength=len(rows)), settings)
@@ -874,7 +878,7 @@ class ACN(Method):
             kept, times = found.best(score, len(curves.values), settings.selection)
             found = replace(found, proposal=found.proposal[kept], pair=found.pair[kept])
         if len(kept) == 0:
-            return offsets.sum() * 0.0, offsets.new_zeros(()), offsets.new_zeros(())
+            return nothing
 
         oic, term = self._terms(curves, gram, found, anchored, refined)
         loss = proposal_loss(oic, term, settings.score, settings.alpha)
@@ -885,7 +889,7 @@ class ACN(Method):
             group = torch.arange(len(video), device=video.device)
         means, counts = _weighted_means(loss, weight, video[group], len(rows))
         total = (means * counts).sum() / counts.sum()  # videos that keep nothing do not count
-        return total.to(offsets.dtype), oic.detach().mean().float(), term.detach().mean().float()
+        return total.float(), oic.detach().mean().float(), term.detach().mean().float()
 
     def _terms(
         self, curves: StepIntegral, gram: GramIntegral, found: Candidates, anchored: Anchored, refined: Tensor
@@ -936,8 +940,6 @@ class ACN(Method):
             return super().activations(features, grid=grid, video=video)
         finally:
             self._video = ""
-
-    _video = ""
 
     def _activations(self, features: Tensor, grid: SnippetGrid) -> Activations:
         config, settings = self.config, self.config.localization
