@@ -101,7 +101,7 @@ class ACNLocalization:
     )
     alpha: float = option(0.6, "weight of L_OIC in L (Table 3)", paper="0.6", low=0, high=1)
     pad: str = option(
-        "zero", "outside the video: SCP; and features, when activations are made", choices=("zero", "replicate")
+        "zero", "SCP, and when activations are made features, outside the video", choices=("zero", "replicate")
     )
     attention: str = option(
         "ratio",
@@ -858,7 +858,8 @@ class ACN(Method):
         refined = decode(
             offsets.to(base.device), anchored, base, length, end_position=config.end_position, clamp=config.clamp
         )
-        nothing = ((refined.sum() * 0.0).float(), *torch.zeros(2, device=base.device).unbind())
+        zero = torch.zeros((), device=base.device)
+        nothing = ((refined.sum() * 0.0).float(), zero, zero)
         rows = [x[:n].to(base.device) for x, n in zip(features, length.tolist(), strict=True)]
         with torch.no_grad():
             was_training = self.head.training
