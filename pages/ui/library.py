@@ -10,7 +10,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from wtal_core.data import Dataset, read_detections
+from wtal_core.data import Dataset, FeatureStore, read_detections
 from wtal_core.errors import DataError, UsageError
 from wtal_core.evaluation import GroundTruthIndex
 from wtal_core.records import Activations, Annotations, Detections
@@ -28,9 +28,12 @@ __all__ = [
     "load_annotations",
     "load_dataset",
     "load_detections",
+    "load_features",
     "load_run",
     "register",
     "runs",
+    "stamp",
+    "test_split",
     "workspace",
 ]
 
@@ -65,7 +68,7 @@ def register(folder: str) -> Path:
     return workspace().register(folder)
 
 
-def _stamp(path: Path) -> int:
+def stamp(path: Path) -> int:
     """Return the modification time of a file in nanoseconds, 0 where there is none."""
     try:
         return path.stat().st_mtime_ns
@@ -78,11 +81,11 @@ def load_dataset(id: str) -> Dataset:
     entry = workspace().dataset(id)
     if entry.error:
         raise DataError(entry.error)
-    return _dataset(str(entry.folder), _stamp(entry.folder / "dataset.yaml"))
+    return _dataset(str(entry.folder), stamp(entry.folder / "dataset.yaml"))
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _dataset(folder: str, stamp: int) -> Dataset:
+def _dataset(folder: str, changed: int) -> Dataset:
     return Dataset.open(folder)
 
 
@@ -90,11 +93,11 @@ def load_annotations(dataset_id: str) -> Annotations:
     """Read the ground truth of a data set, with the data set's classes."""
     dataset = load_dataset(dataset_id)
     file = dataset.folder / dataset.annotations_path
-    return _annotations(str(dataset.folder), _stamp(dataset.folder / "dataset.yaml"), _stamp(file))
+    return _annotations(str(dataset.folder), stamp(dataset.folder / "dataset.yaml"), stamp(file))
 
 
 @st.cache_resource(max_entries=16, show_spinner="Reading annotations")
-def _annotations(folder: str, stamp: int, file_stamp: int) -> Annotations:
+def _annotations(folder: str, changed: int, file_changed: int) -> Annotations:
     return Dataset.open(folder).annotations
 
 
@@ -102,11 +105,11 @@ def ground_truth(dataset_id: str, split: str = "test") -> GroundTruthIndex:
     """Return the ground truth of a split, prepared for repeated evaluation."""
     dataset = load_dataset(dataset_id)
     file = dataset.folder / dataset.annotations_path
-    return _ground_truth(dataset_id, str(dataset.folder), split, _stamp(dataset.folder / "dataset.yaml") + _stamp(file))
+    return _ground_truth(dataset_id, str(dataset.folder), split, stamp(dataset.folder / "dataset.yaml") + stamp(file))
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
-def _ground_truth(dataset_id: str, folder: str, split: str, stamp: int) -> GroundTruthIndex:
+def _ground_truth(dataset_id: str, folder: str, split: str, changed: int) -> GroundTruthIndex:
     return GroundTruthIndex(load_annotations(dataset_id), load_dataset(dataset_id).subsets(split))
 
 
@@ -115,22 +118,22 @@ def load_run(id: str) -> Run:
     entry = workspace().run(id)
     if entry.error:
         raise DataError(entry.error)
-    return _run(str(entry.folder), _stamp(entry.folder / "run.yaml"))
+    return _run(str(entry.folder), stamp(entry.folder / "run.yaml"))
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
-def _run(folder: str, stamp: int) -> Run:
+def _run(folder: str, changed: int) -> Run:
     return Run.open(folder)
 
 
 def load_activations(run_id: str) -> dict[str, Activations]:
     """Read all stored activations of a run into memory."""
     run = load_run(run_id)
-    return _activations(str(run.folder), _stamp(run.activations_path))
+    return _activations(str(run.folder), stamp(run.activations_path))
 
 
 @st.cache_resource(max_entries=6, show_spinner="Reading activations")
-def _activations(folder: str, stamp: int) -> dict[str, Activations]:
+def _activations(folder: str, changed: int) -> dict[str, Activations]:
     return stored_activations(Run.open(folder))
 
 
@@ -143,12 +146,26 @@ def load_detections(run_id: str) -> Detections:
     run = load_run(run_id)
     if not run.detections_path.is_file():
         raise DataError("has no detections yet", where=run.folder, next_step=f"Run: wtal localize {run.folder}")
-    return _detections(str(run.detections_path), _stamp(run.detections_path))
+    return _detections(str(run.detections_path), stamp(run.detections_path))
 
 
 @st.cache_resource(max_entries=16, show_spinner="Reading detections")
-def _detections(path: str, stamp: int) -> Detections:
+def _detections(path: str, changed: int) -> Detections:
     return read_detections(path)
+
+
+def load_features(dataset_id: str, name: str | None = None) -> FeatureStore:
+    """Open a set of features of a data set (default: the first); unknown names fall back to the default."""
+    dataset = load_dataset(dataset_id)
+    file = dataset.feature_file(name if name in dataset.feature_names else None)
+    return _features(
+        str(dataset.folder), stamp(dataset.folder / "dataset.yaml"), file.name, stamp(dataset.folder / file.path)
+    )
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _features(folder: str, dataset_stamp: int, name: str, file_stamp: int) -> FeatureStore:
+    return Dataset.open(folder).features(name)
 
 
 def test_split(dataset: Dataset) -> str:

@@ -1,0 +1,140 @@
+"""The playing video and stacked tracks on one time axis: packing for the browser, and the component itself."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from pages.ui.theme import PALETTE
+from wtal_core.files import jsonable
+from wtal_core.runs.tracks import Track
+from wtal_core.snippet_grid import SnippetGrid
+
+__all__ = ["pack", "timeline", "unpack"]
+
+_FOLDER = Path(__file__).parent
+_component = st.components.v2.component(
+    "wtal_timeline",
+    html=(_FOLDER / "timeline.html").read_text(encoding="utf-8"),
+    css=(_FOLDER / "timeline.css").read_text(encoding="utf-8"),
+    js=(_FOLDER / "timeline.js").read_text(encoding="utf-8"),
+)
+
+
+class _Arrays:
+    """Arrays that follow the JSON header, 4-byte aligned."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self.index: list[tuple[str, int, int]] = []
+        self._size = 0
+
+    def add(self, array: np.ndarray[Any, Any]) -> int:
+        kind = "u1" if array.dtype == np.uint8 else "f4"
+        data = np.ascontiguousarray(array, dtype=np.uint8 if kind == "u1" else np.float32).tobytes()
+        padding = -len(data) % 4
+        self.index.append((kind, self._size, array.size))
+        self.parts += [data, b"\0" * padding]
+        self._size += len(data) + padding
+        return len(self.index) - 1
+
+
+def _grid(grid: SnippetGrid | None) -> dict[str, float] | None:
+    return None if grid is None else {"t0": float(grid.to_seconds(0)), "step": grid.step_seconds}
+
+
+_PLAIN = ["key", "title", "kind", "run", "about", "low", "high", "row", "note", "role", "hidden", "folded", "labels"]
+_LISTS = ["items", "misses", "spans", "names", "limits", "sources"]
+
+
+def _track(track: Track, arrays: _Arrays) -> dict[str, Any]:
+    """Return a track as plain values, its arrays by number."""
+    plain: dict[str, Any] = {name: getattr(track, name) for name in _PLAIN}
+    plain |= {name: list(getattr(track, name)) for name in _LISTS}
+    plain["grid"] = _grid(track.grid)
+    if track.series:
+        plain["series"] = [
+            {"name": s.name, "values": arrays.add(s.values), "role": s.role, "dash": s.dash, "ghost": s.ghost,
+             "grid": _grid(s.grid)}
+            for s in track.series
+        ]  # fmt: skip
+    if track.cells is not None:
+        plain["cells"] = arrays.add(track.cells)
+    return plain
+
+
+_EXTRA_COLOURS = {
+    "light": {"branch0": "#0072B2", "branch1": "#D55E00", "branch2": "#009E73", "branch3": "#9C4F8A",
+              "ambiguous": "#8A929E", "phase": "#A9BCCB", "fake": "#9C4F8A", "static": "#C3C9D1", "paper": "#ffffff"},
+    "dark": {"branch0": "#56B4E9", "branch1": "#F0803C", "branch2": "#00B888", "branch3": "#F0E442",
+             "ambiguous": "#7C8593", "phase": "#4F6475", "fake": "#E29BC6", "static": "#4A525E", "paper": "#14171c"},
+}  # fmt: skip
+
+
+def pack(tracks: Sequence[Track], *, start: Mapping[str, Any], **facts: Any) -> bytes:
+    """Pack tracks and facts for the browser: u32 length of a JSON header, the header, 4-byte aligned arrays.
+
+    Args:
+        tracks: from top to bottom.
+        start: `{"t", "from", "to", "nonce"}`: where playhead and view start for a new subject; not part of `rev`.
+        facts: what else the header says, see `pages/explore.py`.
+    """
+    arrays = _Arrays()
+    header = {
+        **facts,
+        "tracks": [_track(track, arrays) for track in tracks],
+        "arrays": arrays.index,
+        "palette": {mode: {**PALETTE[mode], **_EXTRA_COLOURS[mode]} for mode in PALETTE},
+        "hook": bool(os.environ.get("WTAL_TEST_HOOK")),
+    }
+    body = b"".join(arrays.parts)
+    text = json.dumps(jsonable(header), separators=(",", ":"), allow_nan=False)
+    rev = hashlib.blake2b(text.encode() + body, digest_size=8).hexdigest()
+    # `rev` and `start` go in front: an unchanged payload is known by `rev` before anything is drawn.
+    front = json.dumps({"rev": rev, "start": dict(start)}, separators=(",", ":"))[:-1]
+    head = f"{front},{text[1:]}".encode()
+    return len(head).to_bytes(4, "little") + head + b"\0" * (-(4 + len(head)) % 4) + body
+
+
+def unpack(payload: bytes) -> dict[str, Any]:
+    """Return the header of a packed payload; for tests."""
+    length = int.from_bytes(payload[:4], "little")
+    header: dict[str, Any] = json.loads(payload[4 : 4 + length])
+    return header
+
+
+def timeline(
+    payload: bytes,
+    key: str = "timeline",
+    *,
+    on_moment: Callable[[], None] | None = None,
+    on_erase: Callable[[], None] | None = None,
+    on_label: Callable[[], None] | None = None,
+) -> Any:
+    """Show the timeline.
+
+    Args:
+        payload: of `pack`.
+        key: constant for a place on a page, so that video, zoom and position survive reruns.
+        on_moment: called after `st.session_state[key].moment` changed: `{"t", "from", "to", "subject"}`.
+        on_erase: called with `.erase`: `{"spans": [[start, end], ...], "subject"}`.
+        on_label: called with `.label`: `{"name", "subject"}`.
+    """
+
+    def nothing() -> None:
+        return None
+
+    return _component(
+        key=key,
+        data=payload,
+        on_moment_change=on_moment or nothing,
+        on_erase_change=on_erase or nothing,
+        on_label_change=on_label or nothing,
+    )
