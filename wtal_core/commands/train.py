@@ -87,7 +87,7 @@ class Train:
         """Train."""
         from wtal_core.data.dataset import Dataset
         from wtal_core.runs.folder import Run
-        from wtal_core.runs.pipeline import check_provenance, evaluate_run, infer, localize
+        from wtal_core.runs.pipeline import check_provenance, evaluate_run, feature_view, infer, localize
         from wtal_core.settings import parse_assignments
         from wtal_core.training.corpus import Corpus
         from wtal_core.training.loop import choose_device, device_name, train
@@ -111,7 +111,7 @@ class Train:
             stages = run.new_method().stages()
             options = self._options(sum(stage.recipe.steps for stage in stages), run)
             corpus = Corpus.load(
-                store,
+                feature_view(run.config(), store, phases=True),
                 dataset.annotations,
                 dataset.videos(self.split),
                 device=device,

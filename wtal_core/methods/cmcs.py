@@ -130,6 +130,14 @@ class CMCSConfig:
     static_ratio: float = option(
         0.25, "share rho of least-moving frames for hard negatives (Table 5)", paper="0.25", low=0, high=1
     )
+    sample_rate: float = option(
+        0.0,
+        "work on every so many frames of denser features: training draws one of the phases, inference takes the first; "
+        "0: as stored. The official THUMOS14 files hold I3D every 4 and UntrimmedNet every 5 frames",
+        paper="16 (I3D), 15 (UntrimmedNet)",
+        unit="frames",
+        low=0,
+    )
     grid: str = option("i3d-30fps-16", "snippet grid assumed where features carry none")
     localization: CMCSLocalization = option(factory=CMCSLocalization, meaning="post-processing")
     training: Recipe = option(

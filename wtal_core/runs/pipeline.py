@@ -15,6 +15,7 @@ import torch
 from wtal_core import settings
 from wtal_core.data import write_detections
 from wtal_core.data.activations import ActivationWriter
+from wtal_core.data.features.sample_rate import at_sample_rate
 from wtal_core.data.features.store import FeatureStore
 from wtal_core.errors import DataError, UsageError
 from wtal_core.evaluation import evaluate
@@ -24,7 +25,16 @@ from wtal_core.progress import track
 from wtal_core.records import Activations, Annotations, Detections, Evaluation, Provenance
 from wtal_core.runs.folder import Run
 
-__all__ = ["Inference", "check_provenance", "evaluate_run", "infer", "infer_videos", "localize", "stored_activations"]
+__all__ = [
+    "Inference",
+    "check_provenance",
+    "evaluate_run",
+    "feature_view",
+    "infer",
+    "infer_videos",
+    "localize",
+    "stored_activations",
+]
 
 
 @dataclass(frozen=True)
@@ -61,12 +71,18 @@ def check_provenance(trained: Provenance, given: Provenance, *, where: object) -
         )
 
 
+def feature_view(config: Any, store: FeatureStore, *, phases: bool) -> FeatureStore:
+    """Return the features as a method's config wants to read them (CMCS: `sample_rate`)."""
+    return at_sample_rate(store, getattr(config, "sample_rate", 0.0), phases=phases)
+
+
 def infer_videos(
     method: Method, store: FeatureStore, videos: Iterable[str], *, quiet: bool = True
 ) -> dict[str, Activations]:
     """Compute the activations of videos in memory, for validation during a training."""
+    store = feature_view(method.config, store, phases=False)
     return {
-        video: method.activations(features.data, grid=features.grid)
+        video: method.activations(features.data, grid=features.grid, video=video)
         for video, features in ((v, store.read(v)) for v in track(list(videos), "infer", quiet=quiet))
     }
 
@@ -113,6 +129,7 @@ def infer(
     if not any_features:
         check_provenance(run.info.provenance, store.provenance(present[0]), where=run.folder)
     method = run.method(checkpoint, device)
+    store = feature_view(method.config, store, phases=False)
     if not keep:
         run.activations_path.unlink(missing_ok=True)
     began = time.perf_counter()
@@ -123,7 +140,7 @@ def infer(
                 skipped += 1
                 continue
             features = store.read(video)
-            writer.write(video, method.activations(features.data, grid=features.grid))
+            writer.write(video, method.activations(features.data, grid=features.grid, video=video))
             computed += 1
     return Inference(computed, skipped, tuple(v for v in videos if v not in known), time.perf_counter() - began)
 
