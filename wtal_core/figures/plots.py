@@ -1,0 +1,401 @@
+"""Interactive charts (plotly) of comparisons and diagnoses. Every colour is set here, for light and for dark pages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from wtal_core.evaluation import FALSE_POSITIVE_KINDS, PrecisionRecall, ScoreHistogram
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "KIND_COLOURS",
+    "THEMES",
+    "PlotTheme",
+    "class_figure",
+    "cost_figure",
+    "histogram_figure",
+    "interval_figure",
+    "mean_ap_figure",
+    "missed_figure",
+    "precision_recall_figure",
+    "profile_figure",
+    "sensitivity_figure",
+    "series_look",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class PlotTheme:
+    """Colours of a chart.
+
+    Args:
+        text, muted, grid: letters, secondary letters and lines.
+        background: of the page, behind hover boxes.
+        tp, fp, fn: true positives, false positives, misses.
+        series: colours of compared sets; each also has its own dash and marker.
+    """
+
+    text: str
+    muted: str
+    grid: str
+    background: str
+    tp: str
+    fp: str
+    fn: str
+    series: tuple[str, ...]
+
+
+THEMES: dict[str, PlotTheme] = {
+    "light": PlotTheme(
+        text="#262730",
+        muted="#6B7280",
+        grid="#E5E7EB",
+        background="#FFFFFF",
+        tp="#0072B2",
+        fp="#D55E00",
+        fn="#CC79A7",
+        series=("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B87A00", "#444444", "#2CA6E0", "#7A5195"),
+    ),
+    "dark": PlotTheme(
+        text="#FAFAFA",
+        muted="#9CA3AF",
+        grid="#343943",
+        background="#0E1117",
+        tp="#3D9BDC",
+        fp="#F0803C",
+        fn="#F0E442",
+        series=("#3D9BDC", "#F0803C", "#00B888", "#E29AC4", "#E6B54A", "#BBBBBB", "#7FD0F5", "#B58FD0"),
+    ),
+}
+
+#: Kind of failure -> (colour on light pages, on dark pages, pattern). Boundary errors are blues, what lies beside the
+#: action is orange to brown; neighbours in a stack differ in lightness and pattern.
+KIND_COLOURS: dict[str, tuple[str, str, str]] = {
+    "true positive": ("#009E73", "#00B888", ""),
+    "incomplete": ("#0072B2", "#3D9BDC", ""),
+    "split": ("#56B4E9", "#8CCBF0", "/"),
+    "over-complete": ("#004A75", "#2A6FA3", ""),
+    "merged": ("#8FB8DE", "#B9D7EF", "\\"),
+    "double": ("#7A5195", "#B58FD0", "x"),
+    "wrong class": ("#CC79A7", "#E29AC4", ""),
+    "fake": ("#D55E00", "#F0803C", ""),
+    "context": ("#E6A93A", "#E6B54A", "."),
+    "background": ("#8A8F98", "#7B818C", ""),
+}
+
+_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid", "dash")
+_MARKERS = ("circle", "diamond", "square", "triangle-up", "x", "cross", "star", "hexagon")
+
+
+def series_look(theme: PlotTheme, number: int) -> dict[str, str]:
+    """Return colour, dash and marker of the compared set number `number`."""
+    return {
+        "colour": theme.series[number % len(theme.series)],
+        "dash": _DASHES[number % len(_DASHES)],
+        "marker": _MARKERS[number % len(_MARKERS)],
+    }
+
+
+def kind_colour(kind: str, mode: str) -> str:
+    """Return the colour of a kind of failure on a "light" or "dark" page; a miss has that of misses."""
+    if kind.startswith("missed"):
+        return THEMES[mode].fn
+    return KIND_COLOURS[kind][1 if mode == "dark" else 0]
+
+
+def _figure(theme: PlotTheme, height: int, **layout: Any) -> go.Figure:
+    figure = go.Figure()
+    figure.update_layout(
+        height=height,
+        margin={"l": 8, "r": 16, "t": 34, "b": 8},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"color": theme.text, "size": 12.5},
+        hoverlabel={"bgcolor": theme.background, "bordercolor": theme.grid, "font": {"color": theme.text}},
+        legend={
+            "orientation": "h", "x": 0, "y": 1.0, "xanchor": "left", "yanchor": "bottom",
+            "font": {"color": theme.text}, "bgcolor": "rgba(0,0,0,0)",
+        },
+        modebar={"bgcolor": "rgba(0,0,0,0)", "color": theme.muted, "activecolor": theme.text},
+        **layout,
+    )  # fmt: skip
+    axis = {
+        "gridcolor": theme.grid,
+        "linecolor": theme.grid,
+        "zerolinecolor": theme.grid,
+        "tickfont": {"color": theme.text},
+        "title_font": {"color": theme.muted},
+        "automargin": True,
+    }
+    figure.update_xaxes(**axis)
+    figure.update_yaxes(**axis)
+    return figure
+
+
+def _percent(values: Any) -> Any:
+    return 100 * np.asarray(values, dtype=np.float64)
+
+
+def mean_ap_figure(
+    results: Mapping[str, Mapping[float, float]], printed: Mapping[str, Mapping[float, float]], theme: PlotTheme
+) -> go.Figure:
+    """Draw mAP over tIoU: one line for each set, thin dotted grey ones for what papers printed.
+
+    Args:
+        results: `{name: {tIoU: mAP}}` in [0, 1].
+        printed: the same of published rows.
+        theme: colours.
+    """
+    figure = _figure(theme, 340)
+    for name, mean_ap in printed.items():
+        figure.add_scatter(
+            x=list(mean_ap),
+            y=_percent(list(mean_ap.values())),
+            name=f"{name} (printed)",
+            mode="lines+markers",
+            line={"color": theme.muted, "width": 1.2, "dash": "dot"},
+            marker={"color": theme.muted, "size": 5, "symbol": "circle-open"},
+            hovertemplate="%{y:.1f}",
+        )
+    for i, (name, mean_ap) in enumerate(results.items()):
+        look = series_look(theme, i)
+        figure.add_scatter(
+            x=list(mean_ap),
+            y=_percent(list(mean_ap.values())),
+            name=name,
+            mode="lines+markers",
+            line={"color": look["colour"], "width": 2.4, "dash": look["dash"]},
+            marker={"color": look["colour"], "size": 8, "symbol": look["marker"]},
+            hovertemplate="%{y:.1f}",
+        )
+    figure.update_xaxes(title_text="tIoU")
+    figure.update_yaxes(title_text="mAP %", rangemode="tozero")
+    figure.update_layout(hovermode="x unified")
+    return figure
+
+
+def class_figure(table: pd.DataFrame, theme: PlotTheme) -> go.Figure:
+    """Draw the AP of every class (rows of `table`, in their order from the top) as dots, one per set (columns)."""
+    figure = _figure(theme, 90 + 24 * len(table))
+    low, high = _percent(table.min(axis=1)), _percent(table.max(axis=1))
+    labels = [str(label) for label in table.index]
+    span_x: list[float | None] = []
+    span_y: list[str | None] = []
+    for label, a, b in zip(labels, low.tolist(), high.tolist(), strict=True):
+        span_x += [a, b, None]
+        span_y += [label, label, None]
+    figure.add_scatter(
+        x=span_x, y=span_y, mode="lines", line={"color": theme.grid, "width": 3}, hoverinfo="skip", showlegend=False
+    )
+    for i, name in enumerate(table.columns):
+        look = series_look(theme, i)
+        figure.add_scatter(
+            x=_percent(table[name]),
+            y=labels,
+            name=str(name),
+            mode="markers",
+            marker={"color": look["colour"], "size": 10, "symbol": look["marker"]},
+            hovertemplate="%{y}: %{x:.1f}",
+        )
+    figure.update_xaxes(title_text="AP %", range=[-2, 102], side="bottom")
+    figure.update_yaxes(autorange="reversed", gridcolor="rgba(0,0,0,0)", categoryorder="array", categoryarray=labels)
+    return figure
+
+
+def precision_recall_figure(curves: Mapping[str, PrecisionRecall], theme: PlotTheme, *, title: str = "") -> go.Figure:
+    """Draw one precision-recall curve for each set, with its envelope as a thin line."""
+    figure = _figure(theme, 360)
+    for i, (name, curve) in enumerate(curves.items()):
+        look = series_look(theme, i)
+        mean = curve.label == "mean"
+        hover = "recall %{x:.1f}, precision %{y:.1f}" + ("" if mean else ", score %{customdata:.3g}")
+        figure.add_scatter(
+            x=_percent(curve.recall),
+            y=_percent(curve.precision),
+            customdata=None if mean else curve.score,
+            name=name,
+            legendgroup=name,
+            mode="lines",
+            line={"color": look["colour"], "width": 2.2, "dash": look["dash"]},
+            hovertemplate=hover,
+        )
+        if not mean and curve.recall.size:
+            figure.add_scatter(
+                x=_percent(np.concatenate([[0.0], curve.recall])),
+                y=_percent(np.concatenate([[curve.envelope[0]], curve.envelope])),
+                legendgroup=name,
+                showlegend=False,
+                mode="lines",
+                line={"color": look["colour"], "width": 0.8, "shape": "vh"},
+                hoverinfo="skip",
+            )
+    figure.update_xaxes(title_text="recall %", range=[0, 101])
+    figure.update_yaxes(title_text="precision %", range=[0, 103])
+    if title:
+        figure.update_layout(title={"text": title, "font": {"size": 13, "color": theme.text}})
+    return figure
+
+
+def histogram_figure(histogram: ScoreHistogram, theme: PlotTheme, *, height: int = 260) -> go.Figure:
+    """Draw the scores of true positives (up) and false positives (down, hatched)."""
+    figure = _figure(theme, height, barmode="overlay", bargap=0.04)
+    centres = (histogram.edges[:-1] + histogram.edges[1:]) / 2
+    for name, counts, colour, sign, pattern in (
+        ("true positives", histogram.true_positives, theme.tp, 1, ""),
+        ("false positives", histogram.false_positives, theme.fp, -1, "/"),
+    ):
+        figure.add_bar(
+            x=centres,
+            y=sign * counts,
+            customdata=counts,
+            name=name,
+            marker={"color": colour, "line": {"width": 0}, "pattern": {"shape": pattern, "fgcolor": theme.background}},
+            hovertemplate="score %{x:.3g}: %{customdata:,}",
+        )
+    top = float(max(histogram.true_positives.max(initial=1), histogram.false_positives.max(initial=1)))
+    figure.update_xaxes(title_text="score")
+    figure.update_yaxes(title_text="detections", range=[-1.05 * top, 1.05 * top], tickformat=",", showticklabels=True)
+    ticks = np.unique(np.round(np.linspace(-top, top, 5)))
+    figure.update_yaxes(tickvals=ticks, ticktext=[f"{abs(t):,.0f}" for t in ticks])
+    return figure
+
+
+def interval_figure(tables: Mapping[str, pd.DataFrame], theme: PlotTheme, *, first: str) -> go.Figure:
+    """Draw differences in mAP with their bootstrap intervals, one group for each compared set.
+
+    Args:
+        tables: `{name: paired_bootstrap(first, name)}`.
+        theme: colours.
+        first: name of the set that the others are compared with.
+    """
+    figure = _figure(theme, 330)
+    for i, (name, table) in enumerate(tables.items(), start=1):
+        look = series_look(theme, i)
+        figure.add_scatter(
+            x=[t if isinstance(t, str) else f"{t:g}" for t in table.index],
+            y=_percent(table["difference"]),
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": _percent(table["high"] - table["difference"]),
+                "arrayminus": _percent(table["difference"] - table["low"]),
+                "color": look["colour"],
+                "thickness": 1.6,
+                "width": 5,
+            },
+            customdata=np.stack([_percent(table["low"]), _percent(table["high"]), table["p_value"]], axis=1),
+            name=f"{name} − {first}",
+            mode="markers",
+            marker={"color": look["colour"], "size": 9, "symbol": look["marker"]},
+            hovertemplate="%{y:+.1f} [%{customdata[0]:+.1f}, %{customdata[1]:+.1f}], p = %{customdata[2]:.3f}",
+        )
+    figure.add_hline(y=0, line={"color": theme.muted, "width": 1.2})
+    figure.update_layout(scattermode="group", showlegend=True)
+    figure.update_xaxes(title_text="tIoU", type="category")
+    figure.update_yaxes(title_text="difference in mAP, points")
+    return figure
+
+
+def cost_figure(summary: pd.DataFrame, theme: PlotTheme, mode: str) -> go.Figure:
+    """Draw what mAP would gain if every failure of a kind were repaired (rows of `Diagnosis.summary`)."""
+    table = summary.sort_values("cost", ascending=True)
+    kinds = [str(kind) for kind in table.index]
+    figure = _figure(theme, 60 + 27 * len(table), showlegend=False)
+    figure.add_bar(
+        x=_percent(table["cost"]),
+        y=kinds,
+        orientation="h",
+        customdata=np.stack([table["number"], _percent(table["share"])], axis=1),
+        text=[f"+{100 * cost:.1f}" for cost in table["cost"]],
+        textposition="outside",
+        textfont={"color": theme.text},
+        cliponaxis=False,
+        marker={
+            "color": [kind_colour(kind, mode) for kind in kinds],
+            "line": {"width": 0},
+            "pattern": {
+                "shape": ["" if kind.startswith("missed") else KIND_COLOURS[kind][2] for kind in kinds],
+                "fgcolor": theme.background,
+                "size": 6,
+            },
+        },
+        hovertemplate="%{y}: %{customdata[0]:,} failures (%{customdata[1]:.1f} %), +%{x:.1f} mAP<extra></extra>",
+    )
+    figure.update_xaxes(title_text="mAP points gained if repaired", rangemode="tozero")
+    figure.update_yaxes(gridcolor="rgba(0,0,0,0)")
+    figure.update_layout(margin={"t": 8, "r": 44})
+    return figure
+
+
+def profile_figure(profile: pd.DataFrame, theme: PlotTheme, mode: str) -> go.Figure:
+    """Draw DETAD's false-positive profile: what the top predictions are, band by band."""
+    figure = _figure(theme, 380, barmode="stack", bargap=0.12)
+    for kind in ("true positive", *FALSE_POSITIVE_KINDS):
+        if kind not in profile or not profile[kind].any():
+            continue
+        figure.add_bar(
+            x=[str(band) for band in profile.index],
+            y=_percent(profile[kind]),
+            name=kind,
+            marker={
+                "color": kind_colour(kind, mode),
+                "line": {"width": 0.5, "color": theme.background},
+                "pattern": {"shape": KIND_COLOURS[kind][2], "fgcolor": theme.background, "size": 6},
+            },
+            customdata=profile["detections"],
+            hovertemplate="%{y:.1f} % of %{customdata:,}",
+        )
+    figure.update_xaxes(title_text="top predictions (G = instances of the class)", type="category")
+    figure.update_yaxes(title_text="% of predictions", range=[0, 100])
+    figure.update_layout(legend={"y": 1.02}, margin={"t": 64})
+    return figure
+
+
+def _bucket_figure(table: pd.DataFrame, column: str, theme: PlotTheme, colour: str, title: str) -> go.Figure:
+    figure = _figure(theme, 300, showlegend=False, bargap=0.2)
+    rows = table[table["characteristic"] != "all"]
+    figure.add_bar(
+        x=[rows["characteristic"].tolist(), rows["bucket"].tolist()],
+        y=_percent(rows[column]),
+        customdata=np.stack([rows["range"], rows["instances"]], axis=1),
+        text=[f"{100 * v:.1f}" for v in rows[column]],
+        textposition="outside",
+        textfont={"color": theme.text, "size": 11},
+        cliponaxis=False,
+        marker={"color": colour, "line": {"width": 0}},
+        hovertemplate="%{x}: %{y:.1f}<br>%{customdata[0]}, %{customdata[1]:,} instances<extra></extra>",
+    )
+    figure.update_xaxes(dividercolor=theme.grid)
+    figure.update_yaxes(title_text=title, rangemode="tozero")
+    figure.update_layout(margin={"t": 18})
+    return figure
+
+
+def sensitivity_figure(table: pd.DataFrame, theme: PlotTheme) -> go.Figure:
+    """Draw mAP_N by bucket of length, coverage and number of instances, with the overall value as a line."""
+    figure = _bucket_figure(table, "map_n", theme, theme.tp, "mAP_N %")
+    overall = table[table["characteristic"] == "all"]["map_n"]
+    if len(overall):
+        figure.add_hline(y=100 * float(overall.iloc[0]), line={"color": theme.muted, "width": 1.4, "dash": "dash"})
+    return figure
+
+
+def missed_figure(table: pd.DataFrame, theme: PlotTheme) -> go.Figure:
+    """Draw the share of missed instances by bucket."""
+    return _bucket_figure(table, "share", theme, theme.fn, "missed %")
+
+
+def plotly_config(filename: str, buttons: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the settings every chart is shown with: no logo, SVG on download, quiet buttons."""
+    return {
+        "displaylogo": False,
+        "toImageButtonOptions": {"format": "svg", "filename": filename},
+        "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", *buttons],
+    }
