@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
@@ -78,7 +79,8 @@ class AddJob:
         if words[0] == "train" and "--out" in words[:-1]:
             result = words[words.index("--out") + 1]
         log = f"{result}/worker.log" if result else None
-        job = Queue().submit(words, kind=words[0], slot=self.slot, result=result, log=log)
+        title = f"train {words[1]}: {Path(result).name}" if result else ""
+        job = Queue().submit(words, kind=words[0], title=title, slot=self.slot, result=result, log=log)
         print(f"{job.id}: {job.command}\nlog: {job.log}")
         return 0
 

@@ -51,6 +51,7 @@ __all__ = [
     "TrainRequest",
     "command_line",
     "log_tail",
+    "parse_seeds",
     "restart_training",
     "resume_arguments",
     "resume_training",
@@ -653,8 +654,33 @@ def _yaml_text(value: Any) -> str:
     return text.removesuffix("...").strip()
 
 
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Read seeds as a person types them: "0", "0 1 2", "0-4", "3, 7".
+
+    Raises:
+        UsageError: it is something else, or there are more than 100.
+    """
+    seeds: list[int] = []
+    for word in re.split(r"[\s,;]+", text.strip()):
+        first, dash, last = word.partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()) or len(word) > 20:
+            raise UsageError("are not seeds", expected="numbers, e.g. 0, or 0-4, or 1 2 3", got=repr(text))
+        stop = int(last) if dash else int(first)
+        if stop < int(first) or stop - int(first) >= 100:
+            raise UsageError("is not a range of seeds", expected="e.g. 0-4, at most 100", got=repr(word))
+        seeds += range(int(first), stop + 1)
+    seeds = list(dict.fromkeys(seeds))
+    if len(seeds) > 100:
+        raise UsageError("too many seeds", expected="at most 100", got=str(len(seeds)))
+    return tuple(seeds)
+
+
 def start_training(
-    request: TrainRequest, *, home: str | os.PathLike[str] | None = None, slot: str | None = None
+    request: TrainRequest,
+    *,
+    home: str | os.PathLike[str] | None = None,
+    slot: str | None = None,
+    cwd: str | os.PathLike[str] | None = None,
 ) -> Job:
     """Queue a new training; its log is `worker.log` in the run folder.
 
@@ -662,14 +688,15 @@ def start_training(
         request: what to train.
         home: the workspace folder; default `$WTAL_HOME`, else the current one.
         slot: the device as it is really called; default what the request says.
+        cwd: folder that relative paths in the request start from; default the current one.
 
     Raises:
         UsageError: the folder holds a run already, or a job that makes it is open.
     """
-    out = Path(request.out)
+    out = Path(cwd or ".", request.out)
     if (out / "run.yaml").exists():
         raise UsageError("holds a run already", where=out, next_step="Choose another name, or resume that run")
-    return _queue_training(request.arguments(), request.method, out, slot or request.device, home)
+    return _queue_training(request.arguments(), request.method, out, slot or request.device, home, cwd)
 
 
 def resume_training(
@@ -715,13 +742,18 @@ def restart_training(
 
 
 def _queue_training(
-    arguments: Sequence[str], method: str, out: Path, slot: str, home: str | os.PathLike[str] | None
+    arguments: Sequence[str],
+    method: str,
+    out: Path,
+    slot: str,
+    home: str | os.PathLike[str] | None,
+    cwd: str | os.PathLike[str] | None = None,
 ) -> Job:
     if _running(out):
         raise UsageError("is being trained", where=out, next_step="Wait for it, or stop it first")
     title = f"train {method}: {out.resolve().name}"
     return Queue(home).submit(
-        arguments, kind="train", title=title, slot=slot, result=out.resolve(), log=out / "worker.log"
+        arguments, kind="train", title=title, slot=slot, result=out.resolve(), log=out / "worker.log", cwd=cwd
     )
 
 

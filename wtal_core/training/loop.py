@@ -97,7 +97,9 @@ def device_name(device: torch.device) -> str:
     """Return a device as people know it."""
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)} ({device})"
-    return {"cpu": f"CPU, {torch.get_num_threads()} threads", "mps": "Apple GPU (mps)"}.get(device.type, str(device))
+    threads = torch.get_num_threads()
+    cpu = f"CPU, {threads} thread{'s' if threads > 1 else ''}"
+    return {"cpu": cpu, "mps": "Apple GPU (mps)"}.get(device.type, str(device))
 
 
 def train(
