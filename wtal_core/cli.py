@@ -47,6 +47,8 @@ COMMANDS: dict[tuple[str, ...], tuple[str, str, str]] = {
     ("jobs", "stop"): ("jobs", "StopJob", "stop a job, or take it out of the queue"),
     ("jobs", "log"): ("jobs", "LogJob", "the last lines of a job's log"),
     ("runs", "compare"): ("runs", "CompareRuns", "stored scores side by side, seeds together"),
+    ("figure",): ("figure", "Figure", "a spec file -> a qualitative figure for a paper"),
+    ("export",): ("export", "Export", "detections and ground truth -> subtitles, ELAN, VIA, Label Studio, and back"),
     ("demo", "features"): ("demo_features", "DemoFeatures", "plant a feature set with known truth"),
     ("demo", "table"): ("demo_features", "DemoTable", "train all methods on planted features over seeds"),
     ("bench", "localize"): ("bench_methods", "BenchLocalize", "time of each method's localization"),
