@@ -18,7 +18,7 @@ from wtal_core.data import Dataset
 from wtal_core.errors import WtalError
 from wtal_core.evaluation import TIOU_PRESETS, list_protocols
 from wtal_core.methods import Method
-from wtal_core.records import Activations, Annotations, Segments
+from wtal_core.records import Activations, Annotations
 from wtal_core.runs import live, tracks
 from wtal_core.settings import parse_assignments
 
@@ -32,7 +32,7 @@ VERDICT_TIOU = TIOU_PRESETS["0.1:0.7"]
 
 @st.cache_resource(max_entries=8, show_spinner="Reading the run")
 def _live_split(
-    run_id: str, dataset_id: str, split: str, protocol: str, stamps: tuple[int, ...], _stored: Any
+    run_id: str, folder: str, dataset_id: str, split: str, protocol: str, stamps: tuple[int, ...], _stored: Any
 ) -> live.LiveSplit:
     return live.LiveSplit(
         library.load_run(run_id),
@@ -49,7 +49,9 @@ def live_split(run_id: str, dataset_id: str, split: str, protocol: str) -> live.
     paths = (run.activations_path, run.detections_path, run.folder / "localization.json")
     stored = library.load_detections(run_id) if run.detections_path.is_file() else None
     stamps = tuple(library.stamp(p) for p in paths)
-    return _live_split(run_id, dataset_id, split, protocol, stamps, stored)
+    truth = library.load_dataset(dataset_id).folder
+    stamps = (*stamps, library.stamp(truth / "dataset.yaml"))
+    return _live_split(run_id, f"{run.folder}|{truth}", dataset_id, split, protocol, stamps, stored)
 
 
 @st.cache_resource(max_entries=4, show_spinner="Loading the model")
@@ -124,7 +126,8 @@ def main() -> None:
     if entry is None:
         st.info(
             "**There is no data set in this workspace yet.** Bring one in on the Data page, or make the demo world "
-            "with `wtal demo`. A data set is a folder with `dataset.yaml`, annotations and features; videos are optional.",
+            "with `wtal demo`. A data set is a folder with `dataset.yaml`, annotations and features; videos are "
+            "optional.",
             icon=":material/folder_open:",
         )
         return
@@ -201,7 +204,7 @@ def panel(view: View, lead: str) -> tuple[str, float, dict[str, Any], Any, live.
     tiou = second.selectbox(
         "tIoU", VERDICT_TIOU, key=key, on_change=_tiou_changed, help="True or false positive at this overlap."
     )
-    scores = st.empty()
+    scores = st.container()  # not st.empty(), which would blank the table until the new numbers are there
     tune, again = st.tabs(["Post-processing", "Recompute"])
     split: live.LiveSplit | None = None
     changes: dict[str, Any] = {}
@@ -420,7 +423,13 @@ def build(
             title = entries[run_id].name
             acts = library.load_activations(run_id).get(view.video) if run.activations_path.is_file() else None
             stored = acts
-            key: tuple[Any, ...] = (run_id, library.stamp(run.activations_path), view.video, view.label, letter)
+            key: tuple[Any, ...] = (
+                str(run.folder),
+                library.stamp(run.activations_path),
+                view.video,
+                view.label,
+                letter,
+            )
             if place == 0:
                 again, erased = _again(run_id), st.session_state.get("explore.erased.result")
                 if again is not None and view.video in again.activations:
@@ -454,7 +463,7 @@ def build(
                 old = live.judge(rows, view.annotations, view.video, tiou=tiou, protocol=protocol)
                 detections.append(
                     tracks.detection_track(
-                        live.explain_stored(rows, old, stored), Segments.empty(), run=letter, title=f"{title}, stored",
+                        live.explain_stored(rows, old, stored), old.missed, run=letter, title=f"{title}, stored",
                         key="stored", label=label, count=len(rows),
                     )
                 )  # fmt: skip

@@ -758,7 +758,7 @@ class Timeline {
         this.bar(ctx, x0, x1, y, h, { stroke: this.colour(role), dash: [3, 2], pattern: role, alpha });
       }
       if (x1 - x0 > 26) {
-        const text = (many ? item.label + " " : "") + number(item.score);
+        const text = (many ? item.label + " " : "") + item.score.toFixed(2);
         if (item.verdict === "tp") this.inBar(ctx, text, x0, x1, y, h, this.dark ? "#0b1016" : alpha > 0.7 ? "#fff" : "#0b1016");
         else {
           ctx.font = `600 10.5px ${this.family()}`;
@@ -904,7 +904,11 @@ class Timeline {
     const ctx = this.mini.getContext("2d"), w = this.miniW, h = this.miniH, x = (t) => (t / this.end) * w;
     ctx.setTransform(this.dpr, 0, 0, this.dpr, 0, 0); ctx.clearRect(0, 0, w, h);
     const gt = this.data.tracks.find((t) => t.key === "gt"), lead = this.data.tracks.find((t) => t.kind === "detections");
-    const strip = (items, y, colour) => { ctx.fillStyle = colour; for (const i of items) ctx.fillRect(x(i.start), y, Math.max(1.5, x(i.end) - x(i.start)), 7); };
+    const strip = (items, y, colour) => {
+      ctx.fillStyle = colour;
+      for (const i of items) { ctx.globalAlpha = i.rank === undefined ? 1 : 0.25 + 0.75 * i.rank; ctx.fillRect(x(i.start), y, Math.max(1.5, x(i.end) - x(i.start)), 7); }
+      ctx.globalAlpha = 1;
+    };
     if (gt) strip(gt.items.filter((i) => i.role === "gt"), 4, this.colour("gt"));
     if (lead) { strip(lead.items.filter((i) => i.verdict !== "tp" && i.lane >= 0 && i.lane < 2), 14, this.colour("fp")); strip(lead.items.filter((i) => i.verdict === "tp"), 14, this.colour("tp")); }
     const [a, b] = this.view.map(x);

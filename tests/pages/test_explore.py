@@ -1,0 +1,187 @@
+"""Explore without a browser: what it tells the timeline, what controls do, and what it says when things are wrong."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from pages.ui.timeline import unpack
+from tests.pages.conftest import OpenPage
+from wtal_core.runs.folder import Run
+
+PAGE = "pages/explore.py"
+
+
+def payload(app: AppTest) -> dict[str, Any]:
+    found = app.get("bidi_component")
+    assert len(found) == 1, "the page shows one timeline"
+    return unpack(found[0].proto.bytes)
+
+
+def track(header: dict[str, Any], key: str) -> dict[str, Any]:
+    by_key = {t["key"]: t for t in header["tracks"]}
+    assert key in by_key, f"no track {key}, but {sorted(by_key)}"
+    return by_key[key]
+
+
+def texts(app: AppTest) -> str:
+    return " ".join(str(e.value) for kind in ("error", "warning", "info", "caption") for e in app.get(kind))
+
+
+def test_shows_truth_detections_and_what_the_method_sees(open_page: OpenPage, small_home: Path) -> None:
+    app = open_page(PAGE, small_home, run="hamnet")
+    header = payload(app)
+    assert header["subject"] == "planted/test_024"
+    assert header["video"]["url"] == "/video/planted/test_024"
+    assert header["duration"] == pytest.approx(27.5, abs=0.2)
+    assert [i["label"] for i in track(header, "gt")["items"]] == ["Dive"]
+    found = track(header, "det:A")
+    assert found["items"]
+    assert all(i["verdict"] in ("tp", "fp") for i in found["items"])
+    assert [s["name"] for s in track(header, "attention:A")["series"]] == ["soft", "semi-soft", "hard"]
+    assert track(header, "dropped:A")["spans"]
+    assert track(header, "heat:A")["names"] == ["Dive", "Jump", "Throw", "background"]
+    assert app.query_params == {"run": "hamnet", "data": "planted", "video": "test_024", "class": "Dive"}
+
+
+def test_each_method_shows_what_is_its_own(open_page: OpenPage, small_home: Path) -> None:
+    header = payload(open_page(PAGE, small_home, run="cmcs,acmnet,hamnet", video="test_025"))
+    assert [s["name"] for s in track(header, "branches:A")["series"]] == [f"branch {k}" for k in (1, 2, 3, 4)]
+    assert {s["name"] for s in track(header, "extra:B")["series"]} == {
+        "instance",
+        "context",
+        "background",
+        "unattended",
+    }
+    area = track(header, "area:B")
+    assert area["kind"] == "area"
+    assert area["hidden"], "the curves of runs that do not lead start hidden"
+    assert [t["title"] for t in header["tracks"] if t["kind"] == "detections"] == ["cmcs", "acmnet", "hamnet"]
+
+
+def test_explains_every_detection(open_page: OpenPage, small_home: Path) -> None:
+    header = payload(open_page(PAGE, small_home, run="acmnet"))
+    items = track(header, "det:A")["items"]
+    best = items[0]
+    assert best["source"] in ("cas", "attention")
+    assert best["threshold"] > 0
+    assert best["inner"] > best["outer"], "the best detection stands out from what surrounds it"
+    assert best["outer_start"] <= best["start"] < best["end"] <= best["outer_end"]
+    assert best["near"]["tiou"] > 0.5
+    assert best["verdict"] == "tp"
+    assert any(i["num_rivals"] for i in items), "some detection suppressed rivals"
+
+
+def test_a_threshold_changes_detections_and_split_map(open_page: OpenPage, small_home: Path) -> None:
+    app = open_page(PAGE, small_home, run="hamnet")
+    before = payload(app)
+    slider = next(s for s in app.slider if s.label == "class threshold")
+    slider.set_value(0.9).run()
+    after = payload(app)
+    assert after["rev"] != before["rev"]
+    assert len(track(after, "det:A")["items"]) < len(track(before, "det:A")["items"])
+    assert len(track(after, "stored:A")["items"]) == len(track(before, "det:A")["items"])
+    html = "".join(e.proto.body for e in app.get("html"))
+    assert 'data-changes="1"' in html
+    assert 'class="down"' in html, "a class threshold of 0.9 costs mAP against the stored run"
+    assert app.query_params["set.class_threshold"] == "0.9"
+
+
+def test_a_link_restores_thresholds_time_and_zoom(open_page: OpenPage, small_home: Path) -> None:
+    link = {"run": "hamnet", "video": "test_026", "t": "5.5", "from": "2", "to": "9.25", "tiou": "0.3"}
+    app = open_page(PAGE, small_home, **link, **{"set.class_threshold": "0.4"})
+    header = payload(app)
+    assert header["subject"] == "planted/test_026"
+    assert header["start"] == {"t": 5.5, "from": 2.0, "to": 9.25, "nonce": 0}
+    assert header["tiou"] == 0.3
+    assert next(s for s in app.slider if s.label == "class threshold").value == 0.4
+
+
+def test_keeping_makes_a_run_folder_that_leaves_the_first_alone(
+    open_page: OpenPage, small_home: Path, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(small_home, home)
+    first = (home / "runs" / "hamnet" / "detections.json").read_bytes()
+    app = open_page(PAGE, home, run="hamnet")
+    next(s for s in app.slider if s.label == "class threshold").set_value(0.5).run()
+    next(b for b in app.button if b.label == "Keep as new run").click().run()
+    assert not app.exception
+    new = Run.open(home / "runs" / "hamnet-2")
+    assert new.config().localization.class_threshold == 0.5
+    assert "class_threshold=0.5" in new.info.notes
+    assert new.checkpoints() == ("last",)
+    assert (home / "runs" / "hamnet" / "detections.json").read_bytes() == first
+    assert (home / "runs" / "hamnet-2" / "detections.json").read_bytes() != first
+    assert app.query_params["run"] == "hamnet-2,hamnet"
+
+
+def test_asking_the_model_again_says_device_and_time(open_page: OpenPage, small_home: Path) -> None:
+    app = open_page(PAGE, small_home, run="hamnet")
+    next(b for b in app.button if b.label == "This video").click().run()
+    assert not app.exception
+    assert "test_024:" in texts(app)
+    assert " ms on CPU" in texts(app) or " s on CPU" in texts(app)
+    stored = [s for s in track(payload(app), "cas:A")["series"] if s["ghost"]]
+    assert [s["name"] for s in stored] == ["before"]
+
+
+def test_a_wrong_changed_setting_is_said_with_the_nearest_name(open_page: OpenPage, small_home: Path) -> None:
+    app = open_page(PAGE, small_home, run="hamnet")
+    next(t for t in app.text_input if t.label == "Changed settings").set_value("gama=0.3").run()
+    next(b for b in app.button if b.label == "This video").click().run()
+    assert not app.exception
+    assert "gamma" in texts(app)
+
+
+def test_teaches_when_the_workspace_is_empty(open_page: OpenPage, tmp_path: Path) -> None:
+    app = open_page(PAGE, tmp_path)
+    assert "no data set in this workspace" in texts(app)
+    assert not app.get("bidi_component")
+
+
+def test_works_without_a_video_file(open_page: OpenPage, small_home: Path) -> None:
+    header = payload(open_page(PAGE, small_home, run="hamnet", video="test_027"))
+    assert header["video"]["url"] == ""
+    assert "no file of this video" in header["video"]["problem"]
+    assert header["duration"] > 10
+
+
+def test_works_without_a_run(open_page: OpenPage, small_home: Path, tmp_path: Path) -> None:
+    shutil.copytree(small_home / "datasets", tmp_path / "datasets")
+    app = open_page(PAGE, tmp_path)
+    header = payload(app)
+    assert track(header, "gt")["items"]
+    assert not [t for t in header["tracks"] if t["kind"] == "detections"]
+    assert "Choose a run" in texts(app)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("run.yaml", "method: [", "YAML"),
+        ("activations.h5", "nonsense", "activations.h5"),
+        ("run.yaml", "method: hamnet\n", "complete"),
+    ],
+)
+def test_a_broken_run_is_a_sentence(
+    open_page: OpenPage, small_home: Path, tmp_path: Path, file: str, content: str, said: str
+) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(small_home, home)
+    (home / "runs" / "hamnet" / file).write_text(content, encoding="utf-8")
+    app = open_page(PAGE, home, run="hamnet,cmcs")
+    assert app.error, "the broken run is said"
+    assert said in app.error[0].value
+    assert [t["title"] for t in payload(app)["tracks"] if t["kind"] == "detections"] == ["cmcs"]
+
+
+def test_a_link_to_what_is_gone_says_so(open_page: OpenPage, small_home: Path) -> None:
+    app = open_page(PAGE, small_home, run="vanished", video="nowhere", data="elsewhere")
+    assert len(app.warning) >= 2
+    assert "elsewhere" in texts(app)
+    assert payload(app)["subject"].startswith("planted/")
