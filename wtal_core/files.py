@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import math
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +40,16 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         DataError: `path` is a folder or its parent cannot be written.
     """
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike Path.is_dir never raises, whatever the name
         raise DataError("is a folder", expected="a file name to write", where=path, next_step="Name a file inside it")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+        with suppress(FileNotFoundError):
+            path.stat()  # a name that no file can have is said before the work, not after it
+        # The start of the name is enough to recognise it, and a long name still fits into the file system's limit.
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}-", suffix=path.suffix, dir=path.parent)
     except OSError as error:
-        raise DataError(f"cannot be written: {error.strerror or error}", where=path) from error
+        raise _cannot_be_written(path, error) from error
     os.close(handle)
     temporary = Path(name)
     try:
@@ -52,9 +57,22 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         mask = os.umask(0)
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)  # mkstemp makes private files; what we publish follows the user's umask
-        os.replace(temporary, path)
+        try:
+            os.replace(temporary, path)
+        except OSError as error:
+            raise _cannot_be_written(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _cannot_be_written(path: Path, error: OSError) -> DataError:
+    """Return the error for a file that cannot be made, naming what stands in the way."""
+    blocking = next((parent for parent in path.parents if os.path.isfile(parent)), None)
+    if blocking is not None:
+        return DataError("cannot be written", expected="a folder to write into", got=f"the file {blocking}", where=path)
+    return DataError(
+        f"cannot be written: {error.strerror or error}", where=path, next_step="Name another file or folder"
+    )
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -83,17 +101,39 @@ def write_json(path: str | os.PathLike[str], value: Any, *, indent: int | None =
     write_text(path, json.dumps(jsonable(value), ensure_ascii=False, indent=indent, allow_nan=False) + "\n")
 
 
+def _kind_of(path: Path, what: str) -> int:
+    """Return the mode bits of a path that exists and may be looked at, or raise `DataError`."""
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise DataError("does not exist", expected=what, where=path, next_step="Check the path") from error
+    except (OSError, ValueError) as error:  # no permission, a name that is too long or holds a NUL
+        raise _cannot_be_read(path, what, error) from error
+
+
+def _cannot_be_read(path: Path, what: str, error: OSError | ValueError) -> DataError:
+    return DataError(
+        f"cannot be read: {getattr(error, 'strerror', None) or error}",
+        expected=what,
+        where=path,
+        next_step="Check its permissions" if isinstance(error, PermissionError) else None,
+    )
+
+
 def require_file(path: str | os.PathLike[str], what: str = "a file") -> Path:
-    """Return `path` if it is a readable, non-empty file.
+    """Return `path` if it is a non-empty regular file.
 
     Raises:
-        DataError: it is missing, a folder, or empty.
+        DataError: it is missing, a folder, a pipe or device, empty, or out of reach.
     """
     path = Path(path)
-    if not path.exists():
-        raise DataError("does not exist", expected=what, where=path, next_step="Check the path")
-    if path.is_dir():
-        raise DataError("is a folder", expected=what, where=path)
+    mode = _kind_of(path, what)
+    if stat.S_ISDIR(mode):
+        raise DataError("is a folder", expected=what, where=path, next_step="Name a file")
+    if not stat.S_ISREG(mode):
+        raise DataError(
+            "is a pipe or device", expected=what, where=path, next_step="Save it to a file first: it is read twice"
+        )
     if path.stat().st_size == 0:
         raise DataError("is empty (0 bytes)", expected=what, where=path, next_step="Copy or download it again")
     return path
@@ -102,10 +142,8 @@ def require_file(path: str | os.PathLike[str], what: str = "a file") -> Path:
 def require_folder(path: str | os.PathLike[str], what: str = "a folder") -> Path:
     """Return `path` if it is a folder, or raise `DataError`."""
     path = Path(path)
-    if not path.exists():
-        raise DataError("does not exist", expected=what, where=path, next_step="Check the path")
-    if not path.is_dir():
-        raise DataError("is a file", expected=what, where=path)
+    if not stat.S_ISDIR(_kind_of(path, what)):
+        raise DataError("is a file", expected=what, where=path, next_step="Name a folder")
     return path
 
 
@@ -116,23 +154,27 @@ def read_start(path: str | os.PathLike[str], what: str = "a file", count: int = 
         with path.open("rb") as handle:
             return handle.read(count)
     except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror or error}", expected=what, where=path) from error
+        raise _cannot_be_read(path, what, error) from error
 
 
 def read_text(path: str | os.PathLike[str], what: str = "a text file") -> str:
-    """Read a UTF-8 text file (a byte-order mark is dropped) or raise `DataError`."""
+    """Read a UTF-8 text file (a byte-order mark is dropped, every line end becomes `\\n`) or raise `DataError`."""
     path = require_file(path, what)
     try:
-        return path.read_text(encoding="utf-8-sig")
+        content = path.read_bytes()
+    except OSError as error:
+        raise _cannot_be_read(path, what, error) from error
+    if b"\0" in content and not content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise DataError(
+            "is a binary file, not text", expected=what, where=path, next_step="'wtal data explain' says what it is"
+        )
+    try:
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(
-            f"is not UTF-8 text (byte {error.start})",
-            expected=what,
-            where=path,
-            next_step="Convert it to UTF-8",
+            f"is not UTF-8 text (byte {error.start})", expected=what, where=path, next_step="Convert it to UTF-8"
         ) from error
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror or error}", expected=what, where=path) from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_json(path: str | os.PathLike[str], what: str = "a JSON file", *, unique_keys: bool = False) -> Any:
@@ -172,5 +214,9 @@ def read_json(path: str | os.PathLike[str], what: str = "a JSON file", *, unique
 
 def sha256(path: str | os.PathLike[str]) -> str:
     """Return the SHA-256 of a file as 64 hexadecimal digits."""
-    with require_file(path).open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+    path = require_file(path)
+    try:
+        with path.open("rb") as handle:
+            return hashlib.file_digest(handle, "sha256").hexdigest()
+    except OSError as error:
+        raise _cannot_be_read(path, "a file", error) from error
