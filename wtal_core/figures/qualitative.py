@@ -9,6 +9,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -306,7 +307,10 @@ class _Painter:
             last = [str(table.label[i]).rpartition("/")[2] for i in np.argsort(table.start, kind="stable")]
             kinds = list(dict.fromkeys(last))
             base = self.looks["context" if name == "context" else "track"]
-            by_kind = {kind: base if base.hatch else replace(base, hatch=self.looks["track"].hatch, fill=False) for kind in kinds}
+            by_kind = {
+                kind: base if base.hatch else replace(base, hatch=self.looks["track"].hatch, fill=False)
+                for kind in kinds
+            }
             if len(kinds) > 1:  # parts of an action: shades from light to full, as they first follow each other
                 shades = np.linspace(0.25, 1.0, len(kinds))
                 by_kind = {k: Look(pale(base.colour, float(s))) for k, s in zip(kinds, shades, strict=True)}
@@ -566,22 +570,37 @@ class _Painter:
         if file is None:
             note = "no video file"
             return [_Band("frames", "", row.title, 0.22, lambda axes: paint_note(axes, note))]
-        from wtal_core.video.frames import FrameReader, key_frames
-
-        with FrameReader.open(file, allow_truncated=True) as reader:
-            aspect = reader.width / reader.height
-            count = row.count or max(1, round(self.axes_width / (height * aspect)))
-            width = self.axes_width / count
-            height = width / aspect  # the strip spans the axis: the number of frames decides how high they are
-            step = (self.t1 - self.t0) / count
-            times = self.t0 + step * (np.arange(count) + 0.5)
-            frames = key_frames(reader, times, max(8, round(height * self.spec.dpi)))
+        stamp = file.stat().st_mtime_ns
+        aspect = _aspect(file, stamp)
+        count = row.count or max(1, round(self.axes_width / (height * aspect)))
+        height = self.axes_width / count / aspect  # the strip spans the axis: the number of frames decides their height
+        times = self.t0 + (self.t1 - self.t0) / count * (np.arange(count) + 0.5)
+        frames = _key_frames(file, stamp, tuple(times.tolist()), max(8, round(height * self.spec.dpi)))
         gap = 0.02 * (self.t1 - self.t0) / self.axes_width
 
         def paint(axes: Axes) -> None:
             timeline.draw_frames(axes, frames, self.t0, self.t1, gap)
 
         return [_Band("frames", "", row.title, height, paint)]
+
+
+@lru_cache(maxsize=64)
+def _aspect(file: Path, stamp: int) -> float:
+    """Return width / height of a video."""
+    from wtal_core.video.probe import probe_video
+
+    probe = probe_video(file, allow_truncated=True)
+    return probe.width / probe.height
+
+
+@lru_cache(maxsize=24)
+def _key_frames(file: Path, stamp: int, times: tuple[float, ...], height: int) -> npt.NDArray[np.uint8]:
+    """Return key frames `(n, height, W, 3)`; remembered, as each format and each change of the spec asks for them."""
+    from wtal_core.video.frames import key_frames
+
+    frames = key_frames(file, times, height)
+    frames.flags.writeable = False
+    return frames
 
 
 def _attention_title(key: str, count: int) -> str:

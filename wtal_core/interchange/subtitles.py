@@ -80,7 +80,8 @@ def to_ass(rows: Sequence[Interval]) -> str:
     ]
     events = [
         f"Dialogue: {names.index(i.layer)},{_clock(i.start, '.', 2)},{_clock(i.end, '.', 2)},"
-        f"layer{names.index(i.layer)},{i.layer.replace(',', ';')},0,0,0,,{_cue_text(i).replace('{', '(').replace('}', ')')}"
+        f"layer{names.index(i.layer)},{i.layer.replace(',', ';')},0,0,0,,"
+        + _cue_text(i).translate({ord("{"): "(", ord("}"): ")"})
         for i in _ordered(rows)
     ]
     return "\n".join(
@@ -88,8 +89,8 @@ def to_ass(rows: Sequence[Interval]) -> str:
             "[Script Info]", "ScriptType: v4.00+", "PlayResX: 1280", "PlayResY: 720", "WrapStyle: 2", "",
             "[V4+ Styles]",
             "Format: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, OutlineColour, BackColour, Bold, "
-            "Italic, Underline, StrikeOut, ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, Shadow, Alignment, MarginL, "
-            "MarginR, MarginV, Encoding",
+            "Italic, Underline, StrikeOut, ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, Shadow, Alignment, "
+            "MarginL, MarginR, MarginV, Encoding",
             *styles, "",
             "[Events]",
             "Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text",
