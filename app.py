@@ -23,6 +23,7 @@ if get_script_run_ctx(suppress_warning=True) is not None:  # as the script of a 
     theme.css()
     st.navigation(
         [
+            st.Page("pages/figures.py", title="Figures", icon=":material/image:", url_path="figures"),
             st.Page("pages/explore.py", title="Explore", icon=":material/movie:", url_path="explore", default=True),
         ],
         position="top",
