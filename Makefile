@@ -4,11 +4,12 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: app test lint types clean help
+.PHONY: app test lint types screenshots clean help
 
 help:
 	@echo "make app    open the workbench on the bundled demo data"
 	@echo "make test   ruff, mypy and the whole test suite"
+	@echo "make screenshots   the README's pictures, from the app in Chromium"
 	@echo "make lint   ruff only        make types  mypy only        make clean  remove .venv"
 
 $(STAMP): pyproject.toml constraints.txt
@@ -39,6 +40,9 @@ lint: $(STAMP)
 
 types: $(STAMP)
 	$(BIN)/mypy
+
+screenshots: $(STAMP)
+	$(BIN)/python -m tests.browser.screenshots
 
 clean:
 	rm -rf $(VENV)
