@@ -6,6 +6,7 @@ failing detection hatched with a dashed outline, a missed instance hollow, conte
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from html import escape
 
@@ -13,9 +14,15 @@ import numpy as np
 
 from wtal_core.runs.failures import Moment, MomentTrack
 
-__all__ = ["moment_svg"]
+__all__ = ["moment_image", "moment_svg"]
 
 _NAMES = {"ground truth": "truth", "detections": "detected", "fakes": "fake", "context": "context"}
+
+
+def moment_image(moment: Moment, palette: Mapping[str, str], *, miss: bool, text: str) -> str:
+    """Return the drawing of a moment as a `data:` URL for an image element."""
+    svg = moment_svg(moment, palette, miss=miss, text=text)
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
 
 
 def _clock(seconds: float) -> str:
@@ -23,19 +30,17 @@ def _clock(seconds: float) -> str:
     return f"{int(minutes)}:{rest:04.1f}"
 
 
-def moment_svg(
-    moment: Moment, palette: Mapping[str, str], *, miss: bool, width: int = 360, text: str = "currentColor"
-) -> str:
+def moment_svg(moment: Moment, palette: Mapping[str, str], *, miss: bool, text: str, width: int = 430) -> str:
     """Return the drawing of a moment as an SVG element.
 
     Args:
         moment: what to draw.
         palette: colours of "gt", "fp", "fn", "tp", "context", "background", "ghost".
         miss: whether the failure is a missed instance (else a false positive).
-        width: width in pixels of the drawing's own scale; it stretches to the space it gets.
         text: colour of letters.
+        width: width in pixels of the drawing's own scale; it stretches to the space it gets.
     """
-    left, right = 56, 6
+    left, right = 62, 6
     plot = width - left - right
     scale = plot / max(moment.t1 - moment.t0, 1e-9)
 
@@ -58,7 +63,7 @@ def moment_svg(
 
     def named(name: str, middle: float) -> str:
         return (
-            f'<text x="{left - 6}" y="{middle + 3:.1f}" font-size="9.5" text-anchor="end" fill="{text}" '
+            f'<text x="{left - 6}" y="{middle + 3:.1f}" font-size="11" text-anchor="end" fill="{text}" '
             f'opacity=".75">{escape(name)}</text>'
         )
 
@@ -92,7 +97,7 @@ def moment_svg(
                 lines.append(
                     bar(a, b, y + row * (height + 2), height, style, f"{track.labels[i]} {a:.1f} to {b:.1f} s")
                 )
-            y += used * (height + 2) + 4
+            y += max(used * (height + 2) + 4, 11)
             continue
         height = 8.0
         lines.append(named(_NAMES.get(track.name, track.name), y + height / 2))
@@ -112,7 +117,7 @@ def moment_svg(
                 colour = palette["context"]
                 style = f'fill="{colour}" fill-opacity=".25" stroke="{colour}" stroke-dasharray="1 1.5"'
             lines.append(bar(a, b, y, height, style, f"{track.labels[i]} {a:.1f} to {b:.1f} s"))
-        y += height + 5
+        y += height + 6
     axis = y + 2
     ticks = np.linspace(moment.t0, moment.t1, 4)
     lines.append(
@@ -121,14 +126,14 @@ def moment_svg(
     for i, t in enumerate(ticks.tolist()):
         anchor = "start" if i == 0 else "end" if i == len(ticks) - 1 else "middle"
         lines.append(
-            f'<text x="{x(t):.1f}" y="{axis + 10:.1f}" font-size="9" text-anchor="{anchor}" fill="{text}" '
+            f'<text x="{x(t):.1f}" y="{axis + 11:.1f}" font-size="10.5" text-anchor="{anchor}" fill="{text}" '
             f'opacity=".65">{_clock(t)}</text>'
         )
-    height_all = axis + 13
+    height_all = axis + 14
     parts.append(
-        f'<svg viewBox="0 0 {width} {height_all:.0f}" width="100%" role="img" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height_all:.0f}" width="100%" role="img" '
         f'aria-label="{escape(moment.label)}, {moment.start:.1f} to {moment.end:.1f} seconds" '
-        'style="display:block" font-family="inherit">'
+        'font-family="Source Sans Pro, Source Sans, Segoe UI, Helvetica, Arial, sans-serif">'
         f'<defs><pattern id="hatch" width="4" height="4" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
         f'<line x1="0" y1="0" x2="0" y2="4" stroke="{fp}" stroke-width="1.6"/></pattern></defs>'
         f'<rect x="{band[0]:.1f}" y="0" width="{band[1]:.1f}" height="{axis:.1f}" fill="{accent}" opacity=".10"/>'

@@ -91,6 +91,7 @@ KIND_COLOURS: dict[str, tuple[str, str, str]] = {
 }
 
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid", "dash")
+_FONT = "Source Sans, Source Sans Pro, Segoe UI, Helvetica, Arial, sans-serif"
 _MARKERS = ("circle", "diamond", "square", "triangle-up", "x", "cross", "star", "hexagon")
 
 
@@ -110,6 +111,15 @@ def kind_colour(kind: str, mode: str) -> str:
     return KIND_COLOURS[kind][1 if mode == "dark" else 0]
 
 
+def _hatched(colour: str, shape: str, theme: PlotTheme) -> dict[str, Any]:
+    """Return a bar marker: filled, with the pattern in the page's colour on top."""
+    return {
+        "color": colour,
+        "line": {"width": 0.5, "color": theme.background},
+        "pattern": {"shape": shape, "bgcolor": colour, "fgcolor": theme.background, "size": 7, "solidity": 0.22},
+    }
+
+
 def _figure(theme: PlotTheme, height: int, **layout: Any) -> go.Figure:
     figure = go.Figure()
     figure.update_layout(
@@ -117,7 +127,7 @@ def _figure(theme: PlotTheme, height: int, **layout: Any) -> go.Figure:
         margin={"l": 8, "r": 16, "t": 34, "b": 8},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": theme.text, "size": 12.5},
+        font={"color": theme.text, "size": 12.5, "family": _FONT},
         hoverlabel={"bgcolor": theme.background, "bordercolor": theme.grid, "font": {"color": theme.text}},
         legend={
             "orientation": "h", "x": 0, "y": 1.0, "xanchor": "left", "yanchor": "bottom",
@@ -131,7 +141,7 @@ def _figure(theme: PlotTheme, height: int, **layout: Any) -> go.Figure:
         "linecolor": theme.grid,
         "zerolinecolor": theme.grid,
         "tickfont": {"color": theme.text},
-        "title_font": {"color": theme.muted},
+        "title_font": {"color": theme.muted, "size": 12.5},
         "automargin": True,
     }
     figure.update_xaxes(**axis)
@@ -244,26 +254,34 @@ def precision_recall_figure(curves: Mapping[str, PrecisionRecall], theme: PlotTh
 
 
 def histogram_figure(histogram: ScoreHistogram, theme: PlotTheme, *, height: int = 260) -> go.Figure:
-    """Draw the scores of true positives (up) and false positives (down, hatched)."""
+    """Draw the scores of true positives (up) and false positives (down, hatched), each as shares of its own number."""
     figure = _figure(theme, height, barmode="overlay", bargap=0.04)
     centres = (histogram.edges[:-1] + histogram.edges[1:]) / 2
+    top = 1.0
     for name, counts, colour, sign, pattern in (
         ("true positives", histogram.true_positives, theme.tp, 1, ""),
         ("false positives", histogram.false_positives, theme.fp, -1, "/"),
     ):
+        total = int(counts.sum())
+        share = _percent(counts / max(total, 1))
+        top = max(top, float(share.max(initial=0.0)))
         figure.add_bar(
             x=centres,
-            y=sign * counts,
-            customdata=counts,
-            name=name,
-            marker={"color": colour, "line": {"width": 0}, "pattern": {"shape": pattern, "fgcolor": theme.background}},
-            hovertemplate="score %{x:.3g}: %{customdata:,}",
+            y=sign * share,
+            customdata=np.stack([counts, share], axis=1),
+            name=f"{total:,} {name}",
+            marker=_hatched(colour, pattern, theme),
+            hovertemplate="score %{x:.3g}: %{customdata[0]:,} (%{customdata[1]:.1f} %)",
         )
-    top = float(max(histogram.true_positives.max(initial=1), histogram.false_positives.max(initial=1)))
-    figure.update_xaxes(title_text="score")
-    figure.update_yaxes(title_text="detections", range=[-1.05 * top, 1.05 * top], tickformat=",", showticklabels=True)
     ticks = np.unique(np.round(np.linspace(-top, top, 5)))
-    figure.update_yaxes(tickvals=ticks, ticktext=[f"{abs(t):,.0f}" for t in ticks])
+    figure.update_xaxes(title_text="score")
+    figure.update_yaxes(
+        title_text="% of each",
+        range=[-1.05 * top, 1.05 * top],
+        tickvals=ticks,
+        ticktext=[f"{abs(t):.0f}" for t in ticks],
+        zerolinecolor=theme.muted,
+    )
     return figure
 
 
@@ -317,15 +335,7 @@ def cost_figure(summary: pd.DataFrame, theme: PlotTheme, mode: str) -> go.Figure
         textposition="outside",
         textfont={"color": theme.text},
         cliponaxis=False,
-        marker={
-            "color": [kind_colour(kind, mode) for kind in kinds],
-            "line": {"width": 0},
-            "pattern": {
-                "shape": ["" if kind.startswith("missed") else KIND_COLOURS[kind][2] for kind in kinds],
-                "fgcolor": theme.background,
-                "size": 6,
-            },
-        },
+        marker={"color": [kind_colour(kind, mode) for kind in kinds], "line": {"width": 0}},
         hovertemplate="%{y}: %{customdata[0]:,} failures (%{customdata[1]:.1f} %), +%{x:.1f} mAP<extra></extra>",
     )
     figure.update_xaxes(title_text="mAP points gained if repaired", rangemode="tozero")
@@ -344,17 +354,13 @@ def profile_figure(profile: pd.DataFrame, theme: PlotTheme, mode: str) -> go.Fig
             x=[str(band) for band in profile.index],
             y=_percent(profile[kind]),
             name=kind,
-            marker={
-                "color": kind_colour(kind, mode),
-                "line": {"width": 0.5, "color": theme.background},
-                "pattern": {"shape": KIND_COLOURS[kind][2], "fgcolor": theme.background, "size": 6},
-            },
+            marker=_hatched(kind_colour(kind, mode), KIND_COLOURS[kind][2], theme),
             customdata=profile["detections"],
             hovertemplate="%{y:.1f} % of %{customdata:,}",
         )
     figure.update_xaxes(title_text="top predictions (G = instances of the class)", type="category")
     figure.update_yaxes(title_text="% of predictions", range=[0, 100])
-    figure.update_layout(legend={"y": 1.02}, margin={"t": 64})
+    figure.update_layout(legend={"y": 1.02, "traceorder": "normal"}, margin={"t": 64})
     return figure
 
 
@@ -372,7 +378,7 @@ def _bucket_figure(table: pd.DataFrame, column: str, theme: PlotTheme, colour: s
         marker={"color": colour, "line": {"width": 0}},
         hovertemplate="%{x}: %{y:.1f}<br>%{customdata[0]}, %{customdata[1]:,} instances<extra></extra>",
     )
-    figure.update_xaxes(dividercolor=theme.grid)
+    figure.update_xaxes(dividercolor=theme.grid, showgrid=False)
     figure.update_yaxes(title_text=title, rangemode="tozero")
     figure.update_layout(margin={"t": 18})
     return figure

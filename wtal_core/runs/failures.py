@@ -311,9 +311,11 @@ def moment_of(
         values = np.asarray(activations.action_cas[:, activations.classes.index(failure.label)], dtype=np.float64)
         spread = float(np.ptp(values)) if values.size else 0.0
         centres = activations.grid.centres()
-        near = np.flatnonzero((centres >= t0) & (centres <= t1))
-        time = centres[near]
-        curve = (values[near] - values.min()) / spread if spread > 0 else np.zeros(near.size)
+        # The curve reaches the edges of the window, unless the video ends before.
+        inner = centres[(centres > t0) & (centres < t1)]
+        time = np.concatenate([[max(t0, centres[0])], inner, [min(t1, centres[-1])]]) if centres.size else inner
+        time = time[(time >= t0) & (time <= t1)]
+        curve = (np.interp(time, centres, values) - values.min()) / spread if spread > 0 else np.zeros(time.size)
     shown = np.linspace(t0, t1, 2 * frames + 1)[1::2].tolist() if frames else []
     return Moment(
         t0=t0,
