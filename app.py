@@ -23,8 +23,13 @@ if get_script_run_ctx(suppress_warning=True) is not None:  # as the script of a 
     theme.css()
     st.navigation(
         [
+            st.Page("pages/home.py", title="Home", icon=":material/home:", default=True),
+            st.Page("pages/explore.py", title="Explore", icon=":material/movie:", url_path="explore"),
+            st.Page("pages/failures.py", title="Failures", icon=":material/troubleshoot:", url_path="failures"),
+            st.Page("pages/compare.py", title="Compare", icon=":material/compare_arrows:", url_path="compare"),
             st.Page("pages/figures.py", title="Figures", icon=":material/image:", url_path="figures"),
-            st.Page("pages/explore.py", title="Explore", icon=":material/movie:", url_path="explore", default=True),
+            st.Page("pages/train.py", title="Train", icon=":material/model_training:", url_path="train"),
+            st.Page("pages/data.py", title="Data", icon=":material/database:", url_path="data"),
         ],
         position="top",
     ).run()

@@ -1,0 +1,201 @@
+"""Explore in Chromium: playing, seeking, keys, thresholds, erasing, links, dark mode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs, urlparse
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+Browse = Callable[..., Any]
+
+
+def ready(page: Any) -> Any:
+    page.wait_for_selector(".root[data-ready='1']")
+    page.wait_for_function("window.__wtal && window.__wtal.w > 100")
+    return page
+
+
+def clock(page: Any) -> float:
+    return float(page.evaluate("window.__wtal.t"))
+
+
+def query(page: Any) -> dict[str, str]:
+    return {k: v[0] for k, v in parse_qs(urlparse(page.url).query).items()}
+
+
+def at(page: Any, t: float) -> tuple[float, float]:
+    """Return the pixel of a time on the ground-truth track."""
+    box = page.locator("canvas.over").bounding_box()
+    return box["x"] + page.evaluate(f"window.__wtal.x({t})"), box["y"] + 34
+
+
+def scores(page: Any) -> str:
+    return str(page.locator(".scores table").inner_text())
+
+
+def test_plays_and_seeks_to_the_right_frame(browse: Browse) -> None:
+    page = ready(browse("/explore?run=hamnet&video=test_024"))
+    page.wait_for_function("window.__wtal.video.readyState >= 2")
+    page.locator(".root").focus()
+    page.keyboard.press("Space")
+    page.wait_for_function("window.__wtal.t > 0.6")
+    page.keyboard.press("Space")
+    page.wait_for_function("!window.__wtal.playing && window.__wtal.video.paused")
+    page.mouse.click(*at(page, 12.34))
+    page.wait_for_function("Math.abs(window.__wtal.video.currentTime - 12.34) < 0.2 && !window.__wtal.video.seeking")
+    t = clock(page)
+    number = page.evaluate(
+        """() => { const v = window.__wtal.video, c = document.createElement('canvas'), w = c.width = v.videoWidth,
+          h = c.height = v.videoHeight, g = c.getContext('2d', {willReadFrequently: true}); g.drawImage(v, 0, 0);
+          let n = 0; for (let i = 0; i < 12; i++) {
+            const x = (i % 4 + .5) * w / 4, y = (Math.floor(i / 4) + .5) * h / 3;
+            if (g.getImageData(x, y, 1, 1).data[0] > 128) n |= 1 << i; }
+          return n; }"""
+    )
+    assert number == int(t * 10), f"at {t} s frame {int(t * 10)} is on screen, not {number}"
+    page.wait_for_function("new URL(location).searchParams.get('t') !== null")
+    assert float(query(page)["t"]) == pytest.approx(t, abs=0.02)
+
+
+def test_keys_step_by_frame_snippet_and_second_and_jump(browse: Browse) -> None:
+    page = ready(browse("/explore?run=hamnet&video=test_024"))
+    page.locator(".root").focus()
+    page.keyboard.press("Alt+ArrowRight")
+    assert clock(page) == pytest.approx(1.0, abs=1e-6)
+    page.keyboard.press("Shift+ArrowRight")
+    assert clock(page) == pytest.approx(1.64, abs=1e-6)
+    page.keyboard.press("ArrowRight")
+    assert clock(page) == pytest.approx(1.75, abs=1e-6), "frame 17 of a 10 fps video, in its middle"
+    page.keyboard.press("]")
+    starts = page.evaluate("window.__wtal.truths")
+    assert clock(page) == pytest.approx(starts[0], abs=1e-6)
+    page.keyboard.press("f")
+    assert page.evaluate("window.__wtal.failures.some(f => Math.abs(f.start - window.__wtal.t) < 1e-6)")
+    page.keyboard.press("Shift+?")
+    assert page.locator(".help").is_visible()
+    page.keyboard.press("Escape")
+    assert not page.locator(".help").is_visible()
+
+
+def test_wheel_zooms_at_the_pointer_and_drag_on_the_ruler_pans(browse: Browse) -> None:
+    page = ready(browse("/explore?run=hamnet&video=test_025"))
+    x, y = at(page, 8.0)
+    page.mouse.move(x, y)
+    page.mouse.wheel(0, -400)
+    page.wait_for_function("window.__wtal.view[1] - window.__wtal.view[0] < window.__wtal.end * 0.7")
+    assert (
+        page.evaluate(f"window.__wtal.at({x} - document.querySelector('.stApp').getBoundingClientRect().x * 0)")
+        is not None
+    )
+    assert at(page, 8.0)[0] == pytest.approx(x, abs=1.5), "the moment under the pointer stays there"
+    before = page.evaluate("window.__wtal.view[0]")
+    page.mouse.move(x, y - 24)
+    page.mouse.down()
+    page.mouse.move(x - 80, y - 24, steps=4)
+    page.mouse.up()
+    assert page.evaluate("window.__wtal.view[0]") > before
+    page.wait_for_function("new URL(location).searchParams.get('from') !== null")
+    page.locator(".b[data-do=fit]").click()
+    assert page.evaluate("window.__wtal.view[0]") == 0
+
+
+def test_clicking_a_detection_explains_it(browse: Browse) -> None:
+    page = ready(browse("/explore?run=acmnet&video=test_024"))
+    x, y = page.evaluate(
+        """() => { const t = window.__wtal, row = t.visible.find(r => r.track.kind === 'detections'),
+          d = row.track.items[0], b = t.barOf(row, d), o = t.over.getBoundingClientRect();
+          return [o.x + (t.x(d.start) + t.x(d.end)) / 2, o.y + 24 + b.y + b.h / 2 - t.scroll.scrollTop]; }"""
+    )
+    page.mouse.click(x, y)
+    info = page.locator(".info")
+    assert "true positive" in info.inner_text()
+    for said in ("class score", "inner area", "outer area", "came from", "nearest truth", "suppressed"):
+        assert said in info.inner_text()
+    page.keyboard.press("Escape")
+    assert "true positive" not in info.inner_text()
+
+
+def test_tracks_hide_fold_and_stay_so(browse: Browse) -> None:
+    page = ready(browse("/explore?run=hamnet&video=test_025"))
+    rows = page.locator(".row")
+    count = rows.count()
+    page.locator(".row[data-key='attention:A'] .fold").click()
+    assert page.locator(".row[data-key='attention:A']").evaluate("e => e.classList.contains('folded')")
+    page.locator(".row[data-key='cas:A'] .label").hover()
+    page.locator(".row[data-key='cas:A'] .hide").click()
+    assert rows.count() == count - 1
+    page.reload()
+    ready(page)
+    assert page.locator(".row[data-key='cas:A']").count() == 0
+    assert page.locator(".row[data-key='attention:A']").evaluate("e => e.classList.contains('folded')")
+    page.locator(".b[data-do=menu]").click()
+    page.locator(".menu [data-menu=reset]").click()
+    assert page.locator(".row[data-key='cas:A']").count() == 1
+
+
+def test_a_threshold_moves_detections_and_the_splits_map(browse: Browse) -> None:
+    page = ready(browse("/explore?run=hamnet&video=test_024&t=3"))
+    page.wait_for_selector(".scores[data-changes='0']")
+    before, rev = scores(page), page.locator(".root").get_attribute("data-rev")
+    assert "±0.0" in before
+    slider = page.locator("[class*='class_threshold'] input[type=range]").first
+    slider.focus()
+    for _ in range(8):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_selector(".scores[data-changes='1']")
+    page.wait_for_function("r => document.querySelector('.stApp') && window.__wtal.rev !== r", arg=rev)
+    slider.press("End")
+    page.wait_for_function("window.__wtal.data.tracks.find(t => t.key === 'det:A').items.length === 0")
+    page.wait_for_function("[...document.querySelectorAll('.scores td.down')].length > 0")
+    assert scores(page) != before
+    assert clock(page) == pytest.approx(3.0), "the playhead stays"
+    assert query(page)["set.class_threshold"] == "1"
+
+
+def test_erasing_snippets_shows_what_changes(browse: Browse) -> None:
+    page = ready(browse("/explore?run=hamnet&video=test_024"))
+    page.locator(".b[data-do=erase]").click()
+    truth = page.evaluate("window.__wtal.data.tracks.find(t => t.key === 'gt').items[0]")
+    x0, y = at(page, truth["start"] + 0.1)
+    x1, _ = at(page, truth["end"] - 0.1)
+    page.mouse.move(x0, y)
+    page.mouse.down()
+    page.mouse.move(x1, y, steps=4)
+    page.mouse.up()
+    page.wait_for_function("window.__wtal.data.tracks.some(t => t.key === 'stored:A')")
+    page.wait_for_function(
+        """() => { const c = window.__wtal.data.tracks.find(t => t.key === 'cas:A'),
+          now = c.series.find(s => s.name === 'CAS'), old = c.series.find(s => s.ghost);
+          if (!old) return false;
+          const max = a => Math.max(...a);
+          return max(now.values) < max(old.values); }"""
+    )
+    page.get_by_role("tab", name="Recompute").click()
+    page.get_by_text("snippets erased").wait_for()
+    page.get_by_role("button", name="Clear", exact=True).click()
+    page.wait_for_function("!window.__wtal.data.tracks.some(t => t.key === 'stored:A')")
+
+
+def test_a_link_opens_the_moment_in_dark_mode(browse: Browse) -> None:
+    page = ready(browse("/explore?run=acmnet&video=test_026&class=Throw&t=6.4&from=4&to=12&tiou=0.3", scheme="dark"))
+    assert clock(page) == pytest.approx(6.4)
+    assert page.evaluate("window.__wtal.view") == pytest.approx([4, 12])
+    assert page.evaluate("window.__wtal.dark") is True
+    assert page.locator(".row[data-key='cas:A'] .t").inner_text() == "CAS · Throw"
+    paper = page.locator(".body").evaluate("e => getComputedStyle(e).backgroundColor")
+    assert paper == "rgb(20, 23, 28)"
+
+
+def test_works_without_a_video(browse: Browse) -> None:
+    page = ready(browse("/explore?run=hamnet&video=test_027"))
+    assert "no file of this video" in page.locator(".novideo").inner_text()
+    page.locator(".root").focus()
+    page.keyboard.press("Space")
+    page.wait_for_function("window.__wtal.t > 0.3")
+    page.keyboard.press("k")
+    page.mouse.click(*at(page, 5.0))
+    assert clock(page) == pytest.approx(5.0, abs=0.1)
