@@ -55,7 +55,8 @@ def state_badge(state: str) -> None:
 
 
 _FACTS = """<style>
-.wtal-facts { display: grid; grid-template-columns: max-content 1fr; gap: .28rem 1rem; font-size: .93rem;
+.wtal-facts { display: grid; margin: 0 !important; padding: 0 !important;
+  grid-template-columns: max-content 1fr; gap: .28rem 1rem; font-size: .93rem;
   font-variant-numeric: tabular-nums; }
 .wtal-facts dt { opacity: .65; } .wtal-facts dd { margin: 0; overflow-wrap: anywhere; }
 </style>"""

@@ -14,6 +14,7 @@ from wtal_core.runs.monitor import Curve, Watch
 
 __all__ = ["loss_figure", "validation_figure"]
 
+_FONT = "Source Sans, Source Sans Pro, sans-serif"  # the app's
 _MAX_POINTS = 600  # more than a panel has pixels would only slow the browser down
 
 
@@ -63,17 +64,19 @@ def _plain(figure: go.Figure, inks: _Inks, height: int) -> go.Figure:
         margin={"l": 4, "r": 12, "t": 26, "b": 4},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": inks.text, "size": 12, "family": "Source Sans, Source Sans 3, sans-serif"},
+        font={"color": inks.text, "size": 12, "family": _FONT},
         showlegend=False,
         hovermode="x",
         uirevision="training",
     )
-    axis = {"gridcolor": inks.grid, "zeroline": False, "linecolor": inks.grid, "automargin": True,
-            "tickfont": {"color": inks.faint, "size": 10.5}, "nticks": 4, "fixedrange": True}  # fmt: skip
+    axis = {"gridcolor": inks.grid, "zeroline": False, "linecolor": inks.grid, "automargin": True, "nticks": 4,
+            "tickfont": {"color": inks.faint, "size": 10.5, "family": _FONT}, "fixedrange": True}  # fmt: skip
     figure.update_xaxes(**{**axis, "showgrid": False, "rangemode": "tozero", "tickformat": "~s"})
     figure.update_yaxes(**{**axis, "tickformat": "~g", "exponentformat": "power"})
     for title in figure.layout.annotations:
-        title.update(font={"size": 12.5, "color": inks.text}, yanchor="bottom", xanchor="left", x=title.x)
+        title.update(
+            font={"size": 12.5, "color": inks.text, "family": _FONT}, yanchor="bottom", xanchor="left", x=title.x
+        )
     return figure
 
 

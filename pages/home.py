@@ -1,0 +1,168 @@
+"""Home: what is here, and what to do next."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import streamlit as st
+
+from pages.ui import jobs, library, state, theme
+from pages.ui.errors import guard
+from wtal_core.runs.advice import DatasetFacts, Step, dataset_facts, next_steps
+from wtal_core.runs.trainings import Training, trainings
+from wtal_core.runs.workspace import DatasetEntry
+
+_STYLE = """
+<style>
+.stMainBlockContainer { padding-top: 4.4rem; }
+.st-key-home_runs [data-testid="stHorizontalBlock"] { min-height: 2.1rem; align-items: center; }
+.st-key-home_runs { gap: .1rem; }
+.st-key-home_runs p { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+</style>
+"""
+_ROWS = 10  # runs that are listed; the Train page lists all
+_PAGES = Path(__file__).parent
+
+
+def _facts(entries: dict[str, DatasetEntry]) -> list[DatasetFacts]:
+    return [_read(str(entry.folder), entry.id, _stamp(entry.folder), entry) for entry in entries.values()]
+
+
+def _stamp(folder: Path) -> tuple[int, ...]:
+    stamps = []
+    for name in ("dataset.yaml", "annotations.json", "features", "videos"):
+        try:
+            stamps.append((folder / name).stat().st_mtime_ns)
+        except OSError:
+            stamps.append(0)
+    return tuple(stamps)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _read(folder: str, id: str, stamp: tuple[int, ...], _entry: DatasetEntry) -> DatasetFacts:
+    return dataset_facts(_entry)
+
+
+def _dataset(facts: DatasetFacts) -> None:
+    with st.container(border=True, height="stretch"):
+        st.markdown(f"**{_plain(facts.name)}**")
+        if facts.problem:
+            st.caption(f":red[Cannot be read.] {_plain(facts.problem[:200])}")
+            st.page_link("pages/data.py", label="Look at it", icon=":material/stethoscope:",
+                         query_params={"tool": "check", "data": facts.id})  # fmt: skip
+            return
+        splits = " · ".join(f"{name} {count:,}" for name, count in facts.splits.items())
+        files = f"{facts.files:,} with a file" if facts.files else "no video files"
+        jobs.facts(
+            {
+                "videos": f"{facts.videos:,} ({splits})" if splits else f"{facts.videos:,}",
+                "truth": f"{facts.instances:,} instances of {facts.classes:,} classes",
+                "features": ", ".join(facts.features) or "none yet",
+                "frames": files,
+            }
+        )
+        with st.container(horizontal=True):
+            st.page_link("pages/explore.py", label="Explore", icon=":material/movie:",
+                         query_params=state.explore_query(dataset=facts.id))  # fmt: skip
+            st.page_link("pages/data.py", label="Check", icon=":material/stethoscope:",
+                         query_params={"tool": "check", "data": facts.id})  # fmt: skip
+            st.page_link("pages/train.py", label="Train", icon=":material/model_training:",
+                         query_params={"data": facts.id})  # fmt: skip
+
+
+def _plain(text: str) -> str:
+    for mark in "\\`*_[]$~<>":
+        text = text.replace(mark, "\\" + mark)
+    return text
+
+
+_WIDTHS = [2.2, 1.2, 1.7, 1.3, 0.9, 1.2]
+
+
+def _runs(found: list[Training], entries: dict[str, DatasetEntry]) -> None:
+    by_name = {entry.name: i for i, entry in entries.items()}
+    with st.container(key="home_runs"):
+        for column, title in zip(
+            st.columns(_WIDTHS), ("run", "method", "data set", "state", "avg mAP", "last heard of"), strict=True
+        ):
+            column.caption(title)
+        for training in found[:_ROWS]:
+            name, method, dataset, status, score, when = st.columns(_WIDTHS, vertical_alignment="center")
+            if (training.folder / "activations.h5").is_file():
+                query = state.explore_query(training.key, dataset=by_name.get(training.dataset))
+                name.page_link("pages/explore.py", label=f"**{_plain(training.name)}**", query_params=query)
+            else:
+                name.page_link("pages/train.py", label=f"**{_plain(training.name)}**",
+                               query_params={"training": training.key})  # fmt: skip
+            method.markdown(training.method or "–")
+            dataset.markdown(_plain(training.dataset) or "–")
+            with status:
+                jobs.state_badge(training.state)
+            score.markdown(theme.percent(training.score))
+            when.caption(f"{jobs.duration(time.time() - training.when)} ago" if training.when else "–")
+    if len(found) > _ROWS:
+        st.page_link("pages/train.py", label=f"All {len(found)} runs", icon=":material/arrow_forward:")
+
+
+def _steps(steps: list[Step]) -> None:
+    st.header("What to do next")
+    for i, step in enumerate(steps):
+        with st.container(border=True):
+            target = f"pages/{step.page}.py"
+            if step.command:
+                st.markdown(f"**{_plain(step.title)}**")
+                st.caption(_plain(step.why))
+                st.code(step.command, language="bash")
+            elif (_PAGES / f"{step.page}.py").is_file():
+                st.page_link(target, label=f"**{_plain(step.title)}**", icon=":material/arrow_forward:",
+                             query_params=dict(step.query) or None, width="stretch")  # fmt: skip
+                st.caption(_plain(step.why))
+            else:
+                st.markdown(f"{i + 1}. **{_plain(step.title)}**")
+
+
+def main() -> None:
+    """Draw the page."""
+    st.html(_STYLE)
+    queue = jobs.queue()
+    with guard(stop=False):
+        queue.start_workers()
+    entries = library.datasets()
+    facts = _facts(entries)
+    found = trainings(library.runs(), queue)
+    left, right = st.columns([2.7, 1], gap="large")
+    with right:
+        _steps(next_steps(facts, found))
+        busy = [job for job in queue.jobs() if job.status().open and job.kind != "train"]
+        if busy:
+            st.header("Running now")
+            jobs.job_list(tuple({job.kind for job in busy}), "home.jobs", most=3)
+    with left:
+        if not entries:
+            st.title("See what a model sees")
+            st.markdown(
+                "A workbench for weakly-supervised temporal action localization: class activation sequences, "
+                "attention and detections of five published methods on one time axis under the playing video. "
+                "Every threshold is live, every number opens onto the moments behind it."
+            )
+            st.info(
+                "This workspace is empty. Import annotations and features on the **Data** page, or build the demo.",
+                icon=":material/folder_open:",
+            )
+            st.caption(f"Workspace: {_plain(str(library.workspace().home))}")
+            return
+        st.header("Data sets")
+        columns = st.columns(3) if len(facts) > 2 else st.columns(2)
+        for i, fact in enumerate(facts):
+            with columns[i % len(columns)]:
+                _dataset(fact)
+        st.header("Runs")
+        if found:
+            _runs(found, entries)
+        else:
+            st.caption("No runs yet. A run is a trained model and what it says about the test videos.")
+            st.page_link("pages/train.py", label="Train one", icon=":material/model_training:")
+
+
+main()
