@@ -286,6 +286,8 @@ def test_interrupted_import_goes_on(tmp_path: Path, sources: Path) -> None:
         ({"videos": "nothing"}, "does not exist"),
         ({"videos": "truth.json"}, "is a file"),
         ({"names": "nothing.npy"}, "does not exist"),
+        ({"features": {"x": "npy"}, "exclude": ["v11"]}, "Did you mean 'v1'"),
+        ({"features": {"x": "npy"}, "exclude": ["v1"], "reference": True}, "stay where they are"),
     ],
 )
 def test_wrong_imports_make_no_dataset(tmp_path: Path, sources: Path, changes: dict[str, Any], match: str) -> None:
@@ -296,7 +298,7 @@ def test_wrong_imports_make_no_dataset(tmp_path: Path, sources: Path, changes: d
     arguments["features"] = {k: sources / v for k, v in arguments.get("features", {}).items()}
     with pytest.raises(WtalError, match=match):
         import_dataset(tmp_path / "toy", **arguments, quiet=True)
-    assert not (tmp_path / "toy" / "dataset.yaml").exists()
+    assert not (tmp_path / "toy").exists()
 
 
 @pytest.mark.parametrize(

@@ -290,6 +290,18 @@ def test_conversion_is_faithful_and_resumes(tmp_path: Path) -> None:
         assert native.grid(f"v{i}") == store.grid(f"v{i}")
     assert len(native.provenance("v0").checksum) == 64
     assert convert_features(store, target).written == 0
+    for other, dtype, match in [
+        (open_features(source, grid="16/16@30"), "float16", r"expected fps 30\.0, got fps 25\.0"),
+        (
+            open_features(source, grid=GRID, durations={"v0": 3.5}),
+            "float16",
+            "expected duration 3.5, got duration None",
+        ),
+        (open_features(source, grid=GRID, provenance=Provenance("i3d")), "float16", "expected extractor 'i3d'"),
+        (store, "float32", "expected type 'float32', got type 'float16'"),
+    ]:
+        with pytest.raises(DataError, match=match):
+            convert_features(other, target, dtype=dtype)
     with pytest.raises(UsageError, match="same file"):
         convert_features(native, target)
     with pytest.raises(UsageError, match="Did you mean 'v3'"):

@@ -515,10 +515,34 @@ def import_dataset(
     for subset in (s for group in chosen.values() for s in group):
         if subset not in truth.subsets():
             raise unknown_name("subset", subset, truth.subsets(), where="splits")
-    GridRule.parse(grid or None)  # a wrong grid is said before anything is made
-    for source in (features or {}).values():
-        detect_layout(source)
+    if exclude and reference:
+        raise UsageError(
+            "videos cannot be left out of features that stay where they are", next_step="Give exclude or reference"
+        )
     video_names = read_video_names(names) if names else None
+
+    def opened(source: str | os.PathLike[str]) -> FeatureStore:
+        return open_features(
+            source,
+            grid=grid or None,
+            annotations=truth,
+            names=video_names,
+            provenance=Provenance(extractor=extractor) if extractor else None,
+            strip_prefix=strip_prefix,
+            lengths=lengths,
+        )
+
+    # Whatever is wrong with the arguments is said before anything is made.
+    GridRule.parse(grid or None)
+    left_out = set(exclude)
+    present: set[str] = set()
+    for source in (features or {}).values():
+        with opened(source) as store:
+            present.update(store.videos)
+    for video in sorted(left_out - present):
+        raise unknown_name("video", video, sorted(present), where="exclude")
+    if videos is not None:
+        require_folder(videos, "a folder of videos")
 
     write_annotations(truth, folder / "annotations.json", format="activitynet")
     files: list[FeatureFile] = []
@@ -535,17 +559,8 @@ def import_dataset(
                     file, grid=grid, names=listed, extractor=extractor, strip_prefix=strip_prefix, lengths=lengths
                 )
         else:
-            provenance = Provenance(extractor=extractor) if extractor else None
-            with open_features(
-                source,
-                grid=grid or None,
-                annotations=truth,
-                names=video_names,
-                provenance=provenance,
-                strip_prefix=strip_prefix,
-                lengths=lengths,
-            ) as store:
-                chosen_out = [video for video in exclude if video in store.videos]
+            with opened(source) as store:
+                chosen_out = [video for video in store.videos if video in left_out]
                 same_type = isinstance(store, HDF5Store) and all(store.dtype(v) == dtype for v in store.videos)
                 target = folder / file.path
                 if same_type and not chosen_out and not target.exists():

@@ -304,6 +304,13 @@ class EntryWriter:
                     return look(file["entries"][link])
         return None
 
+    def look_at(self, name: str, look: Callable[[Any], Any]) -> Any:
+        """Return `look(entry)` of an entry that `has(name)`."""
+        for path in (self._parts / _part_name(name), self.path):  # another writer may be merging the part just now
+            with suppress(FileNotFoundError), h5py.File(path, "r") as file:
+                return look(file["entries"][encode_name(name)])
+        raise unknown_name("video", name, self.names(), where=self.path, usage=False)
+
     def add(self, name: str, fill: Callable[[h5py.File, str], None]) -> None:
         """Write one entry: `fill(file, link)` must make `file["entries"][link]` (and what it needs in `shared`).
 

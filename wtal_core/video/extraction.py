@@ -530,8 +530,8 @@ def _check_same_kind(out: Path, videos: Iterable[str], spec: GridSpec, expected:
             if differing:
                 raise DataError(
                     f"holds features of {video!r} that were made in another way",
-                    expected=", ".join(f"{name} {want}" for name, want, _ in differing),
-                    got=", ".join(f"{name} {have}" for name, _, have in differing),
+                    expected=", ".join(f"{name} {want or 'none'}" for name, want, _ in differing),
+                    got=", ".join(f"{name} {have or 'none'}" for name, _, have in differing),
                     where=out,
                     next_step="Write to another file with --out, or start afresh with --overwrite",
                 )
@@ -551,18 +551,23 @@ def merge_features(sources: Sequence[str | os.PathLike[str]], out: str | os.Path
     started = time.perf_counter()
     if any(Path(source).resolve() == out.resolve() for source in sources):
         raise UsageError("a shard is the file to write", where=out, next_step="Name another file with --out")
-    cuts: dict[str, str] = {}
+    first: str | None = None
     with FeatureWriter(out) as writer:
         for source in sources:
             with open_features(source) as store:
                 for video in store.videos:
                     grid = store.grid(video)
-                    cut = f"{grid.fps:g} fps, stride {grid.stride:g}, window {grid.window:g}, offset {grid.offset:g}"
-                    if cuts.setdefault("first", cut) != cut:
+                    present = writer.has(video)
+                    first = first or _cut(writer.made(video)[0] if present else grid)
+                    if _cut(grid) != first:
                         raise DataError(
-                            f"{video!r} was cut by another grid", expected=cuts["first"], got=cut, where=source
+                            f"{video!r} was cut by another grid",
+                            expected=first,
+                            got=_cut(grid),
+                            where=source,
+                            next_step="Leave this file out, or merge it into another file",
                         )
-                    if writer.has(video):
+                    if present:
                         report.skipped.append(video)
                         continue
                     features = store.read(video)
@@ -571,3 +576,8 @@ def merge_features(sources: Sequence[str | os.PathLike[str]], out: str | os.Path
                     report.frames += grid.num_frames
     report.seconds = time.perf_counter() - started
     return report
+
+
+def _cut(grid: SnippetGrid) -> str:
+    """Say how a grid cuts videos into snippets (frames)."""
+    return f"{grid.fps:g} fps, stride {grid.stride:g}, window {grid.window:g}, offset {grid.offset:g}"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from wtal_core.data.features.native import FeatureWriter
 from wtal_core.data.features.store import FeatureStore, ForeignStore
-from wtal_core.errors import UsageError, unknown_name
+from wtal_core.errors import DataError, UsageError, unknown_name
 from wtal_core.progress import track
 from wtal_core.records import VideoFeatures
 
@@ -54,7 +54,8 @@ def convert_features(
         quiet: no progress bar.
 
     Raises:
-        DataError: a video cannot be read or stored (it is named); finished videos are kept aside for the next try.
+        DataError: a video cannot be read or stored (it is named), finished videos are kept aside for the next try; or
+            the file holds a video with another grid, provenance or type than asked for.
         UsageError: source and target are the same file, or an excluded video does not exist.
     """
     path = Path(path)
@@ -69,6 +70,7 @@ def convert_features(
         videos = [video for video in store.videos if video not in left_out]
         for video in track(videos, "converting", quiet=quiet):
             if writer.has(video):
+                _check_kept(writer, store, video, dtype)
                 kept += 1
                 continue
             features = store.read(video)
@@ -79,3 +81,26 @@ def convert_features(
             written += 1
             snippets += features.data.shape[-2]
     return Conversion(path, written, kept, snippets)
+
+
+def _check_kept(writer: FeatureWriter, store: FeatureStore, video: str, dtype: str) -> None:
+    """Refuse to keep a video that the file holds in another form than is asked for now.
+
+    The checksum is compared only where the source states one: hashing the source again would cost the time that
+    resuming saves.
+    """
+    grid, provenance, stored = writer.made(video)
+    wanted = store.provenance(video)
+    if not wanted.checksum:
+        provenance = replace(provenance, checksum="")
+    asked = store.grid(video).to_dict() | asdict(wanted) | {"type": dtype}
+    found = grid.to_dict() | asdict(provenance) | {"type": str(stored)}
+    differing = [name for name, value in asked.items() if found[name] != value]
+    if differing:
+        raise DataError(
+            f"holds {video!r} in another form than is asked for now",
+            expected=", ".join(f"{name} {asked[name]!r}" for name in differing),
+            got=", ".join(f"{name} {found[name]!r}" for name in differing),
+            where=writer.path,
+            next_step="Write to another file, or remove this one to convert afresh",
+        )

@@ -214,6 +214,18 @@ class FeatureWriter:
         """Whether the video is already written, by this writer or an earlier one."""
         return self._writer.has(video)
 
+    def made(self, video: str) -> tuple[SnippetGrid, Provenance, np.dtype[Any]]:
+        """Return grid, provenance and type on disk of a video that is already written."""
+        facts: tuple[SnippetGrid, Provenance, np.dtype[Any]] = self._writer.look_at(
+            video,
+            lambda dataset: (
+                read_grid(dataset.attrs, f"{self.path}: {video}"),
+                _read_provenance(dataset.attrs),
+                np.dtype(dataset.dtype),
+            ),
+        )
+        return facts
+
     def write(self, features: VideoFeatures) -> None:
         """Write one video.
 
