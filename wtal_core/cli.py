@@ -21,6 +21,7 @@ __all__ = ["COMMANDS", "main"]
 
 #: Words of a command -> (module in `wtal_core.commands`, class, one-line help). Order is the order of `wtal --help`.
 COMMANDS: dict[tuple[str, ...], tuple[str, str, str]] = {
+    ("app",): ("app", "App", "the workbench in the browser"),
     ("data", "doctor"): ("data", "Doctor", "check a data set before the first epoch"),
     ("data", "explain"): ("data", "Explain", "say what a feature or annotation file is"),
     ("data", "convert"): ("data", "Convert", "convert features or annotations to another format"),
@@ -41,35 +42,37 @@ COMMANDS: dict[tuple[str, ...], tuple[str, str, str]] = {
     ("paper", "show"): ("paper", "ShowPaper", "a paper's tables as printed"),
     ("runs", "list"): ("runs", "ListRuns", "list runs with state and score"),
     ("runs", "show"): ("runs", "ShowRun", "show one run"),
+    ("runs", "compare"): ("runs", "CompareRuns", "stored scores side by side, seeds together"),
     ("runs", "import"): ("runs_import", "ImportRun", "an official checkpoint -> run folder"),
     ("jobs", "list"): ("jobs", "ListJobs", "what runs in the background, and what waits"),
     ("jobs", "add"): ("jobs", "AddJob", "queue a command for the background"),
     ("jobs", "stop"): ("jobs", "StopJob", "stop a job, or take it out of the queue"),
     ("jobs", "log"): ("jobs", "LogJob", "the last lines of a job's log"),
-    ("runs", "compare"): ("runs", "CompareRuns", "stored scores side by side, seeds together"),
     ("figure",): ("figure", "Figure", "a spec file -> a qualitative figure for a paper"),
     ("export",): ("export", "Export", "detections and ground truth -> subtitles, ELAN, VIA, Label Studio, and back"),
+    ("demo", "build"): ("demo", "DemoBuild", "render a world of known truth and train every method on it"),
+    ("demo", "sheet"): ("demo", "DemoSheet", "contact sheets of every scene"),
+    ("demo", "report"): ("demo", "DemoReport", "measures of all methods over seeds, and which claims show"),
+    ("demo", "real"): ("demo", "DemoReal", "data sets of real clips and real features"),
     ("demo", "features"): ("demo_features", "DemoFeatures", "plant a feature set with known truth"),
     ("demo", "table"): ("demo_features", "DemoTable", "train all methods on planted features over seeds"),
     ("bench", "localize"): ("bench_methods", "BenchLocalize", "time of each method's localization"),
     ("bench", "train"): ("bench_methods", "BenchTrain", "time of a training step"),
+    ("bench", "app"): ("bench_app", "BenchApp", "speed of the app in a real browser"),
     ("bench", "evaluate"): ("bench_evaluate", "BenchEvaluate", "time and memory of the evaluator"),
 }
 
 
 def _help(prefix: tuple[str, ...] = ()) -> str:
-    lines = [
-        f"usage: {' '.join(('wtal', *prefix))} COMMAND [--help] ...",
-        "",
-        "A workbench for weakly-supervised temporal action localization." if not prefix else "",
-        "",
-        "commands:",
-    ]
+    lines = [f"usage: {' '.join(('wtal', *prefix))} COMMAND [--help] ...", ""]
+    if not prefix:
+        lines += ["A workbench for weakly-supervised temporal action localization.", ""]
+    lines.append("commands:")
     shown = {words: entry for words, entry in COMMANDS.items() if words[: len(prefix)] == prefix}
     width = max(len(" ".join(words)) for words in shown)
     lines += [f"  {' '.join(words):<{width}}   {entry[2]}" for words, entry in shown.items()]
     lines += ["", "Every command has --help with units and defaults. Exit codes: 0 done, 1 failed, 2 bad arguments."]
-    return "\n".join(line for i, line in enumerate(lines) if line or i in (1, len(lines) - 2))
+    return "\n".join(lines)
 
 
 def _find(arguments: Sequence[str]) -> tuple[tuple[str, ...], list[str]] | None:
@@ -126,11 +129,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("interrupted: what was finished is kept; the same command goes on from there.", file=sys.stderr)
+        print("interrupted: no file is half written; extract, convert and import go on if run again.", file=sys.stderr)
         return 1
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # the machine's refusal: a full disk, a missing permission, too many open files
+        if os.environ.get("WTAL_DEBUG"):
+            raise
+        place = f"{error.filename}: " if error.filename is not None else ""
+        print(f"error: {place}{error.strerror or error}. Set WTAL_DEBUG=1 to see where it happened.", file=sys.stderr)
+        return 1
     except Exception as error:
         if os.environ.get("WTAL_DEBUG"):
             raise

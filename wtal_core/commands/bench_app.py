@@ -1,0 +1,326 @@
+"""`wtal bench app`: what the app costs in a real browser, and what a slider costs without one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from wtal_core.commands.output import print_json, print_table
+from wtal_core.errors import DataError, MissingDependency, UsageError
+
+if TYPE_CHECKING:
+    from wtal_core.records import Annotations
+
+__all__ = ["BenchApp"]
+
+_CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+_FLAGS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync",
+          "--disable-component-update", "--autoplay-policy=no-user-gesture-required")  # fmt: skip
+
+#: What a person notices, in milliseconds: (measure, what it is, target).
+TARGETS = (
+    ("page_ready", "page ready, warm", 2000.0),
+    ("click_to_seek", "click to playhead (and video, where there is one)", 100.0),
+    ("pan_zoom_script", "pan or zoom, script time of a frame", 17.0),
+    ("video_detections", "threshold to detections of the video, computing", 250.0),
+    ("browser_detections", "threshold to detections in the browser", 250.0),
+    ("split_map", "threshold to mAP of the split, computing", 500.0),
+    ("browser_map", "threshold to mAP in the browser", 500.0),
+)
+
+
+@dataclass(frozen=True)
+class BenchApp:
+    """Measure Explore: page ready, click to seek, pan and zoom, threshold to detections and to the split's mAP.
+
+    Without --run: a synthetic split of 212 videos, one an hour long (6,000 snippets, 20 classes, 4 branches).
+    """
+
+    run_folder: Annotated[Path | None, tyro.conf.arg(name="run")] = None
+    """Run folder to measure instead; its data set must be in its workspace (--home)."""
+    home: Path | None = None
+    """Workspace of --run. Default: the current folder."""
+    videos: int = 212
+    """Videos of the synthetic split."""
+    snippets: int = 6000
+    """Snippets of the synthetic hour-long video."""
+    repeats: int = 7
+    """Measurements of each kind; medians are reported."""
+    no_browser: bool = False
+    """Only what needs no browser."""
+    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False
+    """Print JSON."""
+
+    def run(self) -> int:
+        """Measure and report."""
+        with tempfile.TemporaryDirectory(prefix="wtal-bench-") as temporary:
+            if self.run_folder is None:
+                home = Path(temporary)
+                run_id, video = make_synthetic(home, self.videos, self.snippets)
+            else:
+                home = (self.home or Path()).resolve()
+                run_id, video = _find(home, self.run_folder), None
+            measures = measure_python(home, run_id, video, self.repeats)
+            if not self.no_browser:
+                measures |= measure_browser(home, run_id, video, self.repeats)
+        rows = [
+            {
+                "measure": name,
+                "what": what,
+                "median_ms": statistics.median(measures[name]),
+                "worst_ms": max(measures[name]),
+                "target_ms": target,
+                "met": statistics.median(measures[name]) <= target,
+            }
+            for name, what, target in TARGETS
+            if measures.get(name)
+        ]
+        if self.as_json:
+            print_json({"run": run_id, "video": video, "repeats": self.repeats, "results": rows})
+            return 0
+        print_table(
+            ["", "median ms", "worst ms", "target ms"],
+            [(r["what"], f"{r['median_ms']:.1f}", f"{r['worst_ms']:.1f}", f"{r['target_ms']:.0f}") for r in rows],
+        )
+        return 0
+
+
+def _find(home: Path, folder: Path) -> str:
+    """Return the id of a run folder in a workspace."""
+    from wtal_core.runs.workspace import Workspace
+
+    for run_id, entry in Workspace(home).runs().items():
+        if entry.folder == folder.resolve():
+            if entry.error:
+                raise DataError(entry.error)
+            return run_id
+    raise UsageError(
+        "is not a run of the workspace", expected=f"a run in {home / 'runs'}", where=folder, next_step="Name its --home"
+    )
+
+
+# -- the synthetic split --------------------------------------------------------------------------------------------
+
+
+def make_synthetic(home: Path, videos: int, snippets: int, classes: int = 20, branches: int = 4) -> tuple[str, str]:
+    """Make a data set and a CMCS run whose activations follow a planted truth; return `(run id, hour-long video)`."""
+    import numpy as np
+
+    from wtal_core import settings
+    from wtal_core.data import Dataset, write_annotations
+    from wtal_core.data.activations import write_activations
+    from wtal_core.methods import create_method
+    from wtal_core.records import Activations
+    from wtal_core.runs.folder import Run, RunInfo
+    from wtal_core.runs.pipeline import evaluate_run, localize
+    from wtal_core.snippet_grid import SnippetGrid
+
+    rng = np.random.default_rng(0)
+    names = tuple(f"class_{c:02d}" for c in range(classes))
+    truth = _planted_truth(rng, names, videos, snippets)
+    folder = home / "datasets" / "synthetic"
+    folder.mkdir(parents=True)
+    write_annotations(truth, folder / "annotations.json", format="activitynet")
+    dataset = Dataset(folder, "synthetic", {"test": ("test",)}, class_list=names)
+    dataset.save()
+    method = create_method("cmcs", classes=names, feature_dim=8, branches=branches)
+    info = RunInfo("cmcs", "thumos14", settings.to_dict(method.config), names, 8,
+                   dataset={"name": "synthetic", "folder": str(folder), "test": ["test"]})  # fmt: skip
+    run = Run.create(home / "runs" / "synthetic", info)
+    activations = {}
+    for video, facts in truth.videos.items():
+        grid = SnippetGrid.preset("i3d-25fps-16", 1, facts.duration)
+        grid = grid.with_snippets(grid.expected_num_snippets())
+        scores = rng.normal(0, 0.7, (branches, grid.num_snippets, classes + 1)).cumsum(axis=1) * 0.05
+        scores[..., -1] += 3
+        instances = truth.instances.for_video(video)
+        for label, start, end in zip(instances.label, instances.start, instances.end, strict=True):
+            inside = grid.mask(start, end)
+            scores[:, inside, names.index(label)] += rng.uniform(2, 6, (branches, 1))
+        branch = np.exp(scores - scores.max(axis=-1, keepdims=True))
+        branch = (branch / branch.sum(axis=-1, keepdims=True)).astype(np.float32)
+        cas = branch.mean(axis=0)
+        activations[video] = Activations(
+            cas=cas,
+            video_scores=np.sort(cas[:, :classes], axis=0)[-max(1, len(cas) // 8) :].mean(axis=0),
+            grid=grid,
+            classes=names,
+            branch_cas=branch,
+            attention={"temporal": rng.dirichlet(np.ones(grid.num_snippets)).astype(np.float32)},
+            method="cmcs",
+        )
+    write_activations(run.activations_path, activations)
+    localize(run)
+    evaluate_run(run, truth, subset=["test"])
+    run.set_status("finished")
+    return "synthetic", "hour_long"
+
+
+def _planted_truth(rng: Any, names: tuple[str, ...], videos: int, snippets: int) -> Annotations:
+    from wtal_core.records import Annotations, Segments, VideoInfo
+
+    rows: list[tuple[str, str, float, float]] = []
+    infos = {}
+    for number in range(videos):
+        video = "hour_long" if number == 0 else f"video_{number:03d}"
+        duration = snippets * 16 / 25 if number == 0 else float(rng.uniform(60, 400))
+        infos[video] = VideoInfo(subset="test", duration=duration)
+        label, t = names[number % len(names)], 5.0
+        while t + 12 < duration:
+            length = float(rng.uniform(2, 12))
+            rows.append((video, label, t, t + length))
+            t += length + float(rng.uniform(5, 60))
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    return Annotations(classes=names, videos=infos, instances=Segments(*columns))
+
+
+# -- without a browser ----------------------------------------------------------------------------------------------
+
+
+def measure_python(home: Path, run_id: str, video: str | None, repeats: int) -> dict[str, list[float]]:
+    """Time what a moved threshold computes: the video's detections with verdicts, and the split's mAP."""
+    from wtal_core.data import Dataset, read_detections
+    from wtal_core.evaluation import GroundTruthIndex
+    from wtal_core.runs import live
+    from wtal_core.runs.folder import Run
+    from wtal_core.runs.pipeline import stored_activations
+    from wtal_core.runs.workspace import Workspace
+
+    workspace = Workspace(home)
+    entry = workspace.run(run_id)
+    home_of = workspace.dataset_of(entry)
+    if home_of is None:
+        raise DataError("the run's data set is not in the workspace", expected=entry.dataset_name, where=home)
+    run, dataset = Run.open(entry.folder), Dataset.open(home_of.folder)
+    split = "test" if "test" in dataset.splits else list(dataset.splits)[-1]
+    activations = stored_activations(run)
+    stored = read_detections(run.detections_path) if run.detections_path.is_file() else None
+    truth = GroundTruthIndex(dataset.annotations, dataset.subsets(split))
+    whole = live.LiveSplit(run, activations, truth, stored=stored)
+    subject = video or max(whole.activations, key=lambda v: whole.activations[v].grid.num_snippets)
+    times: dict[str, list[float]] = {"video_detections": [], "split_map": []}
+    for k in range(repeats):
+        changes = {"class_threshold": 0.05 + 0.01 * k} if hasattr(whole.localization, "class_threshold") else {}
+        began = time.perf_counter()
+        result = live.localize_video(run.info.method, subject, whole.activations[subject], whole.settings(changes))
+        live.explain(result, whole.activations[subject], live.judge(result.detections, dataset.annotations, subject))
+        times["video_detections"].append(1000 * (time.perf_counter() - began))
+        times["split_map"].append(1000 * whole.update(changes).seconds)
+    return times
+
+
+# -- in a browser ---------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _server(home: Path) -> Iterator[str]:
+    from wtal_core.commands.app import app_file
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    file = app_file()
+    command = [sys.executable, "-m", "streamlit", "run", str(file), "--server.headless", "true", "--server.port",
+               str(port), "--server.fileWatcherType", "none"]  # fmt: skip
+    environment = {**os.environ, "WTAL_HOME": str(home), "WTAL_TEST_HOOK": "1"}
+    process = subprocess.Popen(
+        command, cwd=file.parent, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        for _ in range(240):
+            try:
+                urllib.request.urlopen(f"http://localhost:{port}/_stcore/health", timeout=1).close()
+                break
+            except OSError:
+                time.sleep(0.25)
+        yield f"http://localhost:{port}"
+    finally:
+        process.terminate()
+        process.wait(15)
+
+
+_SCORES = ".st-key-panel .scores"
+_READY = "window.__wtal && document.querySelector('.stApp') && window.__wtal.w > 100 && window.__wtal.rev"
+
+#: Moves a slider by one step and waits in the page, so that only the app is measured.
+_CLICK = """async (fraction) => {
+  const t = window.__wtal, box = t.over.getBoundingClientRect(), x = box.x + fraction * t.w, y = box.y + 30;
+  const began = performance.now();
+  const event = (kind) => t.over.dispatchEvent(
+    new PointerEvent(kind, {clientX: x, clientY: y, pointerId: 1, bubbles: true}));
+  t.over.setPointerCapture = () => {};
+  const seeked = t.src ? new Promise(r => t.video.addEventListener('seeked', r, {once: true})) : Promise.resolve();
+  event('pointerdown'); event('pointerup'); await seeked;
+  await new Promise(requestAnimationFrame); await new Promise(requestAnimationFrame);
+  return performance.now() - began; }"""
+
+_ZOOM = """async (n) => {
+  const t = window.__wtal; t.draws.length = 0;
+  for (let k = 0; k < n; k++) {
+    t.zoom(k < n / 2 ? 0.85 : 1.18, t.end * 0.4); await new Promise(requestAnimationFrame);
+  }
+  for (let k = 0; k < n; k++) {
+    const d = t.end * 0.002; t.setView(t.view[0] + d, t.view[1] + d); await new Promise(requestAnimationFrame);
+  }
+  return [...t.draws]; }"""
+
+
+def measure_browser(home: Path, run_id: str, video: str | None, repeats: int) -> dict[str, list[float]]:
+    """Time the app in headless Chromium.
+
+    Raises:
+        MissingDependency: Playwright or Chromium is not there.
+    """
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError as error:
+        raise MissingDependency("playwright is not installed", next_step="pip install playwright") from error
+    path = next((found for name in _CHROMIUM if (found := shutil.which(name))), None)
+    if path is None:
+        raise MissingDependency(
+            "Chromium was not found", next_step="Install it (apt-get install chromium), or measure with --no-browser"
+        )
+    times: dict[str, list[float]] = {"page_ready": [], "browser_detections": [], "browser_map": []}
+    link = f"/explore?run={run_id}" + (f"&video={video}" if video else "")
+    with _server(home) as url, sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=list(_FLAGS))
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        for k in range(3 + min(repeats, 5)):
+            began = time.perf_counter()
+            page.goto(url + link)
+            page.wait_for_function(_READY, timeout=60_000)
+            if k >= 3:  # warm
+                times["page_ready"].append(1000 * (time.perf_counter() - began))
+        page.wait_for_selector(_SCORES)
+        times["click_to_seek"] = [page.evaluate(_CLICK, (k + 1) / (repeats + 2)) for k in range(repeats)]
+        times["pan_zoom_script"] = page.evaluate(_ZOOM, 40)
+        page.evaluate("window.__wtal.setView(0, window.__wtal.end)")
+        slider = page.locator(".st-key-panel input[type=range]").first
+        slider.focus()
+        for k in range(repeats):
+            page.wait_for_timeout(900)
+            rev, shown = page.evaluate("window.__wtal.rev"), page.locator(_SCORES).inner_text()
+            began = time.perf_counter()
+            slider.press("ArrowRight" if k % 4 < 2 else "ArrowLeft")
+            page.wait_for_function("r => window.__wtal.rev !== r", arg=rev, timeout=30_000)
+            times["browser_detections"].append(1000 * (time.perf_counter() - began))
+            page.wait_for_function(
+                "([q, s]) => document.querySelector(q)?.innerText !== s", arg=[_SCORES, shown], timeout=30_000
+            )
+            times["browser_map"].append(1000 * (time.perf_counter() - began))
+        browser.close()
+    return times
