@@ -13,11 +13,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,7 +32,7 @@ from wtal_core.progress import progress_bar
 from wtal_core.settings import check, option
 from wtal_core.snippet_grid import SnippetGrid
 
-__all__ = ["BuildOptions", "build", "scripts_of"]
+__all__ = ["BuildOptions", "build", "scripts_of", "train_runs"]
 
 T = TypeVar("T")
 _STATE = "build.json"
@@ -93,7 +93,9 @@ def build(out: str | os.PathLike[str], options: BuildOptions, *, quiet: bool = F
     write_annotations(annotations, root / "annotations.json")
     dataset_of(root, options.name).save()
     filmed = time.perf_counter()
-    runs = _train(root, options, quiet)
+    folders = {(name, options.run_seed): root / "runs" / name for name in options.runs}
+    results = train_runs(root, folders, small=options.small, workers=options.workers, quiet=quiet)
+    runs = {name: result for (name, _), result in results.items()}
     return {
         "dataset": root,
         "name": options.name,
@@ -153,7 +155,7 @@ def _make_videos(
         _workers(options.workers, len(todo)) as pool,
     ):
         jobs = [pool.submit(make_video, s, str(root), features=f, mine=m) for s, f, m in todo]
-        for done in _completed(jobs):
+        for _, done in _completed(jobs):
             if done.features is not None:
                 writer.write(done.features)
             if done.mined is not None:
@@ -180,8 +182,9 @@ def _described(path: Path, scripts: Sequence[VideoScript]) -> set[str]:
         for script in scripts:
             if script.name not in store.videos:
                 continue
-            grid = SnippetGrid.for_duration(script.duration, fps=FPS, stride=STRIDE, window=WINDOW)
-            if store.grid(script.name) != grid or store.provenance(script.name) != provenance_of(backbones()):
+            wanted = SnippetGrid.for_duration(script.duration, fps=FPS, stride=STRIDE, window=WINDOW)
+            found_grid = replace(store.grid(script.name), duration=script.duration)  # files round durations
+            if found_grid != wanted or store.provenance(script.name) != provenance_of(backbones()):
                 raise DataError(
                     f"holds features of {script.name!r} that were made in another way",
                     where=path,
@@ -191,23 +194,36 @@ def _described(path: Path, scripts: Sequence[VideoScript]) -> set[str]:
     return found
 
 
-def _train(root: Path, options: BuildOptions, quiet: bool) -> dict[str, dict[str, Any]]:
-    """Train all runs, several at a time."""
+def train_runs(
+    data: Path,
+    runs: Mapping[tuple[str, int], Path],
+    *,
+    small: bool,
+    workers: int = 0,
+    quiet: bool = False,
+) -> dict[tuple[str, int], dict[str, Any]]:
+    """Train several runs at a time on the features of a demo world, skipping what is finished.
+
+    Args:
+        data: data set folder.
+        runs: (variant, seed) -> run folder.
+        small: the recipes of the small world.
+        workers: processes; 0: as many as there are cores.
+        quiet: no progress bar.
+
+    Returns:
+        `{(variant, seed): result of train_variant}`.
+    """
     from wtal_core.demo.training import train_variant
 
-    results: dict[str, dict[str, Any]] = {}
-    with (
-        progress_bar("runs", len(options.runs), quiet=quiet) as bar,
-        _workers(options.workers, len(options.runs)) as pool,
-    ):
-        jobs = [
-            pool.submit(
-                train_variant, str(root), str(root / "runs" / name), name, seed=options.run_seed, small=options.small
-            )
-            for name in options.runs
-        ]
-        for done in _completed(jobs):
-            results[done["name"]] = done
+    results: dict[tuple[str, int], dict[str, Any]] = {}
+    with progress_bar("runs", len(runs), quiet=quiet) as bar, _workers(workers, len(runs)) as pool:
+        jobs = {
+            pool.submit(train_variant, str(data), str(folder), name, seed=seed, small=small): (name, seed)
+            for (name, seed), folder in runs.items()
+        }
+        for job, done in _completed(jobs):
+            results[jobs[job]] = done
             bar(1, f"runs, {done['name']} done")
     return results
 
@@ -232,15 +248,15 @@ def _calm() -> None:
         os.environ[name] = "1"
 
 
-def _completed(jobs: Iterable[Future[T]]) -> Iterator[T]:
-    """Yield results as they come.
+def _completed(jobs: Iterable[Future[T]]) -> Iterator[tuple[Future[T], T]]:
+    """Yield jobs and their results as they come.
 
     Raises:
         DataError: a worker process died.
     """
     try:
         for job in as_completed(jobs):
-            yield job.result()
+            yield job, job.result()
     except BrokenProcessPool as error:
         raise DataError(
             "a worker process died, most likely for want of memory",

@@ -1,0 +1,206 @@
+"""What average mAP hides, measured against the demo world's truth: completeness, context, false alarms.
+
+Context and false alarms are measured at one *operating point* per class: the detections scoring at least as high as the
+one with which half of the class's instances are found (tIoU of at least 0.3). At the same recall, methods can be
+compared by what else they report. A class that never gets there is measured with all its detections (`recall` says so).
+
+* **completeness**: share of an instance's phases that its best detection covers. Best is the highest-scoring detection
+  of the class that meets the instance (tIoU of at least 0.1; of all detections, not only those of the operating point);
+  a phase is covered if at least half of it is. An instance that no detection meets has none of its phases covered.
+* **on action, context, fake, background**: shares of the detected time. Time that several detections of a class cover
+  counts once; the four shares add up to one. Action, context and fakes are the detected class's own, everything else is
+  background.
+* **false alarms**: share of the fakes (practice swings, aborted run-ups) of which detections of their class cover at
+  least half.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from wtal_core.errors import DataError
+from wtal_core.evaluation import evaluate
+from wtal_core.records import Annotations, Detections, Segments
+
+__all__ = ["Measures", "best_detections", "covered_share", "measure", "operating_point"]
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+RECALL, HIT_TIOU = 0.5, 0.3  # operating point
+MEET_TIOU = 0.1  # the best detection meets the instance at least so much
+HALF = 0.5  # of a phase, or of a fake, that counts as covered
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Measures of one run; all shares in [0, 1], NaN where there is nothing to measure.
+
+    Args:
+        average_map: mean of mAP at tIoU 0.1 to 0.7.
+        completeness: mean share of an instance's phases that its best detection covers.
+        found: share of instances that any detection meets.
+        on_action, on_context, on_fake, on_background: shares of the detected time at the operating point.
+        false_alarms: share of fakes that are reported at the operating point.
+        recall: share of instances found at the operating point, mean over classes; below 0.5 a class never gets there.
+    """
+
+    average_map: float
+    completeness: float
+    found: float
+    on_action: float
+    on_context: float
+    on_fake: float
+    on_background: float
+    false_alarms: float
+    recall: float
+
+    def to_dict(self) -> dict[str, float]:
+        """Return the measures as plain values."""
+        return asdict(self)
+
+
+def measure(detections: Detections, annotations: Annotations, *, subset: Sequence[str] = ("test",)) -> Measures:
+    """Measure a run's detections against the truth of a demo world.
+
+    Args:
+        detections: of the subset's videos.
+        annotations: with the tracks "phases", "context" and "fakes".
+        subset: which videos.
+
+    Raises:
+        DataError: the annotations have no such tracks.
+    """
+    missing = [name for name in ("phases", "context", "fakes") if name not in annotations.tracks]
+    if missing:
+        raise DataError(
+            "the annotations are not those of a demo world",
+            expected="tracks phases, context, fakes",
+            got=f"no {', '.join(missing)}",
+            where=annotations.source or "annotations",
+        )
+    truth = annotations.subset(*subset)
+    phases, context, fakes = (truth.tracks[name] for name in ("phases", "context", "fakes"))
+    evaluation = evaluate(detections, annotations, subset=tuple(subset), matches=False)
+    chosen, recall = operating_point(detections, truth.instances)
+    best = best_detections(detections, truth.instances)
+    return Measures(
+        average_map=evaluation.average,
+        completeness=_completeness(detections, best, truth.instances, phases),
+        found=float((best >= 0).mean()) if best.size else float("nan"),
+        **_time_shares(chosen, truth.instances, _by_class(context), _by_class(fakes)),
+        false_alarms=float(np.mean(covered_share(_by_class(fakes), chosen) >= HALF)) if len(fakes) else float("nan"),
+        recall=recall,
+    )
+
+
+def _by_class(track: Segments) -> Segments:
+    """Return a track with the class as label ("GolfSwing/practice_swing" -> "GolfSwing")."""
+    return Segments(track.video, [label.partition("/")[0] for label in track.label], track.start, track.end)
+
+
+def _pairs(a: Segments | Detections, b: Segments | Detections) -> tuple[IntArray, IntArray, FloatArray]:
+    """Return `(i, j, seconds)` of all rows of `a` and `b` of one video and label that overlap."""
+    keys_a, keys_b = ([f"{v}\0{c}" for v, c in zip(x.video, x.label, strict=True)] for x in (a, b))
+    where: dict[str, list[int]] = {}
+    for j, key in enumerate(keys_b):
+        where.setdefault(key, []).append(j)
+    first = np.array([i for i, key in enumerate(keys_a) for _ in where.get(key, ())], dtype=np.int64)
+    second = np.array([j for key in keys_a for j in where.get(key, ())], dtype=np.int64)
+    overlap = np.minimum(a.end[first], b.end[second]) - np.maximum(a.start[first], b.start[second])
+    meets = overlap > 0
+    return first[meets], second[meets], overlap[meets]
+
+
+def _tiou(a: Segments, b: Segments | Detections) -> tuple[IntArray, IntArray, FloatArray]:
+    """Return `(i, j, tIoU)` of all overlapping rows of one video and label."""
+    i, j, overlap = _pairs(a, b)
+    union = (a.end - a.start)[i] + (b.end - b.start)[j] - overlap
+    return i, j, overlap / union
+
+
+def operating_point(detections: Detections, instances: Segments) -> tuple[Detections, float]:
+    """Return each class's detections down to the score at which half of its instances are found, and the mean recall.
+
+    A class of which less than half is ever found keeps all its detections; classes without instances keep none.
+    """
+    i, j, tiou = _tiou(instances, detections)
+    hit = tiou >= HIT_TIOU
+    score = np.full(len(instances), -np.inf)  # the score from which on an instance is found
+    np.maximum.at(score, i[hit], detections.score[j[hit]])
+    keep = np.zeros(len(detections), dtype=bool)
+    recalls = []
+    for label in sorted(set(instances.label.tolist())):
+        mine = np.sort(score[instances.label == label])[::-1]
+        wanted = int(np.ceil(RECALL * mine.size))
+        threshold = mine[wanted - 1]
+        keep |= (detections.label == label) & (detections.score >= threshold)
+        recalls.append(float(((mine >= threshold) & np.isfinite(mine)).mean()))
+    return detections.select(np.flatnonzero(keep)), float(np.mean(recalls)) if recalls else float("nan")
+
+
+def best_detections(detections: Detections, instances: Segments) -> IntArray:
+    """Return `(N,)`: the highest-scoring detection of its class that meets each instance, -1 where none does."""
+    i, j, tiou = _tiou(instances, detections)
+    meets = tiou >= MEET_TIOU
+    i, j, tiou = i[meets], j[meets], tiou[meets]
+    best = np.full(len(instances), -1, dtype=np.int64)
+    order = np.lexsort((tiou, detections.score[j]))  # equal scores: the better fit last, and the last one stays
+    best[i[order]] = j[order]
+    return best
+
+
+def _completeness(detections: Detections, best: IntArray, instances: Segments, phases: Segments) -> float:
+    if not len(instances):
+        return float("nan")
+    # A phase belongs to the instance of its class and video that holds its middle.
+    i, j, _ = _pairs(instances, _by_class(phases))
+    middle = (phases.start + phases.end)[j] / 2
+    inside = (middle >= instances.start[i]) & (middle < instances.end[i])
+    i, j = i[inside], j[inside]
+    found = best[i] >= 0
+    d = np.where(found, best[i], 0)
+    if len(detections):
+        overlap = np.minimum(phases.end[j], detections.end[d]) - np.maximum(phases.start[j], detections.start[d])
+        covered = found & (overlap >= HALF * phases.length[j])
+    else:
+        covered = found
+    total = np.bincount(i, minlength=len(instances))
+    share = np.bincount(i, covered, minlength=len(instances)) / np.maximum(total, 1)
+    return float(share[total > 0].mean())
+
+
+def _merged(rows: Segments | Detections) -> Segments:
+    """Return the union of the rows of each video and label."""
+    parts: list[tuple[str, str, float, float]] = []
+    for r in np.lexsort((rows.start, rows.label_codes[0], rows.video_codes[0])):
+        video, label, start, end = str(rows.video[r]), str(rows.label[r]), float(rows.start[r]), float(rows.end[r])
+        if parts and parts[-1][:2] == (video, label) and start <= parts[-1][3]:
+            parts[-1] = (video, label, parts[-1][2], max(parts[-1][3], end))
+        else:
+            parts.append((video, label, start, end))
+    return Segments(*(list(column) for column in zip(*parts, strict=True))) if parts else Segments.empty()
+
+
+def covered_share(segments: Segments, cover: Segments | Detections) -> FloatArray:
+    """Return `(N,)`: the share of each segment that rows of its video and label cover."""
+    i, _, overlap = _pairs(segments, _merged(cover))
+    covered = np.bincount(i, overlap, minlength=len(segments))
+    return np.asarray(covered / np.maximum(segments.length, 1e-9))
+
+
+def _time_shares(chosen: Detections, instances: Segments, context: Segments, fakes: Segments) -> dict[str, float]:
+    detected = _merged(chosen)
+    total = float(detected.length.sum())
+    names = ("on_action", "on_context", "on_fake")
+    if total == 0:
+        return dict.fromkeys((*names, "on_background"), float("nan"))
+    shares = {
+        name: float(_pairs(detected, _merged(track))[2].sum()) / total
+        for name, track in zip(names, (instances, context, fakes), strict=True)
+    }
+    return {**shares, "on_background": max(0.0, 1.0 - sum(shares.values()))}

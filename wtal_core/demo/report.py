@@ -1,0 +1,263 @@
+"""The table of measures over several seeds, and what of the papers' claims shows in it."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any, Final
+
+from wtal_core.data import read_detections
+from wtal_core.data.dataset import Dataset
+from wtal_core.demo.builder import train_runs
+from wtal_core.demo.measures import Measures, measure
+from wtal_core.demo.recipes import VARIANTS
+from wtal_core.errors import DataError, UsageError
+from wtal_core.files import read_json, read_text, write_json, write_text
+from wtal_core.runs.folder import Run
+
+__all__ = ["BEGIN", "CLAIMS", "END", "Claim", "Report", "make_report", "to_markdown", "write_into"]
+
+#: Markers between which the README holds the report.
+BEGIN: Final = "<!-- demo report: written by `wtal demo report`, do not edit -->"
+END: Final = "<!-- end of demo report -->"
+
+Table = Mapping[str, Sequence[Measures]]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a paper says a part of its method does, as a difference that can be measured.
+
+    Args:
+        text: the claim.
+        full, without: names of the two runs.
+        measure: field of `Measures` on which they are compared.
+        better: +1 where the full method should have more of it, -1 where less.
+    """
+
+    text: str
+    full: str
+    without: str
+    measure: str
+    better: int
+
+
+CLAIMS: Final = (
+    Claim("CMCS: several branches find more of each instance than one", "cmcs", "cmcs-one-branch", "completeness", 1),
+    Claim("CMCS: hard negatives keep detections off the context", "cmcs", "cmcs-no-hard-negatives", "on_context", -1),
+    Claim(
+        "HAM-Net: dropping discriminative snippets finds more of each instance",
+        "hamnet",
+        "hamnet-no-dropping",
+        "completeness",
+        1,
+    ),
+    Claim(
+        "ACM-Net: the context branch keeps detections off the context", "acmnet", "acmnet-no-context", "on_context", -1
+    ),
+    Claim("ACN: the coherence term localizes better than contrast alone", "acn", "acn-oic-only", "average_map", 1),
+    Claim(
+        "Deep metric learning: the metric loss localizes better",
+        "deep_metric",
+        "deep_metric-no-metric",
+        "average_map",
+        1,
+    ),
+)
+
+_COLUMNS: Final = (
+    ("average_map", "average mAP"),
+    ("completeness", "completeness"),
+    ("on_context", "on context"),
+    ("on_fake", "on fakes"),
+    ("false_alarms", "false alarms"),
+)
+_WORDS: Final = {"average_map": "average mAP", "completeness": "completeness", "on_context": "time on context"}
+
+
+@dataclass(frozen=True)
+class Report:
+    """Measures of every variant and seed.
+
+    Args:
+        dataset: name of the world.
+        seeds: of the trainings.
+        table: variant -> measures, one for each seed.
+    """
+
+    dataset: str
+    seeds: tuple[int, ...]
+    table: Table
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        return {
+            "dataset": self.dataset,
+            "seeds": list(self.seeds),
+            "table": {name: [m.to_dict() for m in rows] for name, rows in self.table.items()},
+            "claims": [verdict(claim, self.table) for claim in CLAIMS if _has(claim, self.table)],
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Report:
+        """Rebuild a report from `to_dict`."""
+        table = {
+            name: [Measures(**{k: math.nan if v is None else v for k, v in row.items()}) for row in rows]
+            for name, rows in values["table"].items()
+        }
+        return cls(values["dataset"], tuple(values["seeds"]), table)
+
+
+def make_report(
+    data: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    seeds: Sequence[int] = (0, 1, 2),
+    variants: Sequence[str] = tuple(VARIANTS),
+    workers: int = 0,
+    quiet: bool = False,
+) -> Report:
+    """Train every variant with every seed and measure it; features are read, not made.
+
+    The data set's own runs are taken for their seed. Interrupted, the same call goes on with what is missing.
+
+    Args:
+        data: data set folder of a demo world, with its runs.
+        out: folder for the further runs and `report.json`.
+        seeds: of the trainings; at least one.
+        variants: which ones.
+        workers: processes; 0: as many as there are cores.
+        quiet: no progress bar.
+
+    Raises:
+        UsageError: no seeds, or one twice.
+        DataError: the data set is not a demo world.
+    """
+    seeds = tuple(seeds)
+    if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
+        raise UsageError("not a list of seeds", expected="different numbers from 0", got=str(list(seeds)))
+    root, target = Path(data), Path(out)
+    dataset = Dataset.open(root)
+    state = read_json(root / "build.json", "the state of a demo world (build.json)")
+    small = bool(state.get("world", {}).get("small")) if isinstance(state, dict) else False
+    own = {(n, s): root / "runs" / n for n in variants for s in seeds if _has_seed(root / "runs" / n, s)}
+    further = {(n, s): target / f"seed{s}" / n for s in seeds for n in variants if (n, s) not in own}
+    train_runs(root, further, small=small, workers=workers, quiet=quiet)
+    jobs = {**own, **further}
+    table = {
+        name: [measure(read_detections(Run.open(jobs[name, s]).detections_path), dataset.annotations) for s in seeds]
+        for name in variants
+    }
+    report = Report(dataset.name, seeds, table)
+    write_json(target / "report.json", report.to_dict())
+    return report
+
+
+def _has_seed(folder: Path, seed: int) -> bool:
+    try:
+        run = Run.open(folder)
+        return run.info.seed == seed and run.detections_path.is_file()
+    except DataError:
+        return False
+
+
+def _has(claim: Claim, table: Table) -> bool:
+    return claim.full in table and claim.without in table
+
+
+def verdict(claim: Claim, table: Table) -> dict[str, Any]:
+    """Compare the two runs of a claim, seed by seed.
+
+    Returns:
+        text, measure, mean of either, mean and sample standard deviation of the difference in the claimed direction,
+        and whether it shows: the mean difference has the claimed sign and exceeds its standard error twice.
+    """
+    with_it = [getattr(m, claim.measure) for m in table[claim.full]]
+    without = [getattr(m, claim.measure) for m in table[claim.without]]
+    gains = [claim.better * (a - b) for a, b in zip(with_it, without, strict=True)]
+    mean, spread = fmean(gains), stdev(gains) if len(gains) > 1 else math.nan
+    # Two standard errors; with one seed there is none to speak of, and nothing shows.
+    shows = mean > 2 * spread / math.sqrt(len(gains)) if len(gains) > 1 else False
+    return {
+        "text": claim.text,
+        "measure": claim.measure,
+        "full": claim.full,
+        "without": claim.without,
+        "mean_full": fmean(with_it),
+        "mean_without": fmean(without),
+        "gain": mean,
+        "spread": spread,
+        "shows": bool(shows),
+    }
+
+
+def to_markdown(report: Report) -> str:
+    """Return the report as Markdown: a table of mean ± standard deviation in per cent, then the claims."""
+    several = len(report.seeds) > 1
+
+    def cell(values: Sequence[float]) -> str:
+        finite = [100 * v for v in values if math.isfinite(v)]
+        if not finite:
+            return "none"
+        spread = f" ± {stdev(finite):.1f}" if len(finite) > 1 else ""
+        return f"{fmean(finite):.1f}{spread}"
+
+    lines = [
+        f"`{report.dataset}`, test split, {len(report.seeds)} training seeds ({', '.join(map(str, report.seeds))}); "
+        f"{'mean ± standard deviation, ' if several else ''}per cent.",
+        "",
+        "| run | " + " | ".join(title for _, title in _COLUMNS) + " |",
+        "|---|" + "---:|" * len(_COLUMNS),
+    ]
+    for name, rows in report.table.items():
+        cells = (cell([getattr(m, key) for m in rows]) for key, _ in _COLUMNS)
+        lines.append(
+            f"| {'' if name not in VARIANTS or not VARIANTS[name].full else '&nbsp;&nbsp;'}`{name}` | "
+            + " | ".join(cells)
+            + " |"
+        )
+    lines += [
+        "",
+        "Average mAP: tIoU 0.1 to 0.7. Completeness: share of an instance's phases that its best detection covers. "
+        "Where detections lie (on context, on fakes: shares of detected time) and false alarms (share of fakes "
+        "reported) are measured where half of each class's instances are found, see `wtal_core/demo/measures.py`.",
+        "",
+    ]
+    found = [verdict(claim, report.table) for claim in CLAIMS if _has(claim, report.table)]
+    if found and several:
+        lines += ["What the papers claim, on this world (a difference counts if it exceeds two standard errors):", ""]
+        lines += [_sentence(v, len(report.seeds)) for v in found]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _sentence(v: Mapping[str, Any], seeds: int) -> str:
+    change = 100 * (v["mean_full"] - v["mean_without"])
+    numbers = (
+        f"{_WORDS[v['measure']]} {100 * v['mean_full']:.1f} with, {100 * v['mean_without']:.1f} without "
+        f"({change:+.1f} ± {100 * v['spread']:.1f} over {seeds} seeds)"
+    )
+    if v["shows"]:
+        return f"* {v['text']}: **shows**, {numbers}."
+    opposite = v["gain"] < -2 * v["spread"] / math.sqrt(seeds)
+    return f"* {v['text']}: **{'the opposite shows' if opposite else 'does not show'}**, {numbers}."
+
+
+def write_into(path: str | os.PathLike[str], text: str) -> None:
+    """Replace what a Markdown file holds between the report's markers.
+
+    Raises:
+        DataError: the file has no such markers.
+    """
+    content = read_text(path)
+    head, begin, rest = content.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not begin or not end:
+        raise DataError(
+            "has no place for the report", expected=f"the lines {BEGIN} and {END}", where=path, next_step="Add them"
+        )
+    write_text(path, f"{head}{BEGIN}\n{text.strip()}\n{END}{tail}")
