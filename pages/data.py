@@ -11,7 +11,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages.ui import jobs, library, media, pickers, theme
+from pages.ui import jobs, library, media, pickers, state, theme
 from pages.ui.errors import guard
 from wtal_core.data import Dataset, read_detections, write_detections
 from wtal_core.data.additions import check_detections, list_features, unlisted_features
@@ -509,14 +509,29 @@ def _import_weights() -> None:
                 classes=class_names(classes) if classes and classes.strip() else (), preset=preset,
                 changes=parse_assignments((changes or "").split()), dataset=dataset,
             )  # fmt: skip
-            st.success(f"{_plain(run.name)}: {len(run.info.classes)} classes, {run.info.feature_dim} channels.",
-                       icon=":material/check_circle:")  # fmt: skip
+            st.session_state["data.weights.done"] = run.name
             if dataset is not None and dataset.feature_names:
                 split = library.test_split(dataset)
                 jobs.queue().submit(("infer", str(run.folder), "--split", split), kind="infer",
                                     title=f"infer {run.name} on {dataset.name}", slot=list_devices()[0].id,
                                     result=run.activations_path)  # fmt: skip
+    done = st.session_state.get("data.weights.done")
+    run_id = next((i for i, entry in library.runs().items() if entry.name == done and not entry.error), None)
+    if run_id is not None:
+        _imported(run_id)
     jobs.job_list(("infer",), "data.infer", most=2)
+
+
+def _imported(run_id: str) -> None:
+    """Say that a run was made of official weights, and lead on."""
+    with guard(stop=False), st.container(horizontal=True, vertical_alignment="center"):
+        info = library.load_run(run_id).info
+        text = f"{info.method}, {len(info.classes)} classes, {info.feature_dim} channels"
+        st.success(f"{_plain(run_id)} is a run now: {text}.", icon=":material/check_circle:")
+        if library.load_run(run_id).activations_path.is_file():
+            entry = library.dataset_of(run_id)
+            query = state.explore_query(run_id, dataset=entry.id if entry else None)
+            st.page_link("pages/explore.py", label="Open in Explore", icon=":material/movie:", query_params=query)
 
 
 # -- extract ----------------------------------------------------------------------------------------------------------

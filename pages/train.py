@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -176,13 +177,13 @@ def _actions(training: Training, seen: Watch) -> None:
         if training.state == "running" and st.button("Stop", icon=":material/stop:", key="train.stop", help=hint):
             with guard(stop=False):
                 stop_run(training.folder, home=home)
-            st.rerun(scope="fragment")
+            jobs.refresh()
         if training.state == "stopping" and training.job is not None:
             st.caption("stops after this step", width="content")
             if st.button("Stop now", icon=":material/dangerous:", key="train.kill",
                          help="Ends the process at once; steps since the last checkpoint are lost."):  # fmt: skip
                 jobs.queue().kill(training.job)
-                st.rerun(scope="fragment")
+                jobs.refresh()
     elif training.state == "queued" and training.job is not None:
         if st.button("Take out of the queue", icon=":material/close:", key="train.cancel"):
             jobs.queue().cancel(training.job)
@@ -467,6 +468,11 @@ def _reset(values: dict[str, Any], key: str | None = None) -> None:
     st.session_state["train.version"] = st.session_state.get("train.version", 0) + 1
 
 
+def _apply(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    values.update(changes)
+    _reset(values, "")
+
+
 def _launch(dataset: Dataset, splits: list[str], base: dict[str, Any], values: dict[str, Any]) -> None:
     """Show what will run, what stands in its way, and the button that starts it."""
     method, preset = base["method"], base["preset"]
@@ -504,10 +510,9 @@ def _launch(dataset: Dataset, splits: list[str], base: dict[str, Any], values: d
         obstacles = preflight(dataset, config, features=base["features"])
         for obstacle in obstacles:
             st.warning(obstacle.message, icon=":material/warning:")
-            if obstacle.remedy and st.button(obstacle.remedy_name, key=f"train.remedy.{obstacle.remedy_name}"):
-                values.update(obstacle.remedy)
-                _reset(values, "")
-                st.rerun(scope="fragment")
+            if obstacle.remedy:
+                st.button(obstacle.remedy_name, key=f"train.remedy.{obstacle.remedy_name}", on_click=_apply,
+                          args=(values, obstacle.remedy))  # fmt: skip
         test = "test" if "test" in splits else ""
         for seed in seeds:
             out = name if len(seeds) == 1 else f"{name}-seed{seed}"

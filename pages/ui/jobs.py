@@ -7,12 +7,25 @@ import time
 from collections.abc import Mapping
 
 import streamlit as st
+from streamlit.errors import StreamlitAPIException
 
 from pages.ui import library
 from pages.ui.errors import guard
 from wtal_core.runs.worker import Job, Queue, command_line, log_tail
 
-__all__ = ["COLOURS", "ICONS", "duration", "facts", "job_card", "job_list", "queue", "show_command", "state_badge"]
+__all__ = [
+    "COLOURS",
+    "ICONS",
+    "duration",
+    "facts",
+    "job_card",
+    "job_list",
+    "queue",
+    "refresh",
+    "show_command",
+    "show_log",
+    "state_badge",
+]
 
 ICONS = {
     "queued": ":material/schedule:",
@@ -33,6 +46,14 @@ COLOURS = {"queued": "gray", "running": "blue", "stopping": "blue", "finished": 
 def queue() -> Queue:
     """Return the queue of the app's workspace."""
     return Queue(library.workspace().home)
+
+
+def refresh() -> None:
+    """Run the fragment again, or the page where the fragment is running as a part of it."""
+    try:
+        st.rerun(scope="fragment")
+    except StreamlitAPIException:
+        st.rerun()
 
 
 def duration(seconds: float | None) -> str:
@@ -89,7 +110,7 @@ def job_card(job: Job, key: str) -> None:
             if status.open and st.button("Stop", key=f"{key}.stop", icon=":material/stop:", type="tertiary"):
                 with guard(stop=False):
                     queue().stop(job)
-                st.rerun(scope="fragment")
+                refresh()
             if not status.open and st.button("Forget", key=f"{key}.forget", icon=":material/close:", type="tertiary"):
                 with guard(stop=False):
                     queue().forget(job)

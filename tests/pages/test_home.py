@@ -1,0 +1,89 @@
+"""Home without a browser: what is here, what to do next, and workspaces with nothing or broken things in them."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.pages.conftest import OpenPage
+from wtal_core.files import write_json
+from wtal_core.runs.processes import identity
+from wtal_core.runs.worker import Queue
+
+PAGE = "pages/home.py"
+
+
+@pytest.fixture
+def home(small_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(Queue, "start_worker", lambda self, slot: None)
+    return Path(shutil.copytree(small_home, tmp_path / "home", symlinks=True))
+
+
+def texts(app: AppTest) -> str:
+    kinds = ("error", "warning", "info", "caption", "markdown", "header", "title")
+    return " ".join(str(e.value) for kind in kinds for e in app.get(kind))
+
+
+def links(app: AppTest) -> dict[str, str]:
+    """Return `{label: page?query}` of the page links."""
+    return {
+        link.proto.label.strip("*"): f"{link.proto.page}?{link.proto.query_string}" for link in app.get("page_link")
+    }
+
+
+def html(app: AppTest) -> str:
+    return " ".join(e.proto.body for e in app.get("html"))
+
+
+def test_data_sets_runs_and_next_steps(open_page: OpenPage, home: Path) -> None:
+    app = open_page(PAGE, home)
+    said, led = texts(app), links(app)
+    assert "**planted**" in said
+    assert "instances of 3 classes" in html(app)
+    assert "1 with a file" in html(app)
+    assert {"hamnet", "acmnet", "cmcs"} <= set(led)
+    assert led["hamnet"] == "explore?data=planted&run=hamnet"
+    best = next(label for label in led if label.startswith("See where"))
+    assert "cmcs" in best
+    assert led["Compare 3 runs on planted"].startswith("compare?run=cmcs%2C")
+
+
+def test_an_empty_workspace_teaches(open_page: OpenPage, tmp_path: Path) -> None:
+    app = open_page(PAGE, tmp_path)
+    assert "This workspace is empty" in texts(app)
+    assert links(app)["Import your data"] == "data?tool=import"
+    assert any("wtal demo" in c.value for c in app.code)
+
+
+def test_what_is_broken_comes_first_and_hides_nothing(open_page: OpenPage, home: Path) -> None:
+    run = home / "runs" / "hamnet"
+    write_json(run / "status.json", {**identity(), "process_start": "before", "state": "running", "step": 3, "steps": 9,
+                                     "heartbeat": time.time()})  # fmt: skip
+    bad = home / "datasets" / "<b>bad"
+    bad.mkdir()
+    (bad / "dataset.yaml").write_text("name: [")
+    (home / "runs" / "torn").mkdir()
+    (home / "runs" / "torn" / "run.yaml").write_text("")
+    (home / "runs" / "acmnet" / "evaluation.json").write_text("{")
+    app = open_page(PAGE, home)
+    said, led = texts(app), links(app)
+    assert "Cannot be read" in said
+    assert "crashed" in said
+    assert list(led)[list(led).index("Resume hamnet")] == "Resume hamnet"
+    assert any(label.startswith("Repair") for label in led)
+    assert {"torn", "cmcs", "acmnet"} <= set(led)
+
+
+def test_a_data_set_without_features_is_led_to_extraction(open_page: OpenPage, home: Path) -> None:
+    shutil.rmtree(home / "runs")
+    shutil.rmtree(home / "datasets" / "planted" / "features")
+    (home / "datasets" / "planted" / "dataset.yaml").write_text(
+        "name: planted\nsplits: {train: [training], test: [test]}\n"
+    )
+    app = open_page(PAGE, home)
+    assert links(app)["Give planted features"].startswith("data?tool=extract")
+    assert "No runs yet" in texts(app)

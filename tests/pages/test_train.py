@@ -1,0 +1,194 @@
+"""Train without a browser: the form, what it starts, and what is shown of running, stopped and broken trainings."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.pages.conftest import OpenPage
+from wtal_core.files import write_json
+from wtal_core.methods.form import config_of
+from wtal_core.runs.folder import Run
+from wtal_core.runs.processes import identity
+from wtal_core.runs.worker import Queue, TrainRequest, start_training
+from wtal_core.settings import options
+
+PAGE = "pages/train.py"
+
+
+@pytest.fixture
+def home(small_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the small workspace in which jobs are queued and no worker takes them."""
+    monkeypatch.setattr(Queue, "start_worker", lambda self, slot: None)
+    return Path(shutil.copytree(small_home, tmp_path / "home", symlinks=True))
+
+
+def texts(app: AppTest) -> str:
+    return " ".join(str(e.value) for kind in ("error", "warning", "info", "caption", "markdown") for e in app.get(kind))
+
+
+def field(app: AppTest, key: str) -> str:
+    """Return the widget key of a setting."""
+    found = [w.key for kind in ("text_input", "selectbox") for w in app.get(kind) if (w.key or "").endswith(f".{key}")]
+    assert found, f"no field {key}"
+    return str(found[0])
+
+
+def show(app: AppTest, group: str) -> None:
+    control = next(c for c in app.get("button_group") if (c.key or "").startswith("train.group."))
+    control.set_value(group).run()
+    assert not app.exception
+
+
+def jobs(home: Path) -> list[tuple[str, ...]]:
+    return [job.arguments for job in Queue(home).jobs()]
+
+
+# -- the form ---------------------------------------------------------------------------------------------------------
+
+
+def test_every_setting_is_there_with_its_meaning_and_paper_value(open_page: OpenPage, home: Path) -> None:
+    app = open_page(PAGE, home)
+    app.selectbox(key="train.form.method").set_value("hamnet").run()
+    shown: set[str] = set()
+    for group in ("network", "losses", "localization", "training", "run"):
+        show(app, group)
+        shown |= {(w.key or "").split(".thumos14.", 1)[-1] for kind in ("text_input", "selectbox")
+                  for w in app.get(kind) if ".thumos14." in (w.key or "")}  # fmt: skip
+        if group == "losses":
+            said = texts(app)
+            assert "weight lambda 0 of the base classification loss" in said
+            assert "paper **0.8**" in said
+            assert "≥ 0" in said
+    assert {o.key for o in options(config_of("hamnet", "thumos14"))} <= shown
+    assert {"run.precision", "run.checkpoint_every"} <= shown
+
+
+def test_changes_are_summed_up_reset_and_started(open_page: OpenPage, home: Path) -> None:
+    app = open_page(PAGE, home)
+    app.selectbox(key="train.form.method").set_value("acmnet").run()
+    assert "Everything as in the preset" in texts(app)
+    app.text_input(key=field(app, "training.steps")).set_value("300").run()
+    app.text_input(key=field(app, "training.lr")).set_value("1e-3").run()
+    assert "`training.lr` = **0.001**" in texts(app)
+    app.text_input(key=field(app, "training.lr")).set_value("-1").run()
+    assert "-1 is out of range; expected 0 <= value." in texts(app)
+    assert "`training.lr` = **0.001**" in texts(app)  # what was refused changes nothing
+    app.text_input(key=field(app, "training.momentum")).set_value("much").run()
+    assert "'much' is not a number" in texts(app)
+    app.button(key="train.undo.training.lr").click().run()
+    assert "training.lr" not in texts(app)
+    app.text_input(key="train.form.seeds").set_value("0-2").run()
+    assert app.button(key="train.start").label == "Start 3 runs"
+    assert "--set training.steps=300" in app.code[0].value
+    app.button(key="train.start").click().run()
+    assert not app.exception
+    started = jobs(home)
+    assert [a[a.index("--out") + 1] for a in started] == [f"runs/acmnet-2-seed{i}" for i in range(3)]
+    assert ["--seed" in a for a in started] == [False, True, True]
+    assert all(a[-2:] == ("--set", "training.steps=300") for a in started)
+    assert all(job.cwd == str(home) for job in Queue(home).jobs())
+    assert "queued" in texts(app)
+
+
+def test_what_stands_in_the_way_is_said_before_the_start(open_page: OpenPage, home: Path) -> None:
+    annotations = home / "datasets" / "planted" / "annotations.json"
+    content = json.loads(annotations.read_text())
+    for entry in content["database"].values():
+        entry.get("tracks", {}).pop("static", None)
+    content.pop("tracks", None)
+    annotations.write_text(json.dumps(content))
+    app = open_page(PAGE, home)
+    app.selectbox(key="train.form.method").set_value("cmcs").run()
+    assert "has none" in texts(app)
+    assert app.button(key="train.start").disabled
+    app.button(key="train.remedy.Train without static clips").click().run()
+    assert not app.button(key="train.start").disabled
+    app.text_input(key="train.form.seeds").set_value("two").run()
+    assert "are not seeds" in texts(app)
+    assert app.button(key="train.start").disabled
+    app.text_input(key="train.form.seeds").set_value("2").run()
+    for name in ("/etc/x", "../up", "runs/a b", "elsewhere/x"):
+        app.text_input(key="train.form.name.cmcs").set_value(name).run()
+        assert app.button(key="train.start").disabled, name
+    app.text_input(key="train.form.name.cmcs").set_value("runs/hamnet").run()
+    app.button(key="train.start").click().run()
+    assert "holds a run already" in texts(app)
+    assert jobs(home) == []
+
+
+def test_an_empty_workspace_teaches(open_page: OpenPage, tmp_path: Path) -> None:
+    app = open_page(PAGE, tmp_path)
+    assert "A training needs a data set" in texts(app)
+    assert "Trainings appear here" in texts(app)
+
+
+# -- trainings --------------------------------------------------------------------------------------------------------
+
+
+def test_a_finished_run_shows_losses_scores_and_settings(open_page: OpenPage, home: Path) -> None:
+    app = open_page(PAGE, home, training="hamnet")
+    assert [h.value for h in app.header] == ["hamnet"]
+    assert "finished" in texts(app)
+    assert len(app.get("plotly_chart")) >= 1
+    figure = json.loads(app.get("plotly_chart")[0].proto.spec)
+    titles = [a["text"] for a in figure["layout"]["annotations"]]
+    assert titles[:2] == ["total", "bcl"]
+    assert {"sal", "ssal", "hal", "sparse", "guide"} <= set(titles)
+
+
+def test_a_queued_training_can_be_taken_out(open_page: OpenPage, home: Path) -> None:
+    job = start_training(
+        TrainRequest("hamnet", "datasets/planted", "runs/later", device="cpu"), home=home, slot="cpu", cwd=home
+    )
+    app = open_page(PAGE, home, training=job.id)
+    assert [h.value for h in app.header] == ["later"]
+    app.button(key="train.cancel").click().run()
+    assert job.status().state == "cancelled"
+    assert "There is no training" in texts(app)
+
+
+def test_a_crashed_training_shows_its_last_lines_and_resumes(open_page: OpenPage, home: Path) -> None:
+    run = Run.open(home / "runs" / "hamnet")
+    record = {**identity(), "process_start": "another time", "heartbeat": time.time()}
+    write_json(run.folder / "status.json", {**record, "state": "running", "step": 5, "steps": 9})
+    (run.folder / "worker.log").write_text("# wtal train\nstep 5\nKilled by <b>the kernel</b>\n")
+    app = open_page(PAGE, home, training="hamnet")
+    assert "crashed" in texts(app)
+    assert "The process ended without saying why" in app.error[0].value
+    assert any("Killed by" in c.value for c in app.code)
+    app.button(key="train.resume").click().run()
+    assert not app.exception
+    (arguments,) = jobs(home)
+    assert arguments[:2] == ("train", "hamnet")
+    assert arguments[-1] == "--resume"
+
+
+def test_a_running_training_is_stopped_by_its_file(open_page: OpenPage, home: Path) -> None:
+    run = Run.open(home / "runs" / "hamnet")
+    run.set_status("running", step=5, steps=9, stage="train", eta_seconds=80.0, device="CPU")
+    app = open_page(PAGE, home, training="hamnet")
+    assert "running" in texts(app)
+    app.button(key="train.stop").click().run()
+    assert not app.exception
+    assert (run.folder / "stop").exists()
+
+
+def test_broken_run_folders_are_said_and_do_not_hide_the_others(open_page: OpenPage, home: Path) -> None:
+    broken = home / "runs" / "broken"
+    broken.mkdir()
+    (broken / "run.yaml").write_text("method: [")
+    (home / "runs" / "acmnet" / "status.json").write_text("[]")
+    (home / "runs" / "cmcs" / "metrics.jsonl").write_text('{"kind": "losses", "losses": 7}\nnonsense\n')
+    (home / "runs" / "cmcs" / "evaluation.json").write_text("[1]")
+    for name, words in (("broken", "is not valid YAML"), ("acmnet", "is not a run status"), ("cmcs", "evaluation")):
+        app = open_page(PAGE, home, training=name)
+        assert words in texts(app)
+        assert [h.value for h in app.header] == [name]
+    app = open_page(PAGE, home, training="nowhere")
+    assert "There is no training “nowhere”" in texts(app)
