@@ -120,7 +120,7 @@ class Erased:
 def main() -> None:
     """Draw the page."""
     st.html(_CSS)
-    columns = st.columns([1.2, 2.2, 1.7, 1.3], gap="small", vertical_alignment="bottom")
+    columns = st.columns([1.2, 2.2, 1.7, 1.3], gap="small")
     with columns[0]:
         entry = pickers.pick_dataset()
     if entry is None:
@@ -159,18 +159,18 @@ def workbench(view: View) -> None:
     with right, st.container(key="panel", height=640, border=False):
         if lead is None:
             st.info("Choose a run above to see what a model says, or train one on the Train page.")
-            protocol, tiou, changes, scores, split = "activitynet", 0.5, {}, None, None
+            rules = Panel(tiou=selection().tiou or 0.5)
         else:
-            protocol, tiou, changes, scores, split = panel(view, lead)
+            rules = panel(view, lead)
     with left:
-        shown, facts = build(view, entries, split, changes, tiou, protocol)
+        shown, facts = build(view, entries, rules)
         where = selection()
         timeline(
             pack(
                 shown,
                 start={"t": where.t, "from": where.t0, "to": where.t1, "nonce": 0},
                 subject=view.subject,
-                tiou=tiou,
+                tiou=rules.tiou,
                 label=view.label,
                 classes=view.annotations.classes,
                 **facts,
@@ -180,15 +180,36 @@ def workbench(view: View) -> None:
             on_erase=_erase,
             on_label=_labelled,
         )
-    if scores is not None and split is not None and lead is not None:
+    if rules.split is not None:
         with guard(stop=False):
-            show_scores(scores, split, changes, tiou)
+            show_scores(rules.scores, rules.split, rules.changes, rules.tiou)
+    if rules.table is not None:
+        show_table(rules.table, shown, view.video)
 
 
 # -- panel ----------------------------------------------------------------------------------------------------------
 
 
-def panel(view: View, lead: str) -> tuple[str, float, dict[str, Any], Any, live.LiveSplit | None]:
+@dataclass(frozen=True)
+class Panel:
+    """What the panel says: verdict rules and changed settings; and where it shows results.
+
+    Args:
+        protocol, tiou: what verdicts and mAP are made under.
+        changes: localization settings of the leading run that differ from the stored ones.
+        split: its post-processing, None where there is no run, or it cannot be read.
+        scores, table: containers that are filled when the timeline stands.
+    """
+
+    protocol: str = "activitynet"
+    tiou: float = 0.5
+    changes: dict[str, Any] = field(default_factory=dict)
+    split: live.LiveSplit | None = None
+    scores: Any = None
+    table: Any = None
+
+
+def panel(view: View, lead: str) -> Panel:
     """Draw verdict rules, scores, post-processing and recomputing of the leading run."""
     first, second = st.columns([1.35, 1], gap="small")
     protocol = first.selectbox(
@@ -205,7 +226,7 @@ def panel(view: View, lead: str) -> tuple[str, float, dict[str, Any], Any, live.
         "tIoU", VERDICT_TIOU, key=key, on_change=_tiou_changed, help="True or false positive at this overlap."
     )
     scores = st.container()  # not st.empty(), which would blank the table until the new numbers are there
-    tune, again = st.tabs(["Post-processing", "Recompute"])
+    tune, again, table = st.tabs(["Post-processing", "Recompute", "Table"])
     split: live.LiveSplit | None = None
     changes: dict[str, Any] = {}
     with again:
@@ -213,7 +234,7 @@ def panel(view: View, lead: str) -> tuple[str, float, dict[str, Any], Any, live.
     with tune, guard(stop=False):
         split = _with_recomputed(live_split(lead, view.dataset_id, view.split, protocol), lead, view, protocol)
         changes = tune_controls(view, lead, split)
-    return protocol, tiou, changes, scores, split
+    return Panel(protocol, tiou, changes, split, scores, table)
 
 
 def _with_recomputed(split: live.LiveSplit, lead: str, view: View, protocol: str) -> live.LiveSplit:
@@ -297,6 +318,58 @@ def _delta(value: float) -> str:
     return f'<td class="{kind}">{text}</td>'
 
 
+def show_table(place: Any, shown: list[tracks.Track], video: str) -> None:
+    """Show the leading run's detections and the ground truth as a table: to read aloud, sort and copy."""
+    rows = [
+        {"start": i["start"], "end": i["end"], "label": i["label"], "score": i["score"], "verdict": i["verdict"]}
+        for track in shown
+        if track.key == "det:A"
+        for i in track.items
+    ]
+    rows += [
+        {"start": i["start"], "end": i["end"], "label": i["label"], "score": None, "verdict": "truth"}
+        for track in shown
+        if track.key == "gt"
+        for i in track.items
+    ]
+    two, three = st.column_config.NumberColumn(format="%.2f"), st.column_config.NumberColumn(format="%.3f")
+    place.dataframe(
+        rows,
+        hide_index=True,
+        height=420,
+        column_config={"start": two, "end": two, "score": three},
+        key=f"table.{video}",
+    )
+
+
+def flow_tracks(view: View) -> list[tracks.Track]:
+    """Return optical-flow intensity and mined static clips where they were computed before."""
+    path = view.dataset.video_path(view.video)
+    kept = None if path is None else live.stored_flow(_flow_folder(), path)
+    return [] if kept is None else tracks.flow_track(kept.intensity, kept.fps, kept.duration, kept.static)
+
+
+def flow_controls(view: View) -> None:
+    """Offer to compute optical flow of the video, once."""
+    path = view.dataset.video_path(view.video)
+    st.markdown("**Optical flow**")
+    if path is None:
+        st.caption("Needs the video file.")
+        return
+    if live.stored_flow(_flow_folder(), path) is not None:
+        st.caption("Intensity and static clips are shown as tracks.")
+        return
+    if st.button("Compute intensity", width="stretch", help="DIS optical flow of every frame; kept for next time."):
+        grid = library.load_features(view.dataset_id).grid(view.video)
+        with st.spinner("Computing optical flow"):
+            live.compute_flow(_flow_folder(), path, grid)
+        st.rerun(scope="fragment")
+
+
+def _flow_folder() -> Path:
+    return library.workspace().home / ".wtal" / "flow"
+
+
 def recompute_controls(view: View, lead: str) -> None:
     """Draw device, checkpoint, crop and config changes, and run the model again."""
     with guard(stop=False):
@@ -374,6 +447,7 @@ def recompute_controls(view: View, lead: str) -> None:
             st.button("Clear", on_click=_clear_erased, width="stretch", key="explore.clear")
         else:
             st.session_state.pop("explore.erased.result", None)
+        flow_controls(view)
 
 
 def _loaded(lead: str, checkpoint: str, device: str, changes: dict[str, Any]) -> Method:
@@ -403,15 +477,12 @@ def _duration(seconds: float) -> str:
 
 
 def build(
-    view: View,
-    entries: Mapping[str, library.RunEntry],
-    split: live.LiveSplit | None,
-    changes: dict[str, Any],
-    tiou: float,
-    protocol: str,
+    view: View, entries: Mapping[str, library.RunEntry], rules: Panel
 ) -> tuple[list[tracks.Track], dict[str, Any]]:
     """Return the tracks from top to bottom, and what else the timeline is told."""
+    split, changes, tiou, protocol = rules.split, rules.changes, rules.tiou, rules.protocol
     truth = tracks.truth_tracks(view.annotations, view.video)
+    truth += flow_tracks(view)
     detections: list[tracks.Track] = []
     curves: list[tracks.Track] = []
     scores: list[dict[str, Any]] = []

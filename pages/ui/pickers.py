@@ -36,11 +36,12 @@ def pick_dataset(label: str = "Data set") -> library.DatasetEntry | None:
     if current is None and chosen.runs and chosen.runs[0] in library.runs():
         home = library.dataset_of(chosen.runs[0])  # a link may name the run alone
         current = home.id if home is not None else None
+    missing = current if current not in known else None
     if current not in known:
-        if current is not None:
-            st.warning(f"This link names the data set “{current}”, which is not in this workspace.")
         current = next((i for i, entry in known.items() if not entry.error), next(iter(known)))
     picked = _one("dataset", label, list(known), current, format_func=lambda i: known[i].name)
+    if missing is not None:
+        st.warning(f"This link names the data set “{missing}”, which is not in this workspace.")
     return known[picked]
 
 
@@ -54,8 +55,6 @@ def pick_runs(dataset_id: str, max: int = 4, label: str = "Runs") -> tuple[str, 
     known = library.runs(dataset_id)
     wanted = selection().runs
     missing = [r for r in wanted if r not in known]
-    if missing:
-        st.warning(f"This link names the run “{missing[0]}”, which is not in this workspace.")
     current = [r for r in wanted if r in known][:max] or list(default_runs(dataset_id))
     key = "pick.runs"
     st.session_state[key] = current
@@ -69,6 +68,8 @@ def pick_runs(dataset_id: str, max: int = 4, label: str = "Runs") -> tuple[str, 
         args=("runs", key),
         kwargs={"many": True},
     )
+    if missing:
+        st.warning(f"This link names the run “{missing[0]}”, which is not in this workspace.")
     return tuple(picked)
 
 
@@ -80,9 +81,9 @@ def pick_video(dataset: Dataset, videos: Sequence[str], label: str = "Video") ->
     if wanted is not None and wanted not in videos and wanted in dataset.annotations.videos:
         videos = [wanted, *videos]
     current = wanted if wanted in videos else videos[0]
+    picked: str = _one("video", label, list(videos), current)
     if wanted is not None and wanted not in videos:
         st.warning(f"This link names the video “{wanted}”, which is not in this data set.")
-    picked: str = _one("video", label, list(videos), current)
     return picked
 
 

@@ -75,22 +75,30 @@ def _control(option: Option, value: Any, key: str, on_change: Callable[[], None]
         if between[1] <= between[0]:
             return (float(between[0]),)
         return tuple(np.round(np.linspace(between[0], between[1], number), 6).tolist())
-    text = st.text_input(_label(option), key=seed(key, _text(value)), **common)
+    empty = "none" if type(None) in typing.get_args(option.type) else None
+    text = st.text_input(_label(option), key=seed(key, _text(value)), placeholder=empty, **common)
     return _parse(text, option, value)
 
 
 def _text(value: Any) -> str:
+    if value is None:
+        return ""
     return ", ".join(f"{v:g}" for v in value) if isinstance(value, tuple) else str(value)
 
 
 def _parse(text: str, option: Option, value: Any) -> Any:
-    if not isinstance(value, tuple):
-        return type(value)(text) if value is not None else (text or None)
-    kind = (typing.get_args(option.type) or (float,))[0]
+    """Read what was typed; what cannot be read is said, and the value stays."""
+    optional = type(None) in typing.get_args(option.type)
+    if optional and not text.strip():
+        return None
+    many = typing.get_origin(option.type) is tuple or isinstance(value, tuple)
+    kinds = [k for k in typing.get_args(option.type) if k not in (type(None), Ellipsis)] or [option.type]
     try:
-        return tuple(kind(part) for part in text.replace(";", ",").split(",") if part.strip())
-    except ValueError:
-        st.caption(f":red[{_label(option)}: numbers, separated by commas]")
+        if many:
+            return tuple(kinds[0](part) for part in text.replace(";", ",").split(",") if part.strip())
+        return kinds[0](text)
+    except (TypeError, ValueError):
+        st.caption(f":red[{_label(option)}: {'numbers, separated by commas' if many else 'a number'}]")
         return value
 
 
