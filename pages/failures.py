@@ -66,6 +66,8 @@ div[role="dialog"] h2 { padding: 1rem 1.35rem 0 1.35rem !important; }
 def main() -> None:
     """Draw the page."""
     st.html(_CSS)
+    if (problem := st.session_state.pop("note.error", None)) is not None:
+        show_error(problem)
     columns = st.columns([1.3, 2.6, 1.1, 0.9], gap="small", vertical_alignment="bottom")
     with columns[0]:
         entry = pickers.pick_dataset()
@@ -420,18 +422,29 @@ def _edit(key: str, title: str, notes: FailureNotes) -> None:
 @st.dialog("Tag or note")
 def _dialog(key: str, title: str, folder: str) -> None:
     notes = FailureNotes(folder)
-    note = notes.get(key)
+    with guard():
+        note = notes.get(key)
+        used = sorted({*notes.tags(), *note.tags})
     st.markdown(f"**{title}**")
-    used = sorted({*notes.tags(), *note.tags})
-    tags = st.multiselect(
-        "Tags", used, default=list(note.tags), accept_new_options=True, placeholder="type a new tag or choose"
+    st.multiselect(
+        "Tags",
+        used,
+        default=list(note.tags),
+        accept_new_options=True,
+        placeholder="type a new tag or choose",
+        key="note.tags",
     )
-    text = st.text_area("Note", note.text, height=120)
+    st.text_area("Note", note.text, height=120, key="note.text")
     st.caption("Kept with the run, in its failures.json.")
-    if st.button("Save", type="primary"):
-        with guard():
-            notes.set(key, tags, text)
-        st.rerun()
+    if st.button("Save", type="primary", on_click=_save, args=(key, folder)):
+        st.rerun()  # closes the dialog
+
+
+def _save(key: str, folder: str) -> None:
+    try:
+        FailureNotes(folder).set(key, st.session_state["note.tags"], st.session_state["note.text"])
+    except WtalError as error:
+        st.session_state["note.error"] = error
 
 
 def _table(rows: pd.DataFrame, written: dict[str, Note]) -> None:

@@ -1,0 +1,131 @@
+"""The compare page without a browser: tables, views, imported files, and its empty and broken states."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.pages.workspace import make_dataset
+from wtal_core.data import Dataset, read_detections, write_detections
+from wtal_core.evaluation import GroundTruthIndex, evaluate
+
+OpenPage = Callable[..., AppTest]
+PAGE = "pages/compare.py"
+
+
+def html(app: AppTest) -> str:
+    return " ".join(element.proto.body for element in app.get("html"))
+
+
+def again(changed: Any) -> AppTest:
+    """Run the app again after a change (a widget, or the app itself), without an exception."""
+    app: AppTest = changed.run()
+    assert not app.exception, [e.value for e in app.exception]
+    return app
+
+
+@pytest.fixture
+def home(small_home: Path, tmp_path: Path) -> Path:
+    shutil.copytree(small_home, tmp_path / "home")
+    return tmp_path / "home"
+
+
+def test_numbers_are_those_of_the_evaluator(open_page: OpenPage, small_home: Path) -> None:
+    app = open_page(PAGE, small_home, run="acmnet,hamnet")
+    truth = GroundTruthIndex(Dataset.open(small_home / "datasets" / "planted").annotations, "test")
+    for run in ("acmnet", "hamnet"):
+        rows = read_detections(small_home / "runs" / run / "detections.json")
+        score = evaluate(rows, truth, matches=False)
+        assert f"{100 * score.mean_ap[0.5]:.1f}<" in html(app)
+        assert f"{100 * score.average:.1f}<" in html(app)
+    assert len(app.get("plotly_chart")) == 1
+    assert len(app.get("download_button")) == 2
+
+
+def test_protocols_and_printed_numbers(open_page: OpenPage, small_home: Path) -> None:
+    app = open_page(PAGE, small_home, run="acmnet,hamnet")
+    assert "AAAI 2021" not in html(app)
+    app.button_group(key="protocols").set_value(["activitynet", "thumos14"])
+    again(app.selectbox(key="printed").set_value("THUMOS14"))
+    assert "AAAI 2021, Table 2, THUMOS14" in html(app)
+    assert "not what these runs should reach" in app.warning[0].value
+    assert len(app.get("plotly_chart")) == 2
+    again(app.button_group(key="protocols").set_value([]))  # never nothing
+    assert "activitynet" in html(app)
+
+
+@pytest.mark.parametrize(
+    ("view", "charts"), [("Classes", 1), ("Precision-recall", 1), ("Scores", 2), ("Significance", 1)]
+)
+def test_every_view(open_page: OpenPage, small_home: Path, view: str, charts: int) -> None:
+    app = open_page(PAGE, small_home, run="acmnet,hamnet", view=view)
+    assert len(app.get("plotly_chart")) == charts
+    assert not app.error
+
+
+def test_one_class_alone(open_page: OpenPage, small_home: Path) -> None:
+    app = open_page(PAGE, small_home, run="acmnet,hamnet", view="Precision-recall")
+    again(app.selectbox(key="pr_class").set_value("Dive"))
+    assert "interpolated AP" in app.caption[0].value
+
+
+def test_significance_needs_two(open_page: OpenPage, small_home: Path) -> None:
+    app = open_page(PAGE, small_home, run="acmnet", view="Significance")
+    assert "nothing to differ from" in app.info[0].value
+
+
+def test_files_of_other_systems(open_page: OpenPage, small_home: Path, tmp_path: Path) -> None:
+    rows = read_detections(small_home / "runs" / "hamnet" / "detections.json")
+    write_detections(rows, tmp_path / "other.csv", format="csv")
+    app = open_page(PAGE, small_home, run="acmnet", files=f"{tmp_path / 'other.csv'}\n{tmp_path / 'none.json'}")
+    assert "</span>other</td>" in html(app)
+    assert any("does not exist" in error.value for error in app.error)
+    uploaded = ("mine.json", (small_home / "runs" / "hamnet" / "detections.json").read_bytes(), "application/json")
+    again(app.file_uploader(key="uploads").upload(*uploaded))
+    assert "</span>mine</td>" in html(app)
+
+
+def test_a_bad_upload_is_a_sentence(open_page: OpenPage, small_home: Path) -> None:
+    app = open_page(PAGE, small_home, run="acmnet")
+    again(app.file_uploader(key="uploads").upload("bad.json", b"{", "application/json"))
+    assert "bad.json" in app.error[0].value
+    assert "</span>acmnet</td>" in html(app)
+
+
+def test_seeds_together(open_page: OpenPage, home: Path) -> None:
+    shutil.copytree(home / "runs" / "hamnet", home / "runs" / "hamnet_1")
+    description = home / "runs" / "hamnet_1" / "run.yaml"
+    description.write_text(description.read_text().replace("\nseed: 0", "\nseed: 1"))
+    app = open_page(PAGE, home, run="hamnet,hamnet_1")
+    assert "2 seeds (hamnet, hamnet_1)" in html(app)
+    assert "± 0.0" in html(app)
+
+
+def test_an_empty_workspace_teaches(open_page: OpenPage, tmp_path: Path) -> None:
+    assert "no data set in this workspace" in open_page(PAGE, tmp_path).info[0].value
+
+
+def test_a_data_set_without_runs_teaches(open_page: OpenPage, tmp_path: Path) -> None:
+    make_dataset(tmp_path / "datasets" / "alone", video=False)
+    assert "No run of this data set yet" in open_page(PAGE, tmp_path).info[0].value
+
+
+@pytest.mark.parametrize("file", ["run.yaml", "detections.json"])
+def test_a_broken_run_does_not_take_the_others_with_it(open_page: OpenPage, home: Path, file: str) -> None:
+    (home / "runs" / "acmnet" / file).write_text("{[")
+    app = open_page(PAGE, home, run="acmnet,hamnet")
+    assert app.error
+    assert "</span>hamnet</td>" in html(app)
+    assert "</span>acmnet</td>" not in html(app)
+
+
+def test_a_run_without_detections(open_page: OpenPage, home: Path) -> None:
+    (home / "runs" / "acmnet" / "detections.json").unlink()
+    app = open_page(PAGE, home, run="acmnet,hamnet")
+    assert "has no detections yet" in app.error[0].value
+    assert "</span>hamnet</td>" in html(app)
