@@ -11,7 +11,9 @@ __all__ = [
     "UsageError",
     "WtalError",
     "WtalWarning",
+    "counted",
     "nearest",
+    "shortened",
     "unknown_name",
 ]
 
@@ -77,10 +79,20 @@ class MissingDependency(WtalError, ImportError):
     """An optional package is needed for this and is not installed (exit code 1)."""
 
 
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """Return a number with its noun: "1 video", "2,300 videos", "3 classes" (whose `plural` must be given)."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
 def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
     """Return up to `count` known names that a misspelt `name` may have meant, best first."""
     by_folded = {k.casefold(): k for k in known}
     return [by_folded[m] for m in difflib.get_close_matches(name.casefold(), by_folded, n=count, cutoff=0.5)]
+
+
+def shortened(text: str, length: int = 80) -> str:
+    """Return `text`, or its start with an ellipsis where it is longer than `length` characters."""
+    return text if len(text) <= length else text[: length - 3] + "..."
 
 
 def unknown_name(
@@ -89,11 +101,11 @@ def unknown_name(
     """Build the error for a `kind` (e.g. "method", "config key") whose `name` is not among the `known` ones."""
     known = list(known)
     guesses = nearest(str(name), known)
-    shown = ", ".join(known[:25]) + (f", ... ({len(known)} in all)" if len(known) > 25 else "")
+    shown = ", ".join(shortened(k) for k in known[:25]) + (f", ... ({len(known)} in all)" if len(known) > 25 else "")
     error = UsageError if usage else DataError
     return error(
-        f"unknown {kind} {str(name)!r}",
+        f"unknown {kind} {shortened(str(name))!r}",
         expected=f"one of: {shown}" if known else "nothing here",
         where=where,
-        next_step=f"Did you mean {' or '.join(repr(g) for g in guesses)}?" if guesses else None,
+        next_step=f"Did you mean {' or '.join(repr(shortened(g)) for g in guesses)}?" if guesses else None,
     )

@@ -7,7 +7,7 @@ All times are seconds of the source video; intervals are `[start, end)`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -152,6 +152,12 @@ class _Table:
         """Return a table without rows."""
         names, numbers = ("video", "label", "source"), np.zeros(0)
         return cls._trusted({n: np.empty(0, dtype=object) if n in names else numbers.copy() for n in cls._columns})
+
+    def renamed_videos(self: _Columns, rename: Callable[[str], str]) -> _Columns:
+        """Return the rows with other video ids."""
+        codes, vocabulary = self.video_codes
+        columns = {name: getattr(self, name) for name in self._columns}
+        return type(self)(**columns | {"video": as_names([rename(v) for v in vocabulary])[codes]})
 
     def for_video(self: _Columns, video: str) -> _Columns:
         """Return the rows of one video."""
@@ -446,6 +452,28 @@ class Annotations(_Picklable):
             instances=rows(self.instances),
             ambiguous=rows(self.ambiguous),
             tracks={name: rows(table) for name, table in self.tracks.items()},
+        )
+
+    def renamed_videos(self, rename: Callable[[str], str]) -> Annotations:
+        """Return the same ground truth under other video ids.
+
+        Raises:
+            DataError: two videos would have the same id.
+        """
+        videos = {rename(video): info for video, info in self.videos.items()}
+        if len(videos) != len(self.videos):
+            raise DataError(
+                "two videos would have the same id",
+                expected="different ids after renaming",
+                got=f"{len(self.videos)} videos, {len(videos)} ids",
+                where=self.source or "Annotations",
+            )
+        return replace(
+            self,
+            videos=videos,
+            instances=self.instances.renamed_videos(rename),
+            ambiguous=self.ambiguous.renamed_videos(rename),
+            tracks={name: table.renamed_videos(rename) for name, table in self.tracks.items()},
         )
 
     def video_labels(self) -> tuple[tuple[str, ...], npt.NDArray[np.float32]]:

@@ -121,13 +121,25 @@ def test_convert_annotations_and_detections(have: Path, tmp_path: Path, capsys: 
     assert read_detections(tmp_path / "d.csv") == read_detections(have / "found.json")
 
 
+def test_convert_takes_a_prefix_off_the_video_ids(have: Path, tmp_path: Path, capsys: Any) -> None:
+    for name in ("truth.json", "found.json"):
+        text = (have / name).read_text().replace('"v', '"v_v')
+        (tmp_path / name).write_text(text)
+        code, _, err = run(
+            capsys, "convert", tmp_path / name, "--to", tmp_path / f"short_{name}", "--strip-prefix", "v_"
+        )
+        assert (code, err) == (0, "")
+    assert read_annotations(tmp_path / "short_truth.json").instances == read_annotations(have / "truth.json").instances
+    assert read_detections(tmp_path / "short_found.json") == read_detections(have / "found.json")
+
+
 def test_real_convert_and_doctor(shared: Path, tmp_path: Path, capsys: Any) -> None:
     folder = shared / "data" / "bmt_long_jump_i3d"
     target = tmp_path / "long_jump.h5"
     code, out, _ = run(capsys, "convert", folder, "--to", target, "--grid", "i3d-25fps-64", "--annotations",
                        folder / "annotations.json")  # fmt: skip
     assert code == 0
-    assert "note: 1 files belong to no pair of RGB and flow and were left out: women_long_jump_vggish.npy" in out
+    assert "note: 1 file without the other of RGB and flow left out: women_long_jump_vggish.npy" in out
     assert open_features(target).read("women_long_jump").data.shape == (14, 2048)
     assert run(capsys, "doctor", "--annotations", folder / "annotations.json", "--features", target)[0] == 0
     text = shared / "data" / "thumos14_official_txt"
@@ -156,6 +168,8 @@ USAGE: list[tuple[list[str], str]] = [
     (["convert", "HAVE/npy", "--to", "OUT.h5", "--dtype", "float8"], "dtype"),
     (["convert", "HAVE/truth.json", "--to", "OUT.xyz"], "suffix"),
     (["convert", "HAVE/truth.json", "--to", "HAVE/truth.json"], "are the same"),
+    (["convert", "HAVE/truth.json", "--to", "OUT.csv", "--grid", "16@25"], "--grid and the like concern features"),
+    (["convert", "HAVE/found.json", "--to", "OUT.csv", "--dtype", "float32"], "--dtype concern features"),
     (["import", "OUT", "--annotations", "HAVE/truth.json", "--splits", "train=trainig"], "Did you mean 'training'"),
     (["import", "OUT", "--annotations", "HAVE/truth.json", "--features", "=x"], "is not a set of features"),
 ]

@@ -25,7 +25,8 @@ class BenchEvaluate:
     classes: int = 200
     """Number of classes."""
     tiou: str = "0.5:0.95"
-    """tIoU thresholds: a preset (0.1:0.7, 0.1:0.5, 0.3:0.7, 0.5:0.95, 0.1:0.9), first:last:step, or numbers."""
+    """tIoU thresholds: a preset (0.1:0.7, 0.1:0.5, 0.3:0.7, 0.5:0.95, 0.1:0.9), first:last:step, or numbers
+    (0.3,0.5)."""
     protocol: tuple[str, ...] = field(default=("activitynet", "thumos14", "wtalc"))
     """Protocols to time."""
     repeats: int = 5

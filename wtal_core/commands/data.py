@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from wtal_core.commands.output import print_json
-from wtal_core.errors import UsageError
+from wtal_core.errors import UsageError, counted
 
 if TYPE_CHECKING:
     from wtal_core.data.doctor import Diagnosis, Severity
@@ -71,7 +71,7 @@ class _Foreign:
     modalities: tuple[str, ...] = ()
     """Streams in channel order with their widths, e.g. rgb:1024 flow:1024. Default: what the files tell."""
     strip_prefix: str = ""
-    """Text taken off the front of the files' video ids, e.g. v_ (ActivityNet)."""
+    """Text taken off the front of the video ids, e.g. v_ (ActivityNet)."""
     lengths: Literal["same", "trim"] = "same"
     """What to do where RGB and flow differ in length: same = refuse, trim = cut both to the shorter one."""
 
@@ -192,7 +192,11 @@ class Doctor:
 
         console = Console(highlight=False, soft_wrap=True)
         colours: dict[Severity, str] = {"error": "bold red", "warning": "yellow", "note": "cyan"}
-        looked = ", ".join(f"{count:,} {what}" for what, count in diagnosis.examined.items())
+        singular = {"classes": "class"}
+        looked = ", ".join(
+            counted(count, singular.get(what, what.removesuffix("s")), what)
+            for what, count in diagnosis.examined.items()
+        )
         console.print(f"examined: {looked}", markup=False)
         for (severity, check), found in diagnosis.groups().items():
             console.print()
@@ -260,8 +264,6 @@ class Explain:
 
 
 # -- convert ------------------------------------------------------------------------------------------------------
-
-_TEXT_FORMATS = ("activitynet", "thumos14", "csv")
 
 
 @dataclass(frozen=True)
@@ -334,7 +336,7 @@ class Convert:
             left = [file.name for file in getattr(getattr(store, "source", None), "unpaired", [])]
             done = convert_features(store, self.to, dtype=self.dtype, exclude=self.exclude, quiet=self.json)
         notes = (
-            [f"{len(left)} files belong to no pair of RGB and flow and were left out: {', '.join(left[:5])}"]
+            [f"{counted(len(left), 'file')} without the other of RGB and flow left out: {', '.join(left[:5])}"]
             if left
             else []
         )
@@ -344,13 +346,17 @@ class Convert:
         }  # fmt: skip
 
     def _table(self, kind: str) -> dict[str, Any]:
-        if self.format not in ("auto", *_TEXT_FORMATS):
-            raise UsageError("unknown format", got=self.format, where="--format")
+        plain = Convert(source=self.source, to=self.to, foreign=_Foreign(strip_prefix=self.foreign.strip_prefix))
+        for name in ("dtype", "annotations", "exclude", "foreign"):
+            if getattr(self, name) != getattr(plain, name):
+                flags = "--grid and the like" if name == "foreign" else f"--{name}"
+                raise UsageError(f"{flags} concern features", got=f"{kind} to convert", where=self.source)
         form = None if self.format == "auto" else self.format
+        prefix = self.foreign.strip_prefix
         if kind == "annotations":
             from wtal_core.data.annotations import read_annotations, write_annotations
 
-            annotations = read_annotations(self.source)
+            annotations = read_annotations(self.source).renamed_videos(lambda video: video.removeprefix(prefix))
             write_annotations(annotations, self.to, format=form)
             return {
                 "videos": len(annotations.videos),
@@ -361,7 +367,7 @@ class Convert:
             }
         from wtal_core.data.detections import read_detections, write_detections
 
-        detections = read_detections(self.source)
+        detections = read_detections(self.source).renamed_videos(lambda video: video.removeprefix(prefix))
         write_detections(detections, self.to, format=form)
         return {"detections": len(detections), "videos": len(set(detections.video)), "notes": []}
 
@@ -439,7 +445,7 @@ class Import:
             print_json(summary)
             return 0
         splits = ", ".join(f"{split} {count}" for split, count in summary["splits"].items())
-        counts = f"{summary['classes']} classes, {summary['instances']:,} instances"
+        counts = f"{counted(summary['classes'], 'class', 'classes')}, {counted(summary['instances'], 'instance')}"
         print(f"{self.folder}: {dataset.name}, {counts}, videos: {splits}")
         for name, path in summary["features"].items():
             print(f"  features {name}: {path}")

@@ -31,7 +31,8 @@ class Evaluate:
     protocol: tuple[str, ...] = ("activitynet",)
     """Protocols: activitynet, thumos14, wtalc, wtalc-original."""
     tiou: str = "0.1:0.7"
-    """tIoU thresholds: a preset (0.1:0.7, 0.1:0.5, 0.3:0.7, 0.5:0.95, 0.1:0.9), first:last:step, or numbers."""
+    """tIoU thresholds: a preset (0.1:0.7, 0.1:0.5, 0.3:0.7, 0.5:0.95, 0.1:0.9), first:last:step, or numbers
+    (0.3,0.5)."""
     subset: tuple[str, ...] = ()
     """Evaluate only these subsets, e.g. test, validation. Default: every annotated video (a run folder: its test)."""
     videos: Path | None = None
@@ -48,7 +49,7 @@ class Evaluate:
     def run(self) -> int:
         """Evaluate and print."""
         from wtal_core.data import read_annotations
-        from wtal_core.evaluation import GroundTruthIndex, evaluate, get_protocol, list_protocols, parse_tiou
+        from wtal_core.evaluation import GroundTruthIndex, averages, evaluate, get_protocol, list_protocols, parse_tiou
         from wtal_core.snippet_grid import SnippetGrid
 
         # Arguments first: a misspelt protocol should not wait for the files.
@@ -71,7 +72,7 @@ class Evaluate:
             "annotations": home,
             "subset": subset or None,
             "tiou": thresholds,
-            "evaluations": [{**evaluation.to_dict(), "averages": _averages(evaluation)} for evaluation in evaluations],
+            "evaluations": [{**found.to_dict(), "averages": averages(found.mean_ap)} for found in evaluations],
         }
         if self.out is not None:
             write_json(self.out, report)
@@ -122,38 +123,25 @@ def _read_list(path: Path) -> list[str]:
     return videos
 
 
-def _averages(evaluation: Evaluation) -> dict[str, float]:
-    """Return the average mAP over every preset whose thresholds were evaluated, else over all thresholds."""
-    from wtal_core.evaluation import TIOU_PRESETS
-
-    mean_ap = {round(t, 6): value for t, value in evaluation.mean_ap.items()}
-    averages = {
-        name: sum(mean_ap[t] for t in preset) / len(preset)
-        for name, preset in TIOU_PRESETS.items()
-        if mean_ap.keys() >= set(preset)
-    }
-    if set(mean_ap) not in [set(TIOU_PRESETS[name]) for name in averages]:
-        averages["all"] = evaluation.average
-    return averages
-
-
 def _percent(values: Sequence[float]) -> list[str]:
     return ["-" if value != value else f"{100 * value:.1f}" for value in values]
 
 
 def _print(evaluations: Sequence[Evaluation], per_class: bool) -> None:
+    from wtal_core.evaluation import averages
+
     first = evaluations[0]
     levels = [f"{t:g}" for t in first.tiou]
-    averages = [_averages(evaluation) for evaluation in evaluations]
+    means = [averages(evaluation.mean_ap) for evaluation in evaluations]
     print(
         f"{first.num_detections:,} detections, {first.num_videos:,} videos, {first.num_instances:,} instances, "
         f"{int(first.ap.notna().any(axis=1).sum())} of {len(first.ap)} classes"
     )
     print_table(
-        ["mAP % at tIoU", *levels, *(f"avg {name}" for name in averages[0])],
+        ["mAP % at tIoU", *levels, *(f"avg {name}" for name in means[0])],
         [
             (evaluation.protocol, *_percent([*evaluation.mean_ap.values(), *average.values()]))
-            for evaluation, average in zip(evaluations, averages, strict=True)
+            for evaluation, average in zip(evaluations, means, strict=True)
         ],
     )
     if per_class:

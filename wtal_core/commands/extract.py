@@ -143,7 +143,7 @@ class Extract:
         """Build the streams in order; crops concern I3D only, weights those they are named for."""
         from wtal_core.video.backbones import BackboneOptions, create_backbone, expand_streams
 
-        BackboneOptions(crop=self.crop, flow=self.flow)  # refuse misspelt names also where no stream would use them
+        BackboneOptions(device=self.device, crop=self.crop, flow=self.flow)  # misspelt also where no stream uses it
 
         weights = {}
         for item in self.weights:

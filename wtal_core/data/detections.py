@@ -197,7 +197,7 @@ def _rows_of_text(text: str, path: Path, classes: Classes) -> Iterable[_Row]:
                 f"unknown class id {parts[3]!r}",
                 expected=f"one of: {', '.join(map(str, names))}",
                 where=f"{path}: {where}",
-                next_step="If the file counts its classes in another way, say which class each id is (classes=)",
+                next_step="If the file counts its classes in another way, say so in Python: classes={id: name, ...}",
             )
         # The THUMOS14 kit drops ".mp4" from video names, so files with and without it are in use.
         yield parts[0].removesuffix(".mp4"), label, parts[1], parts[2], parts[4], "", where

@@ -178,7 +178,11 @@ _PROBLEMS: dict[str, tuple[Severity, str, str]] = {
     "unknown_key": ("note", "annotations", ""),
     "duration": ("warning", "durations", "Take durations from the official text files or the videos"),
     "fps": ("warning", "frame rates", "State the grid the features were cut on: W-TALC's are 16 frames at 25 fps"),
-    "faulty_video": ("warning", "known faulty videos", "Published numbers keep it; exclude_faulty() leaves it out"),
+    "faulty_video": (
+        "warning",
+        "known faulty videos",
+        "Published numbers keep it (in Python, exclude_faulty leaves it out)",
+    ),
     "avoid_list": ("note", "known faulty videos", ""),
     "video_labels": ("note", "video-level labels", "Training uses the video-level labels"),
     "unlisted_video": ("note", "annotations", ""),

@@ -6,6 +6,7 @@ listed. Nothing is unpickled freely and nothing large is read that a header can 
 
 from __future__ import annotations
 
+import codecs
 import csv
 import json
 import os
@@ -30,8 +31,8 @@ from wtal_core.data.features.cmcs import is_cmcs_file
 from wtal_core.data.features.grid_rule import fitting_presets
 from wtal_core.data.features.packed import find_video_names
 from wtal_core.data.safe_load import load_npy, load_npz, load_pickle, npy_header, open_object_array
-from wtal_core.errors import DataError, WtalError
-from wtal_core.files import read_json, read_text, require_file
+from wtal_core.errors import DataError, WtalError, counted
+from wtal_core.files import read_json, read_start, read_text, require_file
 from wtal_core.records import Annotations
 from wtal_core.snippet_grid import GRID_PRESETS, SnippetGrid
 
@@ -149,7 +150,15 @@ def explain(
             unknown=("frames, frame rate and duration: this command does not decode",),
             next_step="wtal extract makes features of it",
         )
-    text = read_text(path, "a feature, annotation, detection or weight file")
+    what = "a feature, annotation, detection or weight file"
+    if b"\0" in read_start(path, what) and not start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise DataError(
+            "is a binary file of a kind that is not known",
+            expected="HDF5, .npy, .npz, .pkl, .pt, .safetensors, or text (JSON, CSV, THUMOS14)",
+            got=f"a file that begins with {start[:8]!r}",
+            where=path,
+        )
+    text = read_text(path, what)
     if suffix in (".yaml", ".yml") and path.name == "dataset.yaml":
         return _explain_dataset(path.parent)
     if text.lstrip()[:1] in ("{", "["):
@@ -359,7 +368,8 @@ def _explain_source(path: Path, source: ArraySource, layout: str, context: _Cont
     return Explanation(
         path,
         "features",
-        f"snippet features of {len(with_shapes) if len(with_shapes) < 2000 else len(source.videos)} videos ({layout})",
+        f"snippet features of {counted(len(with_shapes) if len(with_shapes) < 2000 else len(source.videos), 'video')} "
+        f"({layout})",
         facts,
         tuple(unknown),
         f"wtal data convert {path} --to features.h5 --grid {facts.get('likely grid', 'GRID')}",
@@ -398,7 +408,7 @@ def _explain_hdf5(path: Path, context: _Context) -> Explanation:
                     "grid": acts.grid.to_dict(),
                 }
         return Explanation(
-            path, "activations", f"activations of {len(store)} videos by {store.method or 'a method'}", facts
+            path, "activations", f"activations of {counted(len(store), 'video')} by {store.method or 'a method'}", facts
         )
     try:
         source = open_arrays(path, layout="hdf5")
@@ -418,9 +428,19 @@ def _plain(value: Any) -> Any:
     return value.item() if value.ndim == 0 else value.tolist()
 
 
+#: Root attributes of a native file that say what the summary says already.
+_FILE_KEYS = ("wtal_format", "num_videos")
+
+
 def _explain_native(path: Path, root: dict[str, Any]) -> Explanation:
     with HDF5Store(path) as store:
-        facts: dict[str, Any] = {"layout": "native", "videos": len(store.videos), **root}
+        facts: dict[str, Any] = {"layout": "native", "videos": len(store.videos)}
+        facts |= {key: value for key, value in root.items() if key not in _FILE_KEYS}
+        for key, change in (("modalities", lambda text: dict(json.loads(text))), ("mixed", json.loads)):
+            if key in facts:
+                facts[key] = change(facts[key])
+        if not facts.get("mixed"):
+            facts.pop("mixed", None)
         unknown: list[str] = []
         if store.videos:
             video = store.videos[0]
@@ -440,11 +460,11 @@ def _explain_native(path: Path, root: dict[str, Any]) -> Explanation:
             if grid.duration is None:
                 unknown.append("the duration of the video")
         count = len(store.videos)
-    made = root.get("extractor") or "unnamed"
+    made = root.get("extractor")
     return Explanation(
         path,
         "features",
-        f"native feature file: {count} videos, {made} features",
+        f"native feature file: {counted(count, 'video')}{f', {made} features' if made else ''}",
         facts,
         tuple(unknown),
         "wtal train, wtal data doctor",
@@ -493,7 +513,7 @@ def _explain_npy(path: Path, context: _Context) -> Explanation:
         return Explanation(
             path, "numbers", f"{array.size} numbers{beside}", facts, () if part else ("what the numbers are",), step
         )
-    if array.ndim == 2 and np.isin(array[:4096], (0, 1)).all():
+    if array.ndim == 2 and np.isin(array[:4096], (0, 1)).all() and array[:4096].any():
         per_row = array.sum(axis=1)
         facts |= {
             "labels per row": f"{int(per_row.min())} to {int(per_row.max())}",
@@ -860,17 +880,18 @@ def _explain_annotations(path: Path) -> Explanation:
     for name, track in annotations.tracks.items():
         facts[f"track {name}"] = len(track)
     if problems:
-        facts["findings"] = dict(Counter(problem.kind for problem in problems))
+        facts["findings"] = dict(Counter(problem.kind.replace("_", " ") for problem in problems))
     unknown = []
     if len(durations) < len(annotations.videos):
-        unknown.append(f"the duration of {len(annotations.videos) - len(durations)} videos")
+        unknown.append(f"the duration of {counted(len(annotations.videos) - len(durations), 'video')}")
     if not annotations.subsets():
         unknown.append("which split the videos belong to")
     return Explanation(
         path,
         "annotations",
-        f"temporal annotations: {len(table)} instances of {len(annotations.classes)} classes in {annotated} of "
-        f"{len(annotations.videos)} videos",
+        f"temporal annotations: {counted(len(table), 'instance')} of "
+        f"{counted(len(annotations.classes), 'class', 'classes')} in {annotated:,} of "
+        f"{counted(len(annotations.videos), 'video')}",
         facts,
         tuple(unknown),
         "wtal data doctor, wtal data import",
@@ -895,7 +916,8 @@ def _explain_detections(path: Path) -> Explanation:
     return Explanation(
         path,
         "detections",
-        f"{len(detections)} detections of {len(labels)} classes in {facts['videos']} videos",
+        f"{counted(len(detections), 'detection')} of {counted(len(labels), 'class', 'classes')} in "
+        f"{counted(facts['videos'], 'video')}",
         facts,
         ("the method and settings behind them",),
         "wtal evaluate",
@@ -1130,7 +1152,7 @@ def _explain_loose(path: Path, files: Sequence[Path]) -> Explanation:
 def to_text(value: Any) -> str:
     """Return a fact as one line for people."""
     if isinstance(value, str):
-        return value
+        return value or "not stated"
     if isinstance(value, Mapping):
         return ", ".join(f"{k} {to_text(v)}" for k, v in value.items())
     if isinstance(value, list | tuple):

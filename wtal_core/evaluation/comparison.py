@@ -23,7 +23,7 @@ __all__ = ["Comparison", "averages", "compare_detections", "mean_and_deviation"]
 
 
 def averages(mean_ap: Mapping[float, float]) -> dict[str, float]:
-    """Return the average mAP over every preset whose thresholds are all there; "all" where none is.
+    """Return the average mAP over every preset whose thresholds are all there; "all" where all of them are no preset.
 
     Args:
         mean_ap: `{tIoU: mAP}`.
@@ -32,7 +32,7 @@ def averages(mean_ap: Mapping[float, float]) -> dict[str, float]:
     found = {
         name: fmean(known[t] for t in preset) for name, preset in TIOU_PRESETS.items() if known.keys() >= set(preset)
     }
-    if not found and known:
+    if known and set(known) not in [set(preset) for preset in TIOU_PRESETS.values()]:
         found["all"] = fmean(known.values())
     return found
 

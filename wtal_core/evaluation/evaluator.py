@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from wtal_core.errors import counted
 from wtal_core.evaluation.average_precision import average_precision
 from wtal_core.evaluation.ground_truth import GroundTruthIndex
 from wtal_core.evaluation.matching import Matching, match
@@ -87,10 +88,6 @@ def evaluate(
     )
 
 
-def _counted(number: int, noun: str, plural: str | None = None) -> str:
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
-
-
 def _notes(matching: Matching, detections: Detections, grid: SnippetGrid | None) -> list[str]:
     """Say what the protocol dropped, rounded or ignored, one sentence each."""
     truth, rules = matching.ground_truth, matching.protocol
@@ -101,20 +98,20 @@ def _notes(matching: Matching, detections: Detections, grid: SnippetGrid | None)
     if foreign:
         share = int((numbers[codes] >= len(truth.videos)).sum())
         notes.append(
-            f"{_counted(share, 'detection')} in {_counted(len(foreign), 'video')} that the annotations do not list "
+            f"{counted(share, 'detection')} in {counted(len(foreign), 'video')} that the annotations do not list "
             f"count as false positives (e.g. {foreign[0]})."
         )
     if matching.num_outside:
         outside = [name for name, number in zip(names, numbers, strict=True) if number < 0]
         notes.append(
-            f"Ignored {_counted(matching.num_outside, 'detection')} in {_counted(len(outside), 'video')} outside "
+            f"Ignored {counted(matching.num_outside, 'detection')} in {counted(len(outside), 'video')} outside "
             f"the evaluated ones (e.g. {outside[0]})."
         )
     annotated = np.unique(truth.video)
     silent = np.setdiff1d(annotated, numbers).size
     if silent:
         notes.append(
-            f"{_counted(silent, 'video')} of {annotated.size:,} with instances {'has' if silent == 1 else 'have'} no "
+            f"{counted(silent, 'video')} of {annotated.size:,} with instances {'has' if silent == 1 else 'have'} no "
             "detection; their instances count as missed."
         )
     if truth.subset is None and silent:
@@ -129,15 +126,15 @@ def _notes(matching: Matching, detections: Detections, grid: SnippetGrid | None)
     if absent:
         share = int(np.isin(matching.label, np.flatnonzero(truth.counts == 0)).sum())
         notes.append(
-            f"{_counted(len(absent), 'class', 'classes')} of {len(truth.classes)} without instances left out of the "
-            f"mean, with {_counted(share, 'detection')}: {', '.join(absent[:5])}{', ...' if len(absent) > 5 else ''}."
+            f"{counted(len(absent), 'class', 'classes')} of {len(truth.classes)} without instances left out of the "
+            f"mean, with {counted(share, 'detection')}: {', '.join(absent[:5])}{', ...' if len(absent) > 5 else ''}."
         )
     if rules.grid is not None:
         used = grid if grid is not None else SnippetGrid.preset(rules.grid, num_snippets=0)
         flat_detections, flat_instances = matching.num_flat
         notes.append(
-            f"Rounded all times to snippets of {used.step_seconds:g} s: {_counted(flat_instances, 'instance')} and "
-            f"{_counted(flat_detections, 'detection')} are left without length and cannot match."
+            f"Rounded all times to snippets of {used.step_seconds:g} s: {counted(flat_instances, 'instance')} and "
+            f"{counted(flat_detections, 'detection')} are left without length and cannot match."
         )
     notes += _ambiguous_note(matching)
     return notes
@@ -145,7 +142,7 @@ def _notes(matching: Matching, detections: Detections, grid: SnippetGrid | None)
 
 def _ambiguous_note(matching: Matching) -> list[str]:
     truth, rule = matching.ground_truth, matching.protocol.ambiguous
-    intervals = _counted(truth.num_ambiguous, "Ambiguous interval")
+    intervals = counted(truth.num_ambiguous, "Ambiguous interval")
     if rule == "not considered":
         if not truth.num_ambiguous:
             return []
@@ -153,7 +150,7 @@ def _ambiguous_note(matching: Matching) -> list[str]:
     if not truth.num_ambiguous:
         return ["The annotations hold no Ambiguous intervals for these videos: nothing was dropped for them."]
     if rule == "overlaps removed first":
-        return [f"Removed {_counted(matching.removed.size, 'detection')} on {intervals} before matching."]
+        return [f"Removed {counted(matching.removed.size, 'detection')} on {intervals} before matching."]
     matched = np.bincount(matching.hit_tiou[matching.ambiguous[matching.hit_position]], minlength=len(matching.tiou))
     dropped = int(matching.ambiguous.sum()) - matched
     low, high = int(dropped.min()), int(dropped.max())

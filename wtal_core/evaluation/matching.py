@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from wtal_core.errors import DataError
+from wtal_core.errors import DataError, shortened
 from wtal_core.evaluation.ground_truth import GroundTruthIndex
 from wtal_core.evaluation.intervals import temporal_iou
 from wtal_core.evaluation.protocols import EvaluationProtocol
@@ -202,13 +203,7 @@ def match(
     codes, names = detections.video_codes
     known = ground_truth.annotations.videos
     if names and not any(name in known for name in names):
-        raise DataError(
-            "none of these videos is annotated",
-            expected=f"ids such as {next(iter(known))!r}",
-            got=f"ids such as {names[0]!r}",
-            where="detections",
-            next_step="Use the same video ids in both files (a prefix such as 'v_' makes them different)",
-        )
+        raise _no_common_video(names, tuple(known))
     video = ground_truth.video_numbers(names)[codes]
     label_codes, labels = detections.label_codes
     label = ground_truth.class_numbers(labels)[label_codes]
@@ -265,6 +260,22 @@ def match(
         removed=removed,
         num_outside=num_outside,
         num_flat=num_flat,
+    )
+
+
+def _no_common_video(found: Sequence[str], annotated: Sequence[str]) -> DataError:
+    """Return the error for detections of other videos than the annotated ones, naming a prefix that explains it."""
+    step = "Use the same video ids in both files"
+    prefix = "v_"  # ActivityNet's file names have it, its own JSON has not; tools keep either
+    for one, other, file in ((found, annotated, "detections"), (annotated, found, "annotations")):
+        if {name.removeprefix(prefix) for name in one} & set(other):
+            step = f"Take the prefix off the {file}: wtal data convert FILE --to NEW --strip-prefix {prefix}"
+    return DataError(
+        "none of these videos is annotated",
+        expected=f"ids such as {shortened(annotated[0])!r}",
+        got=f"ids such as {shortened(found[0])!r}",
+        where="detections",
+        next_step=step,
     )
 
 

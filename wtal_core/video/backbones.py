@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -130,6 +131,8 @@ class BackboneOptions:
 
         if self.flow not in FLOW_KINDS:
             raise unknown_name("optical flow", self.flow, FLOW_KINDS)
+        if re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device) is None:
+            raise unknown_name("device", self.device, ["auto", "cpu", "cuda", "cuda:N", "mps"])
 
 
 Factory = Callable[[BackboneOptions], Backbone]

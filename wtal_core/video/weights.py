@@ -31,7 +31,7 @@ from urllib.request import url2pathname
 import numpy as np
 import numpy.typing as npt
 
-from wtal_core.errors import DataError, UsageError, unknown_name
+from wtal_core.errors import DataError, UsageError, shortened, unknown_name
 from wtal_core.files import atomic_path, read_json, require_file, sha256, write_json
 
 __all__ = [
@@ -341,6 +341,8 @@ def _read_pickle(path: Path) -> dict[str, Array]:
 
 
 def _check_hash(got: str, expected: str, where: object) -> None:
+    if re.fullmatch(r"[0-9a-fA-F]{64}", expected.strip()) is None:
+        raise UsageError("not a SHA-256", expected="64 hexadecimal digits", got=repr(shortened(expected)))
     if got != expected.strip().lower():
         raise DataError(
             "is not the file it should be (its SHA-256 differs)",

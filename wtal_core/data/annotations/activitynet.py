@@ -77,7 +77,7 @@ def _not_annotations(path: Path, content: Mapping[str, Any]) -> DataError:
             "holds results, not annotations",
             expected=_WHAT,
             where=path,
-            next_step="Read it with read_detections",
+            next_step="Name the ground truth here, and this file as detections",
         )
     return DataError(
         "is JSON of another kind",

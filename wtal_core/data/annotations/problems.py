@@ -30,7 +30,7 @@ NOTED_KINDS: dict[str, str] = {
     "unknown_key": "keys are not known and were ignored",
     "duration": "stated durations cannot be trusted (kept)",
     "fps": "stated frame rates cannot be trusted",
-    "faulty_video": "videos of THUMOS14 are known to be faulty (kept; exclude_faulty drops them)",
+    "faulty_video": "videos of THUMOS14 are known to be faulty (kept)",
     "avoid_list": "videos are on an avoid list of the data set (kept)",
     "video_labels": "videos have video-level labels that differ from the classes of their segments (kept)",
     "unlisted_video": "rows belong to a video the data set does not list (dropped)",
@@ -81,5 +81,5 @@ def raise_first(problems: Iterable[Problem]) -> None:
     raise DataError(
         f"{fatal[0].message}{more}",
         where=fatal[0].where,
-        next_step="Correct the file; scan_annotations lists every problem and leaves such rows out",
+        next_step="Correct the file; 'wtal data doctor --annotations FILE' lists every problem",
     )

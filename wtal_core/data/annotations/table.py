@@ -75,7 +75,9 @@ def read(path: Path) -> Draft:
     rows, columns = read_csv(path, "annotations as CSV", _ALIASES, ("video", "start", "end"))
     if "score" in columns:
         raise DataError(
-            "has a score column: these are detections, not annotations", where=path, next_step="Use read_detections"
+            "has a score column: these are detections, not annotations",
+            where=path,
+            next_step="Name the ground truth here",
         )
     by_index = "label" not in columns
     if by_index and "label_index" not in columns:

@@ -68,7 +68,7 @@ class PackedArrays:
                     "holds the features of many videos without their names",
                     expected="a videoname.npy beside it",
                     where=path,
-                    next_step="Name the list with names=... (--names): W-TALC's is in its annotation folder",
+                    next_step="Name the list with --names (names=...): W-TALC's is in its annotation folder",
                 )
             names = read_video_names(found)
         self.videos = tuple(names)

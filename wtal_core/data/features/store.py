@@ -184,5 +184,5 @@ def missing_grid(where: object) -> UsageError:
         "the file does not say where its snippets lie in time",
         expected=f"a snippet grid: one of {', '.join(GRID_PRESETS)}, or STRIDE/WINDOW@FPS in frames",
         where=where,
-        next_step="State it with grid=... (--grid); 'wtal data explain' says which ones fit",
+        next_step="State it with --grid (grid=...); 'wtal data explain' says which ones fit",
     )
