@@ -156,7 +156,7 @@ def workbench(view: View) -> None:
     left, right = st.columns([3.75, 1], gap="small")
     lead = view.runs[0] if view.runs else None
     entries = library.runs()
-    with right, st.container(key="panel", height=640, border=False):
+    with right, st.container(key="panel"):
         if lead is None:
             st.info("Choose a run above to see what a model says, or train one on the Train page.")
             rules = Panel(tiou=selection().tiou or 0.5)
@@ -321,13 +321,13 @@ def _delta(value: float) -> str:
 def show_table(place: Any, shown: list[tracks.Track], video: str) -> None:
     """Show the leading run's detections and the ground truth as a table: to read aloud, sort and copy."""
     rows = [
-        {"start": i["start"], "end": i["end"], "label": i["label"], "score": i["score"], "verdict": i["verdict"]}
+        {"start": i["start"], "end": i["end"], "verdict": i["verdict"], "score": i["score"], "label": i["label"]}
         for track in shown
         if track.key == "det:A"
         for i in track.items
     ]
     rows += [
-        {"start": i["start"], "end": i["end"], "label": i["label"], "score": None, "verdict": "truth"}
+        {"start": i["start"], "end": i["end"], "verdict": "truth", "score": None, "label": i["label"]}
         for track in shown
         if track.key == "gt"
         for i in track.items

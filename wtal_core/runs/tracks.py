@@ -231,7 +231,7 @@ def _heat(key: str, title: str, run: str, cas: Array, acts: Activations, label: 
     cells = np.rint((values.T - low) * (255.0 / (high - low if high > low else 1.0))).astype(np.uint8)
     names = (*acts.classes, "background")[: values.shape[1]]
     return Track(
-        f"{key}:{run}", title, "heat", run=run, grid=acts.grid, cells=np.ascontiguousarray(cells), names=names,
+        f"{key}:{run}", title, "heat", about="every class, one row each", run=run, grid=acts.grid, cells=np.ascontiguousarray(cells), names=names,
         row=label, low=low, high=high, **more,
     )  # fmt: skip
 
@@ -298,12 +298,12 @@ def run_tracks(
         about = "cosine similarity of each snippet to the class weight" if acts.method == "deep_metric" else ""
         tracks.append(_lines("extra", f"{title} · {name}", run, grid, extra, about=about, hidden=not lead))
 
-    # attention
-    if acts.attention:
-        lines = [
-            _series(_SHOWN.get(n, n), values, *_ROLES.get(n, ("instance", ()))) for n, values in acts.attention.items()
-        ]
-        first = next(iter(acts.attention))
+    # attention; ranks (ACN) are on a scale of their own
+    ranks = {n: values for n, values in acts.attention.items() if n.endswith("_rank")}
+    plain = {n: values for n, values in acts.attention.items() if n not in ranks}
+    if plain:
+        lines = _attention_lines(plain)
+        first = next(iter(plain))
         limits = () if drop_threshold is None else ({"value": drop_threshold, "role": "fp"},)
         tracks.append(
             _lines(
@@ -311,8 +311,8 @@ def run_tracks(
                 limits=limits, sources=("attention",), hidden=not lead,
             )
         )  # fmt: skip
-        total = np.sum(list(acts.attention.values()), axis=0)
-        if len(acts.attention) > 2 and np.allclose(total, 1.0, atol=1e-3):
+        total = np.sum(list(plain.values()), axis=0)
+        if len(plain) > 2 and np.allclose(total, 1.0, atol=1e-3):
             tracks.append(
                 Track(
                     f"area:{run}",
@@ -324,6 +324,10 @@ def run_tracks(
                     hidden=not lead,
                 )
             )
+    if ranks:
+        named = _attention_lines({n.removesuffix("_rank"): values for n, values in ranks.items()})
+        about = "attention as a rank, which the keep threshold compares"
+        tracks.append(_lines("rank", "Attention rank", run, grid, named, about=about, hidden=not lead, folded=True))
     if acts.drop_mask is not None:
         share = float(np.mean(acts.drop_mask))
         tracks.append(
@@ -337,13 +341,27 @@ def run_tracks(
     if acts.boundaries is not None and len(acts.boundaries):
         tracks.append(_boundary_track(acts, c, run, hidden=not lead))
     if lead:
-        tracks.append(_heat("heat", "CAS, all classes", run, acts.cas, acts, c))
+        tracks.append(_heat("heat", "CAS map", run, acts.cas, acts, c))
         for k, branch in enumerate(acts.branch_cas if acts.branch_cas is not None else ()):
-            tracks.append(_heat(f"heat.b{k + 1}", f"Branch {k + 1}, all classes", run, branch, acts, c, folded=True))
+            tracks.append(_heat(f"heat.b{k + 1}", f"Branch {k + 1} map", run, branch, acts, c, folded=True))
         for n, values in acts.extra_cas.items():
             shown = _SHOWN.get(n, n)
-            tracks.append(_heat(f"heat.{n}", f"{shown.capitalize()}, all classes", run, values, acts, c, folded=True))
+            tracks.append(
+                _heat(
+                    f"heat.{n}",
+                    f"{shown if shown.isupper() else shown.capitalize()} map",
+                    run,
+                    values,
+                    acts,
+                    c,
+                    folded=True,
+                )
+            )
     return tracks
+
+
+def _attention_lines(attention: Mapping[str, Array]) -> list[Series]:
+    return [_series(_SHOWN.get(n, n), values, *_ROLES.get(n, ("instance", ()))) for n, values in attention.items()]
 
 
 def _spans(mask: Array, grid: SnippetGrid) -> tuple[tuple[float, float], ...]:

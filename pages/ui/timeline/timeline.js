@@ -642,14 +642,14 @@ class Timeline {
   }
 
   summary() {
-    const d = this.data, runs = d.tracks.filter((t) => t.kind === "detections"), gt = d.tracks.find((t) => t.key === "gt");
+    const d = this.data, runs = d.tracks.filter((t) => t.kind === "detections"), gt = d.tracks.find((t) => t.key === "gt"), count = gt ? gt.items.filter((i) => i.role === "gt").length : 0;
     const counts = runs.map((t) => {
       const of = (v) => t.items.filter((i) => i.verdict === v).length;
       return `<tr><th>${t.run ? `<span class="badge">${escaped(t.run)}</span> ` : ""}${escaped(t.title)}</th><td class="num"><span class="chip tp">${of("tp")} TP</span> <span class="chip fp">${of("fp")} FP</span> <span class="chip fn">${t.misses.length} FN</span></td></tr>`;
     });
     const top = d.scores.map((s) => `<span class="${s.truth ? "is-gt" : ""}">${escaped(s.label)}</span><i style="width:${(100 * s.share).toFixed(1)}%"></i><span class="num">${number(s.score)}</span>`);
-    return `<h4><span class="name">${escaped(d.title)}</span><span class="soft num">${clockText(this.end)} · ${d.num_snippets} snippets · ${gt ? gt.items.length : 0} instances</span></h4>
-      <div class="cols"><div>${counts.length ? `<table>${counts.join("")}</table><div class="hint" style="padding-top:4px">Verdicts at tIoU ${d.tiou}. Click a detection to see why it is there; press ? for keys.</div>` : `<div class="hint">Choose a run to see what it says.</div>`}</div>
+    return `<h4><span class="name">${escaped(d.title)}</span><span class="soft num">${clockText(this.end)} · ${d.num_snippets} snippets · ${count} instance${count === 1 ? "" : "s"}</span></h4>
+      <div class="cols"><div>${counts.length ? `<table>${counts.join("")}</table><div class="hint" style="padding-top:4px">Verdicts at tIoU ${d.tiou}. Click a detection to see why it is there; press ? for keys.</div>` : `<div class="hint">${d.letter ? "None of the chosen runs can be read." : "Choose a run to see what it says."}</div>`}</div>
       <div>${top.length ? `<div class="hint" style="padding-bottom:3px">Video scores${d.letter ? ` of ${escaped(d.letter)}` : ""}</div><div class="scores">${top.join("")}</div>` : ""}</div></div>`;
   }
 
@@ -758,7 +758,7 @@ class Timeline {
         this.bar(ctx, x0, x1, y, h, { stroke: this.colour(role), dash: [3, 2], pattern: role, alpha });
       }
       if (x1 - x0 > 26) {
-        const text = (many ? item.label + " " : "") + item.score.toFixed(2);
+        const text = (many ? item.label + " " : "") + item.score.toFixed(2).replace(/^-(0\.00)$/, "$1");
         if (item.verdict === "tp") this.inBar(ctx, text, x0, x1, y, h, this.dark ? "#0b1016" : alpha > 0.7 ? "#fff" : "#0b1016");
         else {
           ctx.font = `600 10.5px ${this.family()}`;
