@@ -43,8 +43,10 @@ _CSS = """
 .paper img { display:block; flex:none; }
 .size { font-size:.8rem; opacity:.8; font-variant-numeric:tabular-nums; }
 [class*="st-key-figrow-"] { border-bottom:1px solid color-mix(in srgb, currentColor 12%, transparent);
-  padding-bottom:.15rem; }
-[class*="st-key-figrow-"] p { margin:0; }
+  margin-top:-.75rem; padding:.05rem 0; }
+[class*="st-key-figrow-"] p { margin:0; line-height:2rem; }
+[class*="st-key-figrow-"] [data-testid="stMarkdownContainer"] { margin-bottom:0 !important; }
+[class*="st-key-figrow-"] button { min-height:2rem; padding:0 .4rem; }
 </style>
 """
 
@@ -245,8 +247,13 @@ def _row(
     details = [row.name] if row.name else []
     details += [names[row.run]] if row.run and len(runs) > 1 else []
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"figrow-{index}"):
-        st.markdown(f"{what}" + (f" :small[:gray[{', '.join(details)}]]" if details else ""), width="stretch")
-        with st.popover("", icon=":material/tune:", key=f"fig.row.{index}.more", help="Options of this row"):
+        st.markdown(
+            _plain(what) + (f" :small[:gray[{_plain(', '.join(details))}]]" if details else ""), width="stretch"
+        )
+        more = st.popover(
+            "", icon=":material/tune:", key=f"fig.row.{index}.more", help="Options of this row", type="tertiary"
+        )
+        with more:
             _row_options(index, row, put, runs, names, data)
         st.button(
             "",
@@ -277,6 +284,11 @@ def _row(
             help="Take out",
             type="tertiary",
         )
+
+
+def _plain(text: str) -> str:
+    """Keep a text from being read as Markdown."""
+    return "".join(f"\\{c}" if c in "\\`*_[]$~<>:#" else c for c in text)
 
 
 def _row_options(
@@ -360,10 +372,10 @@ def _looks(data: FigureData) -> None:
         _look(st.number_input, "Dots an inch", "dpi", 72, 1200, step=50, help="Of PNG and of key frames")
     tiou = composition().value("verdicts")
     _control(
-        st.selectbox, "Verdicts on detections", "fig.verdicts", tiou,
-        lambda v: keep(look={k: w for k, w in {**composition().look, "verdicts": v}.items() if w is not None}),
-        [None, *sorted({0.1, 0.3, 0.5, 0.7, *([tiou] if tiou else [])})],
-        format_func=lambda t: "none" if t is None else f"true, false, missed at tIoU {t:g}",
+        st.selectbox, "Verdicts on detections", "fig.verdicts", tiou or 0.0,
+        lambda v: keep(look={k: w for k, w in {**composition().look, "verdicts": v or None}.items() if w is not None}),
+        sorted({0.0, 0.1, 0.3, 0.5, 0.7, *([tiou] if tiou else [])}),
+        format_func=lambda t: f"true, false, missed at tIoU {t:g}" if t else "none",
     )  # fmt: skip
     _look(st.toggle, "Legend", "legend")
     _look(st.toggle, "Tint ground truth behind curves", "guides")
@@ -403,7 +415,7 @@ def _texts(runs: Sequence[str], names: Mapping[str, str], data: FigureData) -> N
     st.markdown("**Marks** :small[:gray[boxes across all rows]]")
     for index, mark in enumerate(composition().marks):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"{mark.start:g} to {mark.end:g} s {mark.text}", width="stretch")
+            st.markdown(f"{mark.start:g} to {mark.end:g} s {_plain(mark.text)}", width="stretch")
             st.button(
                 "",
                 icon=":material/close:",

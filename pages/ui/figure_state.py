@@ -10,6 +10,7 @@ import streamlit as st
 
 from pages.ui import library
 from wtal_core.figures.spec import FigureSpec, Mark, Row, template_rows
+from wtal_core.methods import method_class
 
 __all__ = ["Composition", "composition", "keep", "spec_of", "take_spec"]
 
@@ -61,10 +62,13 @@ def keep(**changes: Any) -> None:
 
 
 def run_names(runs: Sequence[str], names: Mapping[str, str]) -> dict[str, str]:
-    """Return `{run id: name in the figure}`, all different."""
+    """Return `{run id: name in the figure}`, all different; runs called after their method get its proper name."""
     found: dict[str, str] = {}
+    known = library.runs()
     for run in runs:
         wanted = names.get(run) or run.rpartition("/")[2]
+        if run not in names and run in known and wanted == known[run].method:
+            wanted = method_class(wanted).title.partition(" (")[0]
         name, count = wanted, 2
         while name in found.values():
             name, count = f"{wanted} {count}", count + 1

@@ -708,7 +708,7 @@ def draw(spec: FigureSpec, data: FigureData) -> Figure:
     heights = [max(b.height, len(wrapped.get(b.title, ())) * line if not b.lines else 0.0) for b in bands]
     headers = [line if b.lines and b.title else 0.0 for b in bands]
 
-    figure = Figure(figsize=(width, 1.0))
+    figure = Figure(figsize=(width, 1.0), dpi=300)
     legend_rows = _legend(figure, spec, painter, bands, width - 2 * margin) if spec.legend else 0.0
     title_height = (size + 1) / 72 * 1.35 if spec.title else 0.0
     marks_height = line if any(m.text for m in spec.marks) else 0.0
@@ -739,19 +739,21 @@ def draw(spec: FigureSpec, data: FigureData) -> Figure:
             )
 
     y = above
-    tops = []
-    for number, (band, height, header) in enumerate(zip(bands, heights, headers, strict=True)):
+    bottom = above
+    for number, (band, slot, header) in enumerate(zip(bands, heights, headers, strict=True)):
         if header:
             figure.text(*place(margin, y), wrapped[band.title][0], size=size, va="top", color=ink, gid="row-title")
         y += header
-        tops.append(y)
+        height = slot if band.curve or band.lines else band.height  # bars stay as high as others beside a long title
+        top = y + (slot - height) / 2
+        bottom = top + height
         axes = figure.add_axes(
-            (left / width, 1.0 - (y + height) / total, painter.axes_width / width, height / total),
+            (left / width, 1.0 - bottom / total, painter.axes_width / width, height / total),
             label=f"row {number}: {band.kind} {band.name}".strip(),
         )
         axes.patch.set_visible(False)
         _dress(axes, band, painter)
-        middle = y + height / 2
+        middle = y + slot / 2
         if band.lines:
             step = height / len(band.lines)
             for i, name in enumerate(band.lines):
@@ -763,12 +765,11 @@ def draw(spec: FigureSpec, data: FigureData) -> Figure:
                 at = middle + (i - (len(parts) - 1) / 2) * line
                 figure.text(*place(margin, at), part, size=size, va="center_baseline", color=ink, gid="row-title")
         if band.curve and band.limits is not None and spec.scores_range:
-            for value, top, va in ((band.limits[1], y, "top"), (band.limits[0], y + height, "bottom")):
+            for value, at, va in ((band.limits[1], top, "top"), (band.limits[0], bottom, "bottom")):
                 figure.text(
-                    *place(left - 0.04, top), _number(value), size=small, ha="right", va=va, color=ink, gid="range"
+                    *place(left - 0.04, at), _number(value), size=small, ha="right", va=va, color=ink, gid="range"
                 )
-        y += height + gap
-    bottom = y - gap
+        y += slot + gap
 
     if spec.time != "none":
         last = figure.axes[-1]

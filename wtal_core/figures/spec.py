@@ -102,7 +102,6 @@ class Mark:
                 "a mark is empty",
                 expected="start < end (seconds)",
                 got=f"[{self.start:g}, {self.end:g}]",
-                where="marks",
             )
 
 
@@ -225,13 +224,7 @@ class FigureSpec:
         try:
             return cls(**arguments, folder=Path(folder))
         except UsageError as error:
-            raise UsageError(
-                error.problem,
-                expected=error.expected,
-                got=error.got,
-                where=f"{where}: {(error.where or '').removeprefix('FigureSpec.')}".rstrip(": "),
-                next_step=error.next_step,
-            ) from None
+            raise _at(error, where) from None
 
     @classmethod
     def parse(cls, text: str, where: object = "figure spec", folder: str | os.PathLike[str] = ".") -> FigureSpec:
@@ -310,6 +303,7 @@ class FigureSpec:
 
 
 _KEYS = {"label": "class"}
+_CLASSES = ("FigureSpec.", "Row.", "Mark.")
 _DEFAULTS: dict[str, Any] = {f.name: getattr(FigureSpec(), f.name) for f in fields(FigureSpec)}
 
 
@@ -320,6 +314,13 @@ def _short(part: Row | Mark) -> Any:
         return {k: v for k, v in values.items() if k in ("start", "end") or v}
     changed = {f.name: values[f.name] for f in fields(part) if f.name == "kind" or values[f.name] != f.default}
     return part.kind if len(changed) == 1 else changed
+
+
+def _at(error: UsageError, place: object) -> UsageError:
+    """Return the same error with the place in the file before the key's name."""
+    key = (error.where or "").rpartition(".")[2] if (error.where or "").startswith(_CLASSES) else error.where or ""
+    where = key if key.startswith(str(place)) else f"{place}: {key}".removesuffix(": ")
+    return UsageError(error.problem, expected=error.expected, got=error.got, where=where, next_step=error.next_step)
 
 
 def _items(values: Any, kind: type[Row] | type[Mark], where: str) -> list[Row] | list[Mark]:
@@ -337,7 +338,10 @@ def _items(values: Any, kind: type[Row] | type[Mark], where: str) -> list[Row] |
             raise UsageError("is not a mapping", expected="{key: value}", got=repr(value)[:80], where=place)
         if kind is Row and "kind" not in value:
             raise UsageError("has no kind", expected=f"kind: one of {', '.join(ROW_KINDS)}", where=place)
-        found.append(settings.build(kind, value, place))
+        try:
+            found.append(settings.build(kind, value, place))
+        except UsageError as error:
+            raise _at(error, place) from None
     return found
 
 

@@ -215,6 +215,7 @@ def figure_style(font: str = "sans", font_size: float = 8.0) -> Iterator[None]:
         "font.size": font_size,
         "text.parse_math": False,
         "text.usetex": False,
+        "text.hinting": "none",  # letters of a preview are as wide as those of the PDF
         "pdf.fonttype": 42,
         "ps.fonttype": 42,
         "svg.fonttype": "none",
