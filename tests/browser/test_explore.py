@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import urllib.error
+import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlparse
 
@@ -199,3 +202,25 @@ def test_works_without_a_video(browse: Browse) -> None:
     page.keyboard.press("k")
     page.mouse.click(*at(page, 5.0))
     assert clock(page) == pytest.approx(5.0, abs=0.1)
+
+
+def get(url: str, **headers: str) -> tuple[int, bytes, Any]:
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=20) as answer:
+            return answer.status, answer.read(), answer.headers
+    except urllib.error.HTTPError as error:
+        return error.code, b"", error.headers
+
+
+def test_media_come_in_ranges_and_by_id_only(server: str, served_home: Path) -> None:
+    file = served_home / "datasets" / "planted" / "videos" / "test_024.mp4"
+    status, body, headers = get(f"{server}/video/planted/test_024", Range="bytes=100-199")
+    assert (status, headers["Content-Type"]) == (206, "video/mp4")
+    assert body == file.read_bytes()[100:200]
+    status, body, headers = get(f"{server}/frame/planted/test_024?t=2&h=48")
+    assert (status, headers["Content-Type"]) == (200, "image/jpeg")
+    assert body[:3] == b"\xff\xd8\xff"
+    for path in ("/video/planted/nowhere", "/video/elsewhere/test_024", "/video/planted/..%2Fdataset.yaml",
+                 "/frame/planted/test_025", "/video/..%2F..%2Fetc/passwd"):  # fmt: skip
+        assert get(server + path)[0] == 404, path
+    assert get(f"{server}/frame/planted/test_024?t=soon")[0] == 400

@@ -231,7 +231,8 @@ def _heat(key: str, title: str, run: str, cas: Array, acts: Activations, label: 
     cells = np.rint((values.T - low) * (255.0 / (high - low if high > low else 1.0))).astype(np.uint8)
     names = (*acts.classes, "background")[: values.shape[1]]
     return Track(
-        f"{key}:{run}", title, "heat", about="every class, one row each", run=run, grid=acts.grid, cells=np.ascontiguousarray(cells), names=names,
+        f"{key}:{run}", title, "heat", about="every class, one row each", run=run, grid=acts.grid,
+        cells=np.ascontiguousarray(cells), names=names,
         row=label, low=low, high=high, **more,
     )  # fmt: skip
 

@@ -1,0 +1,93 @@
+"""What the workspace finds, how it names it, and what it says of what cannot be read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from wtal_core import settings
+from wtal_core.errors import UsageError
+from wtal_core.methods import create_method
+from wtal_core.runs.folder import Run, RunInfo
+from wtal_core.runs.workspace import Workspace
+
+
+def make_dataset(folder: Path, name: str) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "dataset.yaml").write_text(f"name: {name}\nsplits: {{test: [test]}}\n", encoding="utf-8")
+    return folder
+
+
+def make_run(folder: Path, dataset: str, home: Path | None = None) -> Run:
+    config = settings.to_dict(create_method("acmnet", num_classes=1, feature_dim=4).config)
+    source = {"name": dataset, "folder": str(home or "")}
+    return Run.create(folder, RunInfo("acmnet", "thumos14", config, ("Jump",), 4, dataset=source))
+
+
+def test_finds_data_sets_and_runs_below_the_home(tmp_path: Path) -> None:
+    make_dataset(tmp_path / "datasets" / "sports", "Sports")
+    make_dataset(tmp_path / "assets" / "demo" / "world", "demo")
+    make_run(tmp_path / "runs" / "today" / "first", "Sports")
+    workspace = Workspace(tmp_path)
+    assert {i: e.name for i, e in workspace.datasets().items()} == {"world": "demo", "sports": "Sports"}
+    assert list(workspace.runs()) == ["today/first"]
+    sports = workspace.dataset("sports")
+    assert list(workspace.runs(sports)) == ["today/first"]
+    assert workspace.runs(workspace.dataset("world")) == {}
+    assert workspace.dataset_of(workspace.run("today/first")) == sports
+
+
+def test_equal_names_are_told_apart_and_stay_so(tmp_path: Path) -> None:
+    make_dataset(tmp_path / "datasets" / "a" / "same", "one")
+    make_dataset(tmp_path / "datasets" / "b" / "same", "two")
+    ids = list(Workspace(tmp_path).datasets())
+    assert len(set(ids)) == 2
+    assert all(i.startswith("same~") for i in ids)
+    assert list(Workspace(tmp_path).datasets()) == ids
+
+
+def test_what_cannot_be_read_is_listed_with_its_error(tmp_path: Path) -> None:
+    broken = make_dataset(tmp_path / "datasets" / "broken", "x")
+    (broken / "dataset.yaml").write_text("name: [", encoding="utf-8")
+    run = tmp_path / "runs" / "half"
+    run.mkdir(parents=True)
+    (run / "run.yaml").write_text("method: acmnet\n", encoding="utf-8")
+    workspace = Workspace(tmp_path)
+    assert "YAML" in workspace.dataset("broken").error
+    assert "complete" in workspace.run("half").error
+    assert list(workspace.runs(workspace.dataset("broken"))) == ["half"], "a run nobody can read may belong anywhere"
+
+
+def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
+    folder = make_dataset(tmp_path / "datasets" / "sports", "Sports")
+    workspace = Workspace(tmp_path)
+    assert workspace.dataset("sports").name == "Sports"
+    (folder / "dataset.yaml").write_text("name: Other\nsplits: {test: [test]}\n", encoding="utf-8")
+    assert workspace.dataset("sports").name == "Other"
+
+
+def test_folders_can_be_registered_and_taken_off(tmp_path: Path) -> None:
+    elsewhere = make_dataset(tmp_path / "elsewhere" / "mine", "Mine").parent
+    workspace = Workspace(tmp_path / "home")
+    assert workspace.datasets() == {}
+    workspace.register(elsewhere)
+    workspace.register(elsewhere)
+    assert workspace.registered() == (elsewhere,)
+    assert list(Workspace(tmp_path / "home").datasets()) == ["mine"]
+    workspace.unregister(elsewhere)
+    assert workspace.datasets() == {}
+
+
+def test_a_folder_without_anything_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="neither a data set nor a run"):
+        Workspace(tmp_path).register(tmp_path / "empty")
+    with pytest.raises(UsageError, match="not a folder"):
+        Workspace(tmp_path).register(tmp_path / "nowhere")
+
+
+def test_unknown_ids_name_the_nearest(tmp_path: Path) -> None:
+    make_dataset(tmp_path / "datasets" / "sports", "Sports")
+    with pytest.raises(UsageError, match="sports"):
+        Workspace(tmp_path).dataset("sport")
