@@ -185,8 +185,8 @@ ABLATIONS: list[dict[str, Any]] = [
     *({"streams": s} for s in ("rgb", "flow", "late")),
     {"norm_reference": "average_norm"},
     {"dropout": 0.0},
-    {"static_ratio": 0.15},
     {"training.hard_negatives": False},
+    {"training.hard_negatives": False, "background_class": False},
 ]
 
 
@@ -205,6 +205,15 @@ def test_every_ablation_trains_a_step_and_localizes(config: dict[str, Any]) -> N
     acts = method.activations(np.random.default_rng(0).random((12, DIM)))
     assert ("temporal" in acts.attention) == config.get("attention", True)
     method.localize(acts, video="v", class_threshold=0.0)
+
+
+def test_without_a_background_class_snippets_are_scored_for_actions_only() -> None:
+    method = small(**{"training.hard_negatives": False, "background_class": False})
+    acts = method.activations(np.random.default_rng(0).random((12, DIM)))
+    assert acts.cas.shape == (12, CLASSES)
+    assert acts.video_scores.sum() == pytest.approx(1.0)
+    with pytest.raises(UsageError, match="no class to be labelled with"):
+        small(background_class=False)
 
 
 @pytest.mark.parametrize("preset", CMCS.presets)

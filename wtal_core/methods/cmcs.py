@@ -25,8 +25,9 @@ the code's:
    above 0 (ActivityNet), and dilates; the paper says "threshold". The outer-inner contrast is also taken of the
    normalised CAS, not of the CAS itself.
 8. an outer area that would begin before the video is dropped instead of clipped (`localization.clip_left=True` clips).
-9. static clips: the paper takes the `static_ratio` of frames of least flow; the code cleans that selection up and
-   rejects videos with too little or too much of it (`wtal_core.video.static_clips`).
+9. static clips: the paper takes the share rho of frames of least flow (Table 5: `wtal data static --rho`); the code
+   cleans that selection up and rejects videos with too little or too much of it (`wtal_core.video.static_clips`).
+10. without hard negatives the code has no background class either (`background_class`); the paper does not say.
 
 The published numbers are late fusion for I3D (presets `...-late`) and early fusion for UntrimmedNet (`...-unt`). The
 code trains RGB, flow and early fusion alike; early fusion is the default here because it is a single network.
@@ -45,7 +46,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wtal_core.errors import DataError
+from wtal_core.errors import DataError, UsageError
 from wtal_core.localization import (
     Curves,
     Proposals,
@@ -102,7 +103,7 @@ class CMCSLocalization:
 
 @dataclass(frozen=True)
 class CMCSConfig:
-    """Settings of the method; every row of Tables 4 and 5 and of Figure 3 is reachable."""
+    """Settings of the method: every row of Table 4 and of Figure 3; Table 5 is where static clips are mined."""
 
     streams: str = option(
         "both",
@@ -127,8 +128,8 @@ class CMCSConfig:
         paper="average_norm",
         choices=("mean_norm", "average_norm"),
     )
-    static_ratio: float = option(
-        0.25, "share rho of least-moving frames for hard negatives (Table 5)", paper="0.25", low=0, high=1
+    background_class: bool = option(
+        True, "an extra class for pseudo videos of static clips; the official code leaves it out where it has none"
     )
     sample_rate: float = option(
         0.0,
@@ -144,11 +145,21 @@ class CMCSConfig:
         factory=lambda: Recipe(
             steps=15_000, batch_size=24, batches="entries", lr=1e-4, weight_decay=1e-3, hard_negatives=True
         ),
-        meaning="how it is trained; `hard_negatives=false` is Table 4 without 'HN'",
+        meaning="how it is trained; `hard_negatives=false`, with `background_class=false`, is Table 4 without 'HN'",
     )
 
     def __post_init__(self) -> None:
         check(self)
+        if self.training.hard_negatives and not self.background_class:
+            raise UsageError(
+                "hard negatives have no class to be labelled with",
+                expected="background_class=true, or training.hard_negatives=false",
+                where="CMCSConfig.background_class",
+            )
+
+    def outputs(self, num_classes: int) -> int:
+        """Return the number of classes that snippets are scored for."""
+        return num_classes + int(self.background_class)
 
 
 _ACTIVITYNET: dict[str, Any] = {
@@ -264,7 +275,7 @@ class MultiBranchNetwork(nn.Module):
         self.dropout = config.dropout
         self.embedding = nn.Conv1d(channels, config.filters, 1)
         self.branches = nn.ModuleList(
-            Head(config.filters, config.hidden, num_classes + 1, kernel=3) for _ in range(config.branches)
+            Head(config.filters, config.hidden, config.outputs(num_classes), kernel=3) for _ in range(config.branches)
         )
         self.attention = Head(config.filters, config.hidden, 1, kernel=1) if config.attention else None
 
@@ -384,8 +395,10 @@ class CMCS(Method):
         lengths = batch.lengths.tolist()
         packed = PackedVideos(lengths, batch.features.device)
         videos = [x[:n] for x, n in zip(batch.features.unbind(), lengths, strict=True)]
-        background = batch.background[:, None].to(batch.labels.dtype)
-        labels = torch.cat([batch.labels * (1 - background), background], dim=1)  # (B, C + 1)
+        labels = batch.labels
+        if self.config.background_class:
+            background = batch.background[:, None].to(labels.dtype)
+            labels = torch.cat([labels * (1 - background), background], dim=1)  # (B, C + 1)
         targets = labels / labels.sum(1, keepdim=True).clamp(min=1)
         every = list(self(videos, packed).values())
         mil = torch.stack([cross_entropy_with_targets(s.video, targets) for s in every]).sum(0)  # (B,)

@@ -171,8 +171,9 @@ class DeepMetric(Method):
     def losses(self, batch: Batch, *, stage: str | None = None) -> dict[str, Tensor]:
         """Return `bbce` (or `bce`, `softmax`), `triplet` (or `contrastive`) and `total`.
 
-        Consecutive groups of `training.videos_per_class` videos form the metric loss; each class that all videos of a
-        group share gives one term. `total = classification_weight * bbce + metric_weight * metric`.
+        The first `training.classes_per_batch` groups of `training.videos_per_class` consecutive videos form the metric
+        loss; each class that all videos of a group share gives one term.
+        `total = classification_weight * bbce + metric_weight * metric`.
         """
         config = self.config
         u, s = self(batch.features)
@@ -204,7 +205,7 @@ class DeepMetric(Method):
     def _metric_loss(self, u: Tensor, scores: Tensor, batch: Batch) -> Tensor:
         """Mean over (group, shared class) of the triplet or contrastive term (Eq. 9-14)."""
         m = self.config.training.videos_per_class
-        groups = len(batch) // m
+        groups = min(len(batch) // m, self.config.training.classes_per_batch)  # videos beyond the groups fill the batch
         if groups == 0 or m < 2:
             return scores.sum() * 0.0
         shared = batch.labels[: groups * m].reshape(groups, m, -1).prod(1)  # (G, C)
