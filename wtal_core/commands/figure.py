@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,6 +10,7 @@ from typing import Annotated, Any
 import tyro
 
 from wtal_core.commands.output import print_json
+from wtal_core.errors import MissingDependency
 
 __all__ = ["Figure"]
 
@@ -34,10 +36,13 @@ class Figure:
 
     def run(self) -> int:
         """Make the figure."""
+        from wtal_core.settings import parse_assignments
+
+        if importlib.util.find_spec("matplotlib") is None:
+            raise MissingDependency("matplotlib is not installed", next_step="Install it: pip install 'wtal[figures]'")
         from wtal_core.figures.export import save
         from wtal_core.figures.qualitative import load
         from wtal_core.figures.spec import FigureSpec
-        from wtal_core.settings import parse_assignments
 
         spec = FigureSpec.open(self.spec)
         changes: dict[str, Any] = parse_assignments(self.set)
