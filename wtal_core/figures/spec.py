@@ -71,7 +71,7 @@ class Row:
     style: str = option("", "barcode or curve; empty: as the figure", choices=("", *STYLES))
     height: float = option(0.0, "height; 0: what suits it", unit="inches", low=0, high=8)
     count: int = option(0, "frames in the strip, or classes in the heat map; 0: what fits", low=0, high=200)
-    top: int = option(0, "detections: only so many best-scored ones; 0: all", low=0)
+    top: int = option(0, "detections: only so many best-scored ones; 0: all (verdicts always count all)", low=0)
     min_score: float | None = option(None, "detections: only those with at least this score")
     scores: bool = option(False, "detections: print scores above the bars, where there is room")
     scale: str = option(
