@@ -40,6 +40,14 @@ GRID_PRESETS: dict[str, tuple[float, float, float]] = {
 }
 
 
+def _is_finite_number(value: object) -> bool:
+    return (
+        isinstance(value, int | float | np.integer | np.floating)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class SnippetGrid:
     """Where the snippets of one video lie in time.
@@ -66,13 +74,7 @@ class SnippetGrid:
     def __post_init__(self) -> None:
         for name, low_ok in (("fps", False), ("stride", False), ("window", False), ("offset", True)):
             value = getattr(self, name)
-            if (
-                isinstance(value, bool)
-                or not isinstance(value, int | float | np.integer | np.floating)
-                or not math.isfinite(value)
-                or value < 0
-                or (value == 0 and not low_ok)
-            ):
+            if not _is_finite_number(value) or value < 0 or (value == 0 and not low_ok):
                 raise DataError(
                     f"{name} is out of range",
                     expected=f"a finite number {'>= 0' if low_ok else '> 0'}",
@@ -93,9 +95,7 @@ class SnippetGrid:
             )
         object.__setattr__(self, "num_snippets", int(self.num_snippets))
         if self.duration is not None:
-            if not isinstance(self.duration, int | float | np.integer | np.floating) or not (
-                math.isfinite(self.duration) and self.duration > 0
-            ):
+            if not _is_finite_number(self.duration) or self.duration <= 0:
                 raise DataError(
                     "duration is out of range",
                     expected="a finite number of seconds > 0, or None",
@@ -278,13 +278,15 @@ class SnippetGrid:
     ) -> list[float]:
         """Return the frame rates (best first) for which `num_snippets` fits `duration` seconds to within one snippet.
 
-        "63 snippets, but 25 fps implies 52; 63 is what 30 fps would give."
+        "63 snippets, but 25 fps implies 52; 63 is what 30 fps would give." Of rates that fit equally well (29.97 and
+        30) the one nearest to the middle of what this number of snippets allows comes first.
         """
+        middle = (self.offset + self.window + (self.num_snippets - 0.5) * self.stride) / duration
         fits = [
-            (abs(replace(self, fps=fps).expected_num_snippets(duration) - self.num_snippets), float(fps))
+            (abs(replace(self, fps=fps).expected_num_snippets(duration) - self.num_snippets), abs(fps - middle), fps)
             for fps in candidates
         ]
-        return [fps for miss, fps in sorted(fits) if miss <= 1]
+        return [float(fps) for miss, _, fps in sorted(fits) if miss <= 1]
 
 
 def nearest_frames(timestamps: npt.ArrayLike, times: npt.ArrayLike) -> IntArray:
