@@ -7,8 +7,8 @@ All times are seconds of the source video; intervals are `[start, end)`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wtal_core.errors import DataError, unknown_name
-from wtal_core.snippet_grid import SnippetGrid
+from wtal_core.snippet_grid import SnippetGrid, is_finite_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +32,7 @@ __all__ = [
     "Segments",
     "VideoFeatures",
     "VideoInfo",
+    "as_names",
     "factorize",
 ]
 
@@ -352,15 +353,20 @@ class VideoInfo:
     def __post_init__(self) -> None:
         for name in ("duration", "fps", "num_frames"):
             value = getattr(self, name)
-            if value is not None and not (
-                isinstance(value, int | float | np.number) and np.isfinite(value) and value > 0
-            ):
+            if value is not None and not (is_finite_number(value) and value > 0):
                 raise DataError(
                     f"{name} is out of range",
                     expected="a finite number > 0, or nothing",
                     got=repr(value),
                     where="VideoInfo",
                 )
+        if isinstance(self.labels, str):
+            raise DataError(
+                "labels is one string",
+                expected="a sequence of class names",
+                got=repr(self.labels),
+                where="VideoInfo",
+            )
         object.__setattr__(self, "labels", tuple(self.labels))
 
 
@@ -676,9 +682,10 @@ class Activations(_Picklable):
         expected += [(f"attention[{name!r}]", value, {(t,)}) for name, value in self.attention.items()]
         expected += [(f"extra_cas[{name!r}]", value, wide) for name, value in self.extra_cas.items()]
         if self.branch_cas is not None:
-            expected.append(("branch_cas", self.branch_cas, {(len(self.branch_cas), *shape) for shape in wide}))
+            branches = np.shape(self.branch_cas)[:1]
+            expected.append(("branch_cas", self.branch_cas, {(*branches, *shape) for shape in wide}))
         if self.embedding is not None:
-            expected.append(("embedding", self.embedding, {(t, np.shape(self.embedding)[-1])}))
+            expected.append(("embedding", self.embedding, {(t, *(np.shape(self.embedding)[1:2] or (1,)))}))
         for name, value, shapes in expected:
             if value is None:
                 continue
@@ -756,12 +763,6 @@ class Evaluation:
             "num_detections": self.num_detections,
             "notes": list(self.notes),
         }
-
-
-def iter_fields(record: Any) -> Iterator[tuple[str, Any]]:
-    """Yield `(name, value)` of a dataclass without copying arrays (unlike `dataclasses.asdict`)."""
-    for item in fields(record):
-        yield item.name, getattr(record, item.name)
 
 
 def as_names(values: Sequence[str]) -> NameArray:

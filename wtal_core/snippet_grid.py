@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from wtal_core.errors import DataError, unknown_name
 
-__all__ = ["GRID_PRESETS", "FloatArray", "IntArray", "SnippetGrid", "nearest_frames", "seconds_of"]
+__all__ = ["GRID_PRESETS", "FloatArray", "IntArray", "SnippetGrid", "is_finite_number", "nearest_frames", "seconds_of"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -40,7 +40,8 @@ GRID_PRESETS: dict[str, tuple[float, float, float]] = {
 }
 
 
-def _is_finite_number(value: object) -> bool:
+def is_finite_number(value: object) -> bool:
+    """Return whether `value` is a finite Python or NumPy number; True and False are none."""
     return (
         isinstance(value, int | float | np.integer | np.floating)
         and not isinstance(value, bool)
@@ -74,7 +75,7 @@ class SnippetGrid:
     def __post_init__(self) -> None:
         for name, low_ok in (("fps", False), ("stride", False), ("window", False), ("offset", True)):
             value = getattr(self, name)
-            if not _is_finite_number(value) or value < 0 or (value == 0 and not low_ok):
+            if not is_finite_number(value) or value < 0 or (value == 0 and not low_ok):
                 raise DataError(
                     f"{name} is out of range",
                     expected=f"a finite number {'>= 0' if low_ok else '> 0'}",
@@ -95,7 +96,7 @@ class SnippetGrid:
             )
         object.__setattr__(self, "num_snippets", int(self.num_snippets))
         if self.duration is not None:
-            if not _is_finite_number(self.duration) or self.duration <= 0:
+            if not is_finite_number(self.duration) or self.duration <= 0:
                 raise DataError(
                     "duration is out of range",
                     expected="a finite number of seconds > 0, or None",
