@@ -243,15 +243,18 @@ def parse_assignments(assignments: typing.Iterable[str]) -> dict[str, Any]:
     """Parse `key=value` texts of the command line; values are read as YAML (`1e-4`, `true`, `[0.1, 0.2]`, `null`).
 
     Raises:
-        UsageError: a text has no `=` or its value is not YAML.
+        UsageError: a text has no `=`, its value is not YAML, or a key comes twice.
     """
     parsed: dict[str, Any] = {}
     for text in assignments:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise UsageError("is not an assignment", expected="key=value", got=repr(text), where="--set")
+        key = key.strip()
+        if key in parsed:
+            raise UsageError(f"{key!r} is set twice", expected="each key once", where="--set")
         try:
-            parsed[key.strip()] = yaml.safe_load(value)
+            parsed[key] = yaml.safe_load(value)
         except yaml.YAMLError as error:
             raise UsageError("has a value that cannot be read", got=repr(text), where="--set") from error
     return parsed
