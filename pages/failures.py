@@ -51,7 +51,7 @@ _CSS = """
 .fail-tags span { border:1px solid color-mix(in srgb, currentColor 30%, transparent); border-radius:1rem;
   padding:0 .5rem; }
 .fail-tags i { opacity:.75; }
-div[role="dialog"] h2 { padding: 1rem 1.35rem 0 1.35rem !important; }
+[role="dialog"] h2 { padding: 1rem 1.35rem 0 1.35rem !important; }
 .fail-sum { display:flex; gap:1.6rem; flex-wrap:wrap; align-items:baseline; font-variant-numeric:tabular-nums;
   font-size:.9rem; margin:.1rem 0 .2rem; }
 .fail-sum b { font-size:1.25rem; font-weight:600; margin-right:.3rem; }
@@ -176,6 +176,14 @@ def _headline(found: Diagnosis) -> None:
 # -- filters --------------------------------------------------------------------------------------------------------
 
 
+def _kinds_to_url() -> None:
+    """Write the chosen kinds themselves; a bound widget would write what the pills show, costs included."""
+    if chosen := st.session_state["kind"]:
+        st.query_params["kind"] = ",".join(chosen)
+    else:
+        st.query_params.pop("kind", None)
+
+
 def _filters(
     found: Diagnosis,
     runs: tuple[str, ...],
@@ -189,6 +197,8 @@ def _filters(
     """Show the filters and return what passes them, in the chosen order."""
     failures, summary = found.failures, found.summary
     by_cost = summary.sort_values("cost", ascending=False)
+    in_url = (st.query_params.get("kind") or "").split(",")
+    st.session_state["kind"] = [kind for kind in by_cost.index if kind in in_url]
     kinds = st.pills(
         "Kind, and what repairing it would gain",
         list(by_cost.index),
@@ -196,7 +206,7 @@ def _filters(
         wrap=True,
         format_func=lambda kind: f"{kind}  {theme.delta(float(summary.loc[kind, 'cost']))}",
         key="kind",
-        bind="query-params",
+        on_change=_kinds_to_url,
         help="\n".join(f"- **{kind}**: {KINDS[kind]}" for kind in summary.index),
     )
     classes = st.multiselect(
@@ -210,7 +220,6 @@ def _filters(
             [ALL, *others],
             format_func=lambda r: r if r == ALL else f"wrong here, right in {r}",
             key="right_in",
-            bind="query-params",
         )
     tags = sorted({tag for note in written.values() for tag in note.tags})
     wanted_tags: list[str] = []

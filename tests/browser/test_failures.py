@@ -37,7 +37,7 @@ def test_a_failure_opens_in_explore(browse: Browse) -> None:
 def test_a_kind_filters_and_a_note_stays(browse: Browse) -> None:
     page = browse("/failures?data=planted&run=hamnet", scheme="dark")
     page.locator("[class*='st-key-card-']").first.wait_for()
-    page.locator(".st-key-kind button").first.click()
+    page.locator(".st-key-kind [role='toolbar'] button").first.click()
     page.wait_for_url("**kind=**")
     card = page.locator("[class*='st-key-card-']").first
     card.get_by_text("Tag or note").click()

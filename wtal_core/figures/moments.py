@@ -88,12 +88,13 @@ def moment_svg(moment: Moment, palette: Mapping[str, str], *, miss: bool, text: 
             lines.append(named(_NAMES[track.name], y + used * (height + 2) / 2))
             for i, row in enumerate(rows):
                 a, b = float(track.start[i]), float(track.end[i])
-                failing = bool(track.marked[i]) and not miss
-                style = (
-                    f'fill="url(#hatch)" stroke="{fp}" stroke-width="1.2" stroke-dasharray="4 1.6"'
-                    if failing
-                    else f'fill="{palette["tp"]}" opacity="{0.3 + 0.7 * float(track.strength[i]):.2f}"'
-                )
+                shade = f'fill="{palette["tp"]}" opacity="{0.3 + 0.7 * float(track.strength[i]):.2f}"'
+                if track.marked[i] and miss:  # the detection that comes nearest
+                    style = f'fill="{palette["tp"]}" stroke="{fn}" stroke-width="1.2" stroke-dasharray="4 1.6"'
+                elif track.marked[i]:
+                    style = f'fill="url(#hatch)" stroke="{fp}" stroke-width="1.2" stroke-dasharray="4 1.6"'
+                else:
+                    style = shade
                 lines.append(
                     bar(a, b, y + row * (height + 2), height, style, f"{track.labels[i]} {a:.1f} to {b:.1f} s")
                 )

@@ -251,7 +251,7 @@ def moment_of(
     detections: Detections,
     activations: Activations | None = None,
     *,
-    most: int = 12,
+    most: int = 8,
     frames: int = 4,
 ) -> Moment:
     """Return what happens around a failure.
