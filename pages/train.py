@@ -96,7 +96,7 @@ def _rail_item(training: Training) -> None:
         "running": f"{100 * (training.fraction or 0):.0f} %",
         "finished": theme.percent(training.score) if training.score is not None else "",
     }.get(training.state, training.state)
-    selected = _chosen() in _names(training)
+    selected = _chosen() in training.names
     st.button(
         f"{training.name}" + (f"  :gray[{said}]" if said else ""),
         key=f"train.open.{training.key}",
@@ -109,17 +109,13 @@ def _rail_item(training: Training) -> None:
     )
 
 
-def _names(training: Training) -> tuple[str, ...]:
-    return (training.key, *([training.job.id] if training.job is not None else []))
-
-
 # -- one training ---------------------------------------------------------------------------------------------------
 
 
 def _one(training: Training) -> None:
     @st.fragment(run_every=1.0 if training.open else None)
     def watched() -> None:
-        now = next((t for t in _trainings() if set(_names(t)) & set(_names(training))), None)
+        now = next((t for t in _trainings() if set(t.names) & set(training.names)), None)
         if now is None:
             st.info("This training was taken out of the queue.")
             return
@@ -579,7 +575,7 @@ def main() -> None:
         if wanted in ("", _NEW):
             _new()
             return
-        training = next((t for t in found if wanted in _names(t)), None)
+        training = next((t for t in found if wanted in t.names), None)
         if training is None:
             st.warning(
                 f"There is no training “{wanted}” in this workspace: it was removed, or the link is of another one."

@@ -35,7 +35,7 @@ def fill(page: Any, label: str, text: str) -> None:
 
 
 def panels(page: Any) -> list[str]:
-    return [t.strip() for t in page.locator(".js-plotly-plot .annotation-text").all_inner_texts()]
+    return [t.strip() for t in page.locator(".js-plotly-plot .annotation-text").all_text_contents()]
 
 
 def test_start_watch_stop_find_again_resume(browse: Callable[..., Any], served_home: Path) -> None:

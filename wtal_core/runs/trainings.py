@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,6 +40,7 @@ class Training:
         score: stored average mAP, None where it was not evaluated.
         when: when it was last heard of, seconds since 1970.
         job: the latest job that makes it, None where it was started elsewhere.
+        names: what links may call it: its key, and the ids of all jobs that worked on it.
         run: whether the run folder exists.
         resumable: whether there is a checkpoint to go on from.
     """
@@ -56,6 +58,7 @@ class Training:
     score: float | None = None
     when: float = 0.0
     job: Job | None = None
+    names: tuple[str, ...] = ()
     run: bool = True
     resumable: bool = False
 
@@ -77,12 +80,19 @@ def trainings(runs: Mapping[str, RunEntry], queue: Queue) -> list[Training]:
         runs: runs of the workspace by id.
         queue: its jobs.
     """
-    jobs: dict[Path, Job] = {}
+    jobs: dict[Path, list[Job]] = defaultdict(list)
     for job in queue.jobs():
         if job.kind == "train" and job.result:
-            jobs[Path(job.cwd, job.result).resolve()] = job
-    found = [_of_run(key, entry, jobs.pop(entry.folder.resolve(), None)) for key, entry in runs.items()]
-    found += [training for folder, job in jobs.items() if (training := _of_job(folder, job)) is not None]
+            jobs[Path(job.cwd, job.result).resolve()].append(job)
+    found = []
+    for key, entry in runs.items():
+        own = jobs.pop(entry.folder.resolve(), [])
+        training = _of_run(key, entry, own[-1] if own else None)
+        found.append(replace(training, names=(key, *(job.id for job in own))))
+    for folder, own in jobs.items():
+        waiting = _of_job(folder, own[-1])
+        if waiting is not None:
+            found.append(replace(waiting, names=tuple(job.id for job in own)))
     past = len(_ORDER)
     return sorted(found, key=lambda t: (_ORDER.get(t.state, past), t.when if t.state in _ORDER else -t.when, t.name))
 

@@ -1,0 +1,263 @@
+"""Data without a browser: checking, previewing, explaining, importing and extracting, and what broken input says."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+
+from tests.pages.conftest import OpenPage
+from wtal_core.data import Dataset
+from wtal_core.methods import create_method
+from wtal_core.runs.folder import Run
+from wtal_core.runs.worker import Job, Queue
+
+PAGE = "pages/data.py"
+
+
+@pytest.fixture
+def home(small_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(Queue, "start_worker", lambda self, slot: None)
+    return Path(shutil.copytree(small_home, tmp_path / "home", symlinks=True))
+
+
+def texts(app: AppTest) -> str:
+    kinds = ("error", "warning", "info", "caption", "markdown", "header", "success")
+    return " ".join(str(e.value) for kind in kinds for e in app.get(kind))
+
+
+def html(app: AppTest) -> str:
+    return " ".join(e.proto.body for e in app.get("html"))
+
+
+def press(app: AppTest, label: str) -> None:
+    next(b for b in app.button if b.label == label).click().run()
+    assert not app.exception
+
+
+def switch(app: AppTest, key: str, value: str) -> None:
+    next(c for c in app.get("button_group") if c.key == key).set_value(value).run()
+    assert not app.exception
+
+
+def queued(home: Path) -> list[Job]:
+    return Queue(home).jobs()
+
+
+# -- check ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_data_set_is_examined(open_page: OpenPage, home: Path) -> None:
+    app = open_page(PAGE, home, tool="check")
+    assert app.header[0].value in ("Healthy", "Not fit for training")
+    assert "instances" in texts(app)
+    assert "<dd>3</dd>" in html(app)  # classes
+
+
+def test_findings_are_grouped_with_the_way_out(open_page: OpenPage, home: Path) -> None:
+    folder = home / "datasets" / "planted"
+    content = json.loads((folder / "annotations.json").read_text())
+    content["database"]["never_extracted"] = {
+        "subset": "training", "duration": 20, "annotations": [{"label": "Dive", "segment": [1, 30]}]
+    }  # fmt: skip
+    (folder / "annotations.json").write_text(json.dumps(content))
+    app = open_page(PAGE, home, tool="check")
+    assert app.header[0].value == "Not fit for training"
+    titles = " ".join(e.label for e in app.expander)
+    assert "**features missing**] · 1" in titles
+    assert "**beyond duration**] · 1" in titles
+    table = next(d.value for d in app.dataframe if "planted: never_extracted" in d.value["where"].tolist())
+    assert "Extract or convert them" in table["what to do"].tolist()[0]
+
+
+@pytest.mark.parametrize("text", ["name: [", "", "name: x\nsplits: {train: [training]}\nsurprise: 1\n"])
+def test_a_broken_data_set_is_said(open_page: OpenPage, home: Path, text: str) -> None:
+    (home / "datasets" / "planted" / "dataset.yaml").write_text(text)
+    app = open_page(PAGE, home, tool="check")
+    assert len(app.error) >= 1
+    assert "dataset.yaml" in texts(app)
+
+
+def test_large_features_are_examined_in_the_background(
+    open_page: OpenPage, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from wtal_core.data import examination
+
+    monkeypatch.setattr(examination, "total_bytes", lambda read: 2**40)
+    app = open_page(PAGE, home, tool="check")
+    press(app, "Examine")
+    (job,) = queued(home)
+    assert job.arguments == ("data", "doctor", str(home / "datasets" / "planted"), "--json")
+    assert "Waiting on files" in texts(app)
+
+
+def test_an_empty_workspace_teaches_and_offers_the_import(open_page: OpenPage, tmp_path: Path) -> None:
+    app = open_page(PAGE, tmp_path)
+    assert "There is no data set in this workspace yet" in texts(app)
+    assert any(t.label == "Annotations" for t in app.text_input)
+    for tool in ("check", "snippets", "extract", "static"):
+        assert "There is no data set" in texts(open_page(PAGE, tmp_path, tool=tool))
+
+
+# -- snippets ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_snippet_is_shown_against_its_frames(open_page: OpenPage, home: Path) -> None:
+    app = open_page(PAGE, home, tool="snippets", video="test_024")
+    box = next(n for n in app.number_input if n.label.startswith("Snippet"))
+    box.set_value(3).run()
+    shown = html(app)
+    assert "/frame/planted/test_024?t=1.920" in shown  # snippet 3 of 16 frames at 25 fps
+    assert "48 – 63 of the 25 fps clock" in shown
+    assert "snippet **3** · 0:01.92 – 0:02.56" in texts(app)
+    press(app, "Next")
+    assert "64 – 79 of the 25 fps clock" in html(app)
+    press(app, "Last")
+    press(app, "Next")  # stays on the last one
+    assert f"snippet **{int(box.max)}**" in texts(app)
+
+
+def test_without_a_file_the_numbers_stand_alone(open_page: OpenPage, home: Path) -> None:
+    shutil.rmtree(home / "datasets" / "planted" / "videos")
+    app = open_page(PAGE, home, tool="snippets", video="test_024")
+    assert "no file of this video" in texts(app)
+    assert "<img" not in html(app)
+
+
+def test_without_features_there_are_no_snippets(open_page: OpenPage, home: Path) -> None:
+    folder = home / "datasets" / "planted"
+    shutil.rmtree(folder / "features")
+    (folder / "dataset.yaml").write_text("name: planted\nsplits: {train: [training], test: [test]}\n")
+    assert "no features yet" in texts(open_page(PAGE, home, tool="snippets"))
+
+
+# -- explain ----------------------------------------------------------------------------------------------------------
+
+
+def test_any_file_is_explained(open_page: OpenPage, home: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "clip_rgb.npy", np.random.default_rng(0).random((52, 1024), dtype=np.float32))
+    app = open_page(PAGE, home, tool="explain")
+    app.text_input(key="data.explain.path").set_value(str(tmp_path / "clip_rgb.npy")).run()
+    assert app.header[0].value == "Features"
+    assert "52 snippets, 1024 channels" in html(app)
+    for name, content in (("empty.json", b""), ("noise.dat", bytes(range(256)))):
+        (tmp_path / name).write_bytes(content)
+        app.text_input(key="data.explain.path").set_value(str(tmp_path / name)).run()
+        assert not app.exception
+        assert len(app.error) == 1, name
+    (tmp_path / "evil.pkl").write_bytes(b"\x80\x04c__main__\nx\n.")
+    app.text_input(key="data.explain.path").set_value(str(tmp_path / "evil.pkl")).run()
+    assert "it was not loaded" in texts(app)
+    app.text_input(key="data.explain.path").set_value(str(tmp_path / "nowhere")).run()
+    assert "does not exist" in texts(app)
+
+
+# -- import -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_data_set_is_imported_in_the_background(open_page: OpenPage, home: Path) -> None:
+    app = open_page(PAGE, home, tool="import")
+    truth = home / "datasets" / "planted" / "annotations.json"
+    app.text_input(key="data.annotations.path").set_value(str(truth)).run()
+    app.text_input(key="data.name").set_value("../escape").run()
+    assert "is not a folder name" in texts(app)
+    app.text_input(key="data.name").set_value("planted").run()
+    assert "is a data set already" in texts(app)
+    app.text_input(key="data.name").set_value("mine").run()
+    app.text_input(key="data.features.path").set_value("datasets/planted/features/planted.h5").run()
+    app.selectbox(key="data.grid").set_value("i3d-25fps-16").run()
+    app.text_input(key="data.splits").set_value("train=training test=test").run()
+    press(app, "Import")
+    (job,) = queued(home)
+    assert job.arguments == (
+        "data", "import", str(home / "datasets" / "mine"), "--annotations", str(truth), "--features",
+        str(home / "datasets/planted/features/planted.h5"), "--grid", "i3d-25fps-16",
+        "--splits", "train=training", "test=test",
+    )  # fmt: skip
+    assert job.slot == "files"  # does not wait for a training
+
+
+def test_official_weights_become_a_run(open_page: OpenPage, home: Path, tmp_path: Path) -> None:
+    method = create_method("cmcs", num_classes=3, feature_dim=32)
+    state = method.state_dict()
+    torch.save({o: state[n] for o, n in method.official_names().items()}, tmp_path / "official.pt")
+    app = open_page(PAGE, home, tool="import")
+    switch(app, "data.import", "Official weights")
+    app.text_input(key="data.weights.path").set_value(str(tmp_path / "official.pt")).run()
+    press(app, "Import")
+    assert "shape" in app.error[0].value  # THUMOS14 has 20 classes
+    app.text_input(key="data.weights.classes").set_value("").run()
+    app.selectbox(key="data.weights.dataset").set_value("planted").run()
+    press(app, "Import")
+    assert "cmcs-official is a run now" in texts(app)
+    assert Run.open(home / "runs" / "cmcs-official").info.notes == "official weights from official.pt"
+    (job,) = queued(home)
+    assert job.arguments == ("infer", str(home / "runs" / "cmcs-official"), "--split", "test")
+
+
+def test_detections_are_checked_against_the_data_set(open_page: OpenPage, home: Path, tmp_path: Path) -> None:
+    rows = ["video,label,start,end,score", "test_024,Dive,1,2,0.5", "test_24,Dive,1,2,0.5", "test_025,Dance,1,2,0.4"]
+    (tmp_path / "theirs.csv").write_text("\n".join(rows))
+    app = open_page(PAGE, home, tool="import")
+    switch(app, "data.import", "Detections")
+    app.text_input(key="data.detections.path").set_value(str(tmp_path / "theirs.csv")).run()
+    said = texts(app)
+    assert "1 of 3 videos are not in the data set" in said
+    assert "test\\_024" in said or "test_024" in said
+    assert "1 of 2 classes are not in the data set" in said
+    assert "<dd>1 of 3</dd>" in html(app)
+    press(app, "Import")
+    assert (home / "detections" / "theirs.json").is_file()
+    press(app, "Import")
+    assert "is there already" in texts(app)
+
+
+def test_folders_are_registered_and_taken_off(open_page: OpenPage, small_home: Path, tmp_path: Path) -> None:
+    app = open_page(PAGE, tmp_path, tool="import")
+    switch(app, "data.import", "A folder that is one")
+    app.text_input(key="data.register").set_value(str(tmp_path / "nowhere")).run()
+    press(app, "Add")
+    assert "is not a folder" in texts(app)
+    app.text_input(key="data.register").set_value(str(small_home)).run()
+    press(app, "Add")
+    assert "Added" in texts(app)
+    app = open_page(PAGE, tmp_path, tool="check")
+    assert app.header[0].value in ("Healthy", "Not fit for training")
+
+
+# -- extract ----------------------------------------------------------------------------------------------------------
+
+
+def test_extraction_is_queued_and_its_features_are_listed(open_page: OpenPage, home: Path) -> None:
+    folder = home / "datasets" / "planted"
+    app = open_page(PAGE, home, tool="extract")
+    assert "1 of 30 videos have a file" in texts(app)
+    press(app, "Extract")
+    (job,) = queued(home)
+    assert job.arguments[:2] == ("extract", str(folder))
+    assert job.arguments[job.arguments.index("--out") + 1] == str(folder / "features" / "descriptors.h5")
+    assert job.slot == job.arguments[job.arguments.index("--device") + 1]
+    press(app, "Extract")
+    assert "a job that makes it is queued already" in texts(app)
+    Queue(home).cancel(job)
+    (folder / "dataset.yaml").write_text(
+        "name: planted\nsplits: {train: [training], test: [test]}\nfeatures: [features/planted.h5]\n"
+    )
+    shutil.copy(folder / "features" / "planted.h5", folder / "features" / "descriptors.h5")
+    app = open_page(PAGE, home, tool="extract")
+    press(app, "List it")
+    assert Dataset.open(folder).feature_names == ("planted", "descriptors")
+
+
+def test_static_clips_are_mined_in_the_background(open_page: OpenPage, home: Path) -> None:
+    app = open_page(PAGE, home, tool="static")
+    assert next(b for b in app.button if b.label == "Mine static clips").disabled  # no training video has a file
+    app.selectbox(key="data.static.split.planted").set_value("test").run()
+    press(app, "Mine static clips")
+    (job,) = queued(home)
+    assert job.arguments == ("data", "static", str(home / "datasets" / "planted"), "--split", "test", "--rho", "25")
