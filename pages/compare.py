@@ -23,8 +23,8 @@ from wtal_core.evaluation import (
     score_histogram,
 )
 from wtal_core.figures import plots
-from wtal_core.figures.tables import ComparisonRow, comparison_rows, csv_table, latex_table
 from wtal_core.papers import Paper, PublishedRow, PublishedTable, dataset_name, published_results
+from wtal_core.papers.tables import ComparisonRow, comparison_rows, csv_table, latex_table
 from wtal_core.runs.sources import seed_groups
 
 VIEWS = ("mAP", "Classes", "Precision-recall", "Scores", "Significance")

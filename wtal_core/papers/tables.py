@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wtal_core.evaluation import Comparison
-from wtal_core.papers import Paper, PublishedRow, PublishedTable
+from wtal_core.papers.published import Paper, PublishedRow, PublishedTable
 
 __all__ = ["ComparisonRow", "comparison_rows", "csv_table", "latex_table"]
 
