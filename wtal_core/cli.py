@@ -9,6 +9,7 @@ Exit codes: 0 done, 1 the work failed (data), 2 the arguments were wrong.
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -85,6 +86,9 @@ def _find(arguments: Sequence[str]) -> tuple[tuple[str, ...], list[str]] | None:
 
 
 def _unknown(arguments: Sequence[str]) -> int:
+    if arguments[0].startswith("-"):
+        print(f"error: {arguments[0]!r} comes before a command. See 'wtal --help'.", file=sys.stderr)
+        return 2
     given = " ".join(a for a in arguments[:2] if not a.startswith("-"))
     guesses = nearest(given, [" ".join(words) for words in COMMANDS])
     hint = f" Did you mean {' or '.join(repr(g) for g in guesses)}?" if guesses else ""
@@ -99,9 +103,8 @@ def load_command(words: tuple[str, ...]) -> type[Any]:
     return command
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+def _run(arguments: list[str]) -> int:
+    """Find the command, parse its arguments and run it."""
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_help())
         return 0 if arguments else 2
@@ -115,14 +118,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(_help(group))
             return 0 if len(arguments) > 1 else 2
         return _unknown(arguments)
-    words, rest = found
-    try:
-        import tyro
+    import tyro
 
-        command = tyro.cli(
-            load_command(words), args=rest, prog=f"wtal {' '.join(words)}", config=(tyro.conf.FlagCreatePairsOff,)
-        )
-        return int(command.run() or 0)
+    words, rest = found
+    command = tyro.cli(
+        load_command(words), args=rest, prog=f"wtal {' '.join(words)}", config=(tyro.conf.FlagCreatePairsOff,)
+    )
+    return int(command.run() or 0)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; whatever goes wrong is one message on standard error."""
+    try:
+        return _run(list(sys.argv[1:] if arguments is None else arguments))
     except SystemExit as stop:  # tyro: 0 after --help, 2 after bad arguments
         return stop.code if isinstance(stop.code, int) else 2
     except WtalError as error:
@@ -131,7 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted: no file is half written; extract, convert and import go on if run again.", file=sys.stderr)
         return 1
-    except BrokenPipeError:
+    except BrokenPipeError:  # `wtal ... | head`: nobody reads on, also not what is still buffered
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:  # the machine's refusal: a full disk, a missing permission, too many open files
@@ -153,6 +161,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def entry_point() -> None:
     """Run the command line and leave with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a video's name shows its escapes
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(main())
 
 

@@ -86,7 +86,7 @@ class BenchTrain:
     device: str = "auto"
     """auto | cpu | cuda | cuda:N | mps."""
     precision: Literal["float32", "tf32", "bf16"] = "float32"
-    """Arithmetic."""
+    """Arithmetic of the step."""
     repeats: int = 3
     """Steps that are timed after one that is not; the median is reported."""
     as_json: Annotated[bool, tyro.conf.arg(name="json")] = False
