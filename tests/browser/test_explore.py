@@ -222,5 +222,5 @@ def test_media_come_in_ranges_and_by_id_only(server: str, served_home: Path) -> 
     assert body[:3] == b"\xff\xd8\xff"
     for path in ("/video/planted/nowhere", "/video/elsewhere/test_024", "/video/planted/..%2Fdataset.yaml",
                  "/frame/planted/test_025", "/video/..%2F..%2Fetc/passwd"):  # fmt: skip
-        assert get(server + path)[0] == 404, path
+        assert get(server + path)[0] in (400, 404), path  # Streamlit refuses some paths before the route sees them
     assert get(f"{server}/frame/planted/test_024?t=soon")[0] == 400
