@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 
@@ -113,7 +114,13 @@ def _steps(steps: list[Step]) -> None:
             if step.command:
                 st.markdown(f"**{_plain(step.title)}**")
                 st.caption(_plain(step.why))
-                st.code(step.command, language="bash")
+                st.code(step.command, language="bash", wrap_lines=True)
+                words = tuple(shlex.split(step.command))[1:]
+                if st.button("Do it in the background", icon=":material/play_arrow:", key=f"home.do.{i}"):
+                    home = library.workspace().home
+                    with guard(stop=False):
+                        jobs.queue().submit(words, kind=words[0], title=step.command, cwd=home, result=home / words[-1])
+                        st.rerun()
             elif (_PAGES / f"{step.page}.py").is_file():
                 st.page_link(target, label=f"**{_plain(step.title)}**", icon=":material/arrow_forward:",
                              query_params=dict(step.query) or None, width="stretch")  # fmt: skip

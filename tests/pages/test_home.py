@@ -52,11 +52,18 @@ def test_data_sets_runs_and_next_steps(open_page: OpenPage, home: Path) -> None:
     assert led["Compare 3 runs on planted"].startswith("compare?run=cmcs%2C")
 
 
-def test_an_empty_workspace_teaches(open_page: OpenPage, tmp_path: Path) -> None:
+def test_an_empty_workspace_teaches(open_page: OpenPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Queue, "start_worker", lambda self, slot: None)
     app = open_page(PAGE, tmp_path)
     assert "This workspace is empty" in texts(app)
     assert links(app)["Import your data"] == "data?tool=import"
     assert any("wtal demo" in c.value for c in app.code)
+    next(b for b in app.button if b.label == "Do it in the background").click().run()
+    assert not app.exception
+    (job,) = Queue(tmp_path).jobs()
+    assert job.arguments == ("demo", "build", "--small", "--out", "datasets/demo")
+    assert job.cwd == str(tmp_path)
+    assert "Running now" in texts(app)
 
 
 def test_what_is_broken_comes_first_and_hides_nothing(open_page: OpenPage, home: Path) -> None:

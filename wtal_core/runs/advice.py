@@ -89,8 +89,8 @@ def next_steps(datasets: Sequence[DatasetFacts], runs: Sequence[Training], most:
         return [
             Step("Import your data", "Annotations and features of any layout become a data set.", "data",
                  {"tool": "import"}),
-            Step("Or look at the demo first", "A rendered world of known truth, with trained runs.", "home",
-                 command="wtal demo build --out datasets/demo"),
+            Step("Or look at a demo first", "A small world of known truth, with a run of each method.", "home",
+                 command="wtal demo build --small --out datasets/demo"),
         ]  # fmt: skip
     for run in runs:
         if run.state in ("crashed", "failed"):
