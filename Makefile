@@ -1,5 +1,10 @@
 # Two commands: `make app` and `make test`. Each sets up .venv by itself; the second time is quick.
-PYTHON ?= python3
+# python3 if it is new enough, else the newest one beside it; `make PYTHON=...` decides otherwise.
+ifndef PYTHON
+PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11; do \
+  $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+PYTHON := $(or $(PYTHON),python3)
+endif
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
@@ -22,7 +27,7 @@ $(STAMP): pyproject.toml constraints.txt
 	  echo "  and run: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
 	  echo "error: this Python cannot make virtual environments (module venv or ensurepip is missing)."; \
-	  echo "  Debian/Ubuntu: sudo apt-get install python3-venv"; exit 1; }
+	  echo "  Debian/Ubuntu: sudo apt-get install $(notdir $(PYTHON))-venv"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) (a few minutes the first time) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[app,video,figures,dev]'

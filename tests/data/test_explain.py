@@ -165,6 +165,23 @@ def test_native_files_say_it_themselves(tmp_path: Path) -> None:
     assert "what made them" in lines(explain(tmp_path / "b.h5"))
 
 
+def test_an_unfinished_file_is_said_to_be_unfinished(tmp_path: Path) -> None:
+    writer = FeatureWriter(tmp_path / "a.h5")
+    grid = SnippetGrid(fps=25, stride=16, window=16, num_snippets=3)
+    writer.write(VideoFeatures("v", np.zeros((3, 2), np.float32), grid))
+    writer.abandon()
+    with pytest.raises(DataError, match="is not finished.*1 finished entries"):
+        explain(tmp_path / "a.h5")
+
+
+def test_binary_files_of_no_known_kind(tmp_path: Path) -> None:
+    (tmp_path / "a.h5").write_bytes(b"\x01\x00junk\xff" * 100)
+    with pytest.raises(DataError, match="is a binary file of a kind that is not known"):
+        explain(tmp_path / "a.h5")
+    np.save(tmp_path / "zeros.npy", np.zeros((10, 1024), np.float32))
+    assert explain(tmp_path / "zeros.npy").kind == "features"  # no label is set: these are no labels
+
+
 def test_activations(tmp_path: Path) -> None:
     grid = SnippetGrid(fps=25, stride=16, window=16, num_snippets=9)
     values = Activations(

@@ -126,6 +126,8 @@ def explain(
     context = _Context(duration, _annotations_for(path, annotations))
     if path.is_dir():
         return _explain_folder(path, context)
+    if not path.exists() and path.with_name(f".{path.name}.parts").is_dir():
+        HDF5Store(path)  # unfinished: opening it says so
     require_file(path, "a file or folder to explain")
     suffix = path.suffix.lower()
     with path.open("rb") as file:
