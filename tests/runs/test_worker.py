@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -194,6 +195,7 @@ def test_a_training_that_fails_says_why(home: Path, data: Path) -> None:
     assert job.status().exit_code == 2
 
 
+@pytest.mark.slow
 def test_a_training_without_checkpoint_starts_again(home: Path, data: Path) -> None:
     out = home / "runs" / "early"
     job = start_training(request(data, out), home=home)
@@ -275,6 +277,27 @@ def test_jobs_of_a_slot_run_in_order_and_queued_ones_can_be_cancelled(home: Path
     assert started == sorted(started, key=lambda t: t or 0)
     assert [j.title for j in queue.jobs()][1] == "second"
     assert '"acmnet"' in (other.folder / "worker.log").read_text()
+
+
+@pytest.mark.slow
+def test_a_job_that_does_not_leave_is_seen_off(home: Path) -> None:
+    """A command may be done and hang on a thread or a pool of its own; the next job still gets its turn."""
+    queue = Queue(home)
+    hang = "import sys, threading, time\nif 'job' in sys.orig_argv:\n"
+    hang += "    threading.Thread(target=time.sleep, args=(600,)).start()\n"
+    (home / "sitecustomize.py").write_text(hang)
+    os.environ["PYTHONPATH"] = str(home)
+    try:
+        folder = queue.folder / "20260101-000000-000000-aaaa"
+        folder.mkdir(parents=True)
+        job = Job(folder.name, folder, "list", "hangs", ("methods",), "cpu", str(home), str(folder / "worker.log"))
+        job.write()
+        queue.start_worker("cpu")
+        assert ended(job) == "finished"
+        record = folder / "process.json"
+        wait_for(lambda: liveness(json.loads(record.read_text())) is False, 20)
+    finally:
+        del os.environ["PYTHONPATH"]
 
 
 def test_queued_jobs_wait_for_a_worker_after_a_restart(home: Path) -> None:

@@ -519,11 +519,22 @@ class _Supervisor:
             elif self.job.asked("stop"):
                 self._ask_to_stop()
             time.sleep(_POLL_SECONDS)
+        self._see_off()
+        if self.job.kind == "train" and self.job.asked("stop"):
+            self._stop_file.unlink(missing_ok=True)
+
+    def _see_off(self) -> None:
+        """Wait for the process to leave after it has said how it ended; one that hangs on its threads is killed."""
+        until = time.monotonic() + _KILL_SECONDS
+        while liveness(_record(self.job.folder / "process.json")) is True and time.monotonic() < until:
+            if self.child is not None:
+                self.child.poll()
+            time.sleep(_POLL_SECONDS / 4)
+        self.sent.discard(signal.SIGKILL)
+        self._send(signal.SIGKILL)
         if self.child is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.child.wait(timeout=_KILL_SECONDS)
-        if self.job.kind == "train" and self.job.asked("stop"):
-            self._stop_file.unlink(missing_ok=True)
 
     def _start(self) -> None:
         log = Path(self.job.log)
