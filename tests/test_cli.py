@@ -182,7 +182,7 @@ class _Stub:
         (MissingDependency("needs PyAV", next_step="pip install av"), 1, "error: needs PyAV. pip install av.\n"),
         (KeyboardInterrupt(), 1, "interrupted: no file is half written"),
         (OSError(errno.ENOSPC, "No space left on device", "/x/a.h5"), 1, "error: /x/a.h5: No space left on device."),
-        (PermissionError(errno.EACCES, "Permission denied"), 1, "error: Permission denied."),
+        (PermissionError(errno.EACCES, "Permission denied", "a"), 1, "error: a: Permission denied. Check its perm"),
         (ZeroDivisionError("division by zero"), 1, "internal error: ZeroDivisionError: division by zero. This is"),
         (SystemExit("text"), 2, ""),
         (SystemExit(0), 0, ""),

@@ -146,7 +146,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get("WTAL_DEBUG"):
             raise
         place = f"{error.filename}: " if error.filename is not None else ""
-        print(f"error: {place}{error.strerror or error}. Set WTAL_DEBUG=1 to see where it happened.", file=sys.stderr)
+        step = "Check its permissions" if place and isinstance(error, PermissionError) else "WTAL_DEBUG=1 shows where"
+        print(f"error: {place}{error.strerror or error}. {step}.", file=sys.stderr)
         return 1
     except Exception as error:
         if os.environ.get("WTAL_DEBUG"):
