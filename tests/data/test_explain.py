@@ -170,7 +170,7 @@ def test_an_unfinished_file_is_said_to_be_unfinished(tmp_path: Path) -> None:
     grid = SnippetGrid(fps=25, stride=16, window=16, num_snippets=3)
     writer.write(VideoFeatures("v", np.zeros((3, 2), np.float32), grid))
     writer.abandon()
-    with pytest.raises(DataError, match="is not finished.*1 finished entries"):
+    with pytest.raises(DataError, match=r"is not finished.*1 finished entries"):
         explain(tmp_path / "a.h5")
 
 
