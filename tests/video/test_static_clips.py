@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from tests.video.clips import write_clip
 from wtal_core.errors import DataError, UsageError
+from wtal_core.localization.proposals import median_filter
 from wtal_core.snippet_grid import SnippetGrid
 from wtal_core.video.static_clips import (
     StaticClipConfig,
     drop_short_runs,
-    median_filter,
     mine_static_clips,
     mine_video,
     static_mask,

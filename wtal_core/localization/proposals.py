@@ -214,9 +214,11 @@ def runs_above(
 
 
 def median_filter(mask: npt.ArrayLike, size: int) -> BoolArray:
-    """Return the running median of boolean rows, zeros beyond both ends (CMCS's alternative to dilation).
+    """Return the running median of boolean rows, zeros beyond both ends.
 
-    The official option fails on current SciPy, which refuses boolean input; this is what it meant to compute.
+    CMCS's alternative to dilation, and what smooths its masks of static frames. The median of an odd number of truth
+    values is their majority, so counts from prefix sums suffice. Equals `scipy.signal.medfilt(row.astype(float), size)`
+    (the official option passes booleans, which current SciPy refuses).
 
     Args:
         mask: `(..., T)` bool.

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wtal_core.errors import DataError, UsageError
+from wtal_core.localization.proposals import median_filter
 from wtal_core.snippet_grid import SnippetGrid
 from wtal_core.video.frames import FrameReader
 from wtal_core.video.optical_flow import flow_intensity
@@ -24,7 +25,6 @@ __all__ = [
     "StaticClipConfig",
     "StaticClips",
     "drop_short_runs",
-    "median_filter",
     "mine_static_clips",
     "mine_video",
     "static_mask",
@@ -105,24 +105,6 @@ class StaticClips:
     def usable(self) -> bool:
         """Whether there is a pseudo video: the ratio is accepted and at least one snippet starts on a static frame."""
         return self.accepted and bool(self.snippet_mask.any())
-
-
-def median_filter(mask: npt.ArrayLike, kernel: int) -> BoolArray:
-    """Return the running median of a boolean array, zero beyond its ends.
-
-    The median of an odd number of truth values is their majority, so counts from prefix sums suffice. Equals
-    `scipy.signal.medfilt(mask.astype(float), kernel)`.
-
-    Args:
-        mask: `(N,)` bool.
-        kernel: window width, odd.
-    """
-    if kernel < 1 or kernel % 2 == 0:
-        raise UsageError("the median filter's width is not odd", expected="1, 3, 5, ...", got=str(kernel))
-    values = np.asarray(mask, dtype=np.bool_)
-    half = kernel // 2
-    counts = np.concatenate([[0], np.cumsum(np.pad(values, half), dtype=np.int64)])
-    return np.asarray(counts[kernel:] - counts[:-kernel] > half, dtype=np.bool_)
 
 
 def drop_short_runs(mask: npt.ArrayLike, min_run: int) -> BoolArray:
