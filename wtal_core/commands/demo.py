@@ -32,6 +32,8 @@ class DemoBuild:
     """Methods and variants to train, e.g. cmcs cmcs-one-branch. Default: all; none: only the data set."""
     run_seed: int = 0
     """Seed of the trainings."""
+    ship: Path | None = None
+    """Also pack what is worth shipping (no training videos, compressed) into this folder."""
     workers: int = 0
     """Processes; 0: one for each core."""
     quiet: bool = False
@@ -51,6 +53,10 @@ class DemoBuild:
             seed=self.seed, small=self.small, runs=runs, run_seed=self.run_seed, workers=self.workers
         )
         report = build(self.out, options, quiet=self.quiet)
+        if self.ship is not None:
+            from wtal_core.demo.shipping import ship
+
+            report["shipped"] = ship(self.out, self.ship, quiet=self.quiet)
         if self.as_json:
             print_json(report)
             return 0
@@ -60,6 +66,8 @@ class DemoBuild:
             f"in {took['videos']:.0f} s), {report['instances']} instances, {len(runs)} runs "
             f"({report['runs_made']} trained in {took['runs']:.0f} s): {self.out}"
         )
+        if self.ship is not None:
+            print(f"packed: {report['shipped']['bytes'] / 1e6:.1f} MB in {self.ship}")
         if report["runs"]:
             print_table(
                 ("run", "average mAP 0.1:0.7"), [(n, f"{100 * value:.1f}") for n, value in report["runs"].items()]

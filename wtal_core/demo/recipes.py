@@ -1,9 +1,11 @@
 """How the five methods are trained on the demo world, and the variant of each that shows what a part of it does.
 
 The world is small (36 training videos of a minute), its features are hand-made statistics of 2 x 128 channels and its
-classes are six, so the papers' steps, learning rates and class thresholds do not fit it. What is changed was chosen on
-*another* world (seed `TUNING_SEED`, 18 training and 9 test videos), never on the test videos that are shipped; loss
-weights and everything else stay as published unless listed here. Variants change nothing but what they are named for.
+classes are six, so the papers' steps, learning rates and class thresholds do not fit it. What is changed was chosen by
+training on the shipped world's training videos and looking at 18 videos of *another* world (the first 12 training and 6
+test videos of seed `TUNING_SEED`), a handful of tries for each method; the shipped test videos were not looked at, and
+no variant was tuned. Loss weights and everything else stay as published unless listed here, and variants change nothing
+but what they are named for.
 """
 
 from __future__ import annotations
@@ -90,17 +92,22 @@ VARIANTS: Final[dict[str, Variant]] = {
 }
 
 _RECIPES: Final[dict[str, dict[str, Any]]] = {
-    "cmcs": {"training.steps": 600, "training.batch_size": 16, "training.lr": 1e-3},
-    "deep_metric": {"training.steps": 600, "training.lr": 1e-3},
-    "acn": {},
+    "cmcs": {"training.steps": 1200, "training.batch_size": 16, "training.lr": 1e-3},
+    "deep_metric": {"training.steps": 300},
+    "acn": {
+        "anchors": (4, 8, 16, 32),
+        "hidden": 64,
+        "localization.scp_threshold": 0.3,
+        "localization.class_threshold": 0.3,
+    },
     "hamnet": {
         "attention_filters": 128,
-        "training.steps": 500,
+        "training.steps": 300,
         "training.batch_size": 10,
         "training.snippets": 200,
         "training.lr": 3e-4,
     },
-    "acmnet": {"training.steps": 500, "training.batch_size": 12, "training.snippets": 200, "training.lr": 1e-3},
+    "acmnet": {"training.steps": 500, "training.batch_size": 12, "training.snippets": 200, "training.lr": 5e-4},
 }
 
 _SMALL_STEPS: Final[dict[str, dict[str, Any]]] = {

@@ -35,9 +35,10 @@ def run_info(dataset: Dataset, store: FeatureStore, name: str, *, seed: int = 0,
     if name not in VARIANTS:
         raise unknown_name("variant", name, VARIANTS)
     variant = VARIANTS[name]
-    method = create_method(
-        variant.method, classes=dataset.classes, feature_dim=store.dim, **settings_of(variant, small=small)
-    )
+    changes = settings_of(variant, small=small)
+    if variant.method == "cmcs" and not len(dataset.annotations.tracks.get("static", ())):
+        changes["training.hard_negatives"] = False  # a very small world may have no static clip
+    method = create_method(variant.method, classes=dataset.classes, feature_dim=store.dim, **changes)
     versions = {package: version for package, version in current_versions().items() if package != "platform"}
     return RunInfo(
         method=variant.method,
