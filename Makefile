@@ -9,11 +9,12 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: app test lint types screenshots clean help
+.PHONY: app test test-browser lint types screenshots clean help
 
 help:
 	@echo "make app    open the workbench on the bundled demo data"
 	@echo "make test   ruff, mypy and the whole test suite"
+	@echo "make test-browser  the app in Chromium (make test leaves it out)"
 	@echo "make screenshots   the README's pictures, from the app in Chromium"
 	@echo "make lint   ruff only        make types  mypy only        make clean  remove .venv"
 
@@ -45,6 +46,9 @@ lint: $(STAMP)
 
 types: $(STAMP)
 	$(BIN)/mypy
+
+test-browser: $(STAMP)
+	$(BIN)/python -m pytest -m browser tests/browser
 
 screenshots: $(STAMP)
 	$(BIN)/python -m tests.browser.screenshots
