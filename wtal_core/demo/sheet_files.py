@@ -10,7 +10,7 @@ from wtal_core.files import atomic_path
 
 __all__ = ["write_sheet"]
 
-_JPEG_QUALITY = 82
+_JPEG_QUALITY = 72
 
 
 def write_sheet(name: str, path: str | os.PathLike[str], *, seed: int = 7, width: int = 0) -> None:
