@@ -11,7 +11,7 @@ import streamlit as st
 
 from pages.ui import library, media, pickers, theme
 from pages.ui.errors import guard
-from pages.ui.settings_form import settings_form
+from pages.ui.live_controls import controls, fields_of, read_values
 from pages.ui.state import select, selection
 from pages.ui.timeline import pack, timeline
 from wtal_core.data import Dataset
@@ -24,6 +24,8 @@ from wtal_core.settings import parse_assignments
 
 LETTERS = "ABCD"
 KEY = "timeline"
+CONTROLS = "controls"
+LENS = "~gamma"
 VERDICT_TIOU = TIOU_PRESETS["0.1:0.7"]
 
 
@@ -255,27 +257,29 @@ def _with_recomputed(split: live.LiveSplit, lead: str, view: View, protocol: str
 
 def tune_controls(view: View, lead: str, split: live.LiveSplit) -> dict[str, Any]:
     """Draw the run's localization settings; return what differs from the stored ones."""
-    version = st.session_state.get("explore.form", 0)
     try:
-        linked = dict(selection().settings)
-        split.settings(linked)
+        changes = dict(selection().settings)
+        split.settings(changes)
     except WtalError as error:
         st.caption(f":red[This link's settings do not fit this run: {error}]")
-        linked = {}
-    changes = settings_form(split.localization, linked, f"set.{lead}.{version}", lambda: None)
-    if changes != dict(selection().settings):
-        select(settings=changes)
+        changes = {}
+    fields = fields_of(split.localization, changes)
     config = split.run.config()
     if hasattr(config, "gamma") and hasattr(config, "drop_mode"):
-        st.slider(
-            "drop threshold (lens)",
-            0.0,
-            1.0,
-            float(config.gamma),
-            0.01,
-            key=f"gamma.{lead}.{version}",
-            help="Shows which snippets the hybrid attention would drop; detections do not depend on it.",
-        )
+        fields.append(
+            {
+                "key": LENS, "label": "drop threshold γ (lens)", "kind": "range", "integer": False,
+                "help": "Which snippets the hybrid attention would drop; detections do not depend on it.",
+                "value": _lens(lead, config), "stored": config.gamma, "low": 0.0, "high": 1.0, "step": 0.01,
+            }
+        )  # fmt: skip
+    problem = st.session_state.get("explore.problem", "")
+    if problem:
+        st.caption(f":red[{problem}]")
+    report = st.session_state.get("explore.values", {})
+    scope = f"{lead}|{split.run.folder}|{st.session_state.get('explore.form', 0)}"
+    st.session_state["explore.tuned"] = (scope, lead, split.localization)
+    controls(fields, CONTROLS, scope=scope, ack=report.get(scope, 0), on_values=_tuned)
     one, two = st.columns(2, gap="small")
     one.button("Reset", on_click=_reset_settings, disabled=not changes, width="stretch", help="Back to the stored run.")
     if two.button(
@@ -550,10 +554,9 @@ def build(
                     for s, c in order
                 ]
                 erasable = _erasable(view, run)
-                gamma = st.session_state.get(f"gamma.{run_id}.{st.session_state.get('explore.form', 0)}")
                 if acts.drop_mask is not None:
                     config = run.config()
-                    gamma = config.gamma if gamma is None else gamma
+                    gamma = _lens(run_id, config)
                     acts = live.with_drop(acts, config, gamma)
                     limit, _ = live.drop_lens(acts.attention["foreground"], config, gamma)
                     key = (*key, gamma)
@@ -618,12 +621,32 @@ def _labelled() -> None:
         select(label=event["name"])
 
 
+def _tuned() -> None:
+    """Take in what the controls report: changed settings into the selection, the lens into the session."""
+    event = st.session_state[CONTROLS].get("values")
+    scope, lead, localization = st.session_state.get("explore.tuned", ("", "", None))
+    if not event or event.get("scope") != scope:
+        return
+    st.session_state["explore.values"] = {scope: event["seq"]}
+    values = dict(event["values"])
+    if LENS in values:
+        st.session_state["explore.lens"] = {lead: float(values.pop(LENS))}
+    changes, st.session_state["explore.problem"] = read_values(localization, values)
+    select(settings=changes)
+
+
+def _lens(lead: str, config: Any) -> float:
+    """Return the drop threshold that HAM-Net's lens shows."""
+    return float(st.session_state.get("explore.lens", {}).get(lead, config.gamma))
+
+
 def _tiou_changed() -> None:
     select(tiou=float(st.session_state["explore.tiou"]))
 
 
 def _reset_settings() -> None:
     st.session_state["explore.form"] = st.session_state.get("explore.form", 0) + 1
+    st.session_state.pop("explore.problem", None)
     select(settings={})
 
 

@@ -6,6 +6,7 @@ do not change it.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import streamlit as st
@@ -38,13 +39,15 @@ __all__ = [
 ]
 
 
-_WORKSPACES: dict[Path, Workspace] = {}
+_WORKSPACES: dict[str, Workspace] = {}
 
 
 def workspace() -> Workspace:
     """Return the workspace of this process (`$WTAL_HOME`, else the current folder); also outside a page."""
-    home = home_folder()
-    return _WORKSPACES.setdefault(home, Workspace(home))
+    key = os.environ.get("WTAL_HOME") or os.getcwd()
+    if key not in _WORKSPACES:
+        _WORKSPACES[key] = Workspace(home_folder())
+    return _WORKSPACES[key]
 
 
 def datasets() -> dict[str, DatasetEntry]:

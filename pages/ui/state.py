@@ -71,6 +71,8 @@ def _number(value: float) -> str:
 
 
 def _setting_text(value: Any) -> str:
+    if value is None:
+        return "null"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_setting_text(v) for v in value) + "]"
     return f"{value:.6g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
@@ -128,10 +130,10 @@ def selection() -> Selection:
         chosen = _from_query(query)
         st.session_state[_REMEMBERED] = chosen
         return chosen
-    chosen = st.session_state.get(_REMEMBERED, Selection())
-    if chosen != Selection():
-        _write(chosen)
-    return chosen
+    remembered: Selection = st.session_state.get(_REMEMBERED, Selection())
+    if remembered != Selection():
+        _write(remembered)
+    return remembered
 
 
 def select(**changes: Any) -> Selection:

@@ -37,7 +37,7 @@ def at(page: Any, t: float) -> tuple[float, float]:
 
 
 def scores(page: Any) -> str:
-    return str(page.locator(".scores table").inner_text())
+    return str(page.locator(".st-key-panel .scores table").inner_text())
 
 
 def test_plays_and_seeks_to_the_right_frame(browse: Browse) -> None:
@@ -140,23 +140,27 @@ def test_tracks_hide_fold_and_stay_so(browse: Browse) -> None:
     assert page.locator(".row[data-key='cas:A']").count() == 1
 
 
-def test_a_threshold_moves_detections_and_the_splits_map(browse: Browse) -> None:
+def test_detections_and_the_splits_map_follow_a_slider_while_it_is_dragged(browse: Browse) -> None:
     page = ready(browse("/explore?run=hamnet&video=test_024&t=3"))
-    page.wait_for_selector(".scores[data-changes='0']")
-    before, rev = scores(page), page.locator(".root").get_attribute("data-rev")
+    page.wait_for_selector(".st-key-panel .scores[data-changes='0']")
+    before = scores(page)
     assert "±0.0" in before
-    slider = page.locator("[class*='class_threshold'] input[type=range]").first
-    slider.focus()
-    for _ in range(8):
-        page.keyboard.press("ArrowRight")
-    page.wait_for_selector(".scores[data-changes='1']")
-    page.wait_for_function("r => document.querySelector('.stApp') && window.__wtal.rev !== r", arg=rev)
-    slider.press("End")
+    box = page.locator(".field[data-key=class_threshold] input").bounding_box()
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] * 0.2 + 2, y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] - 2, y, steps=12)
+    # The button is still down.
     page.wait_for_function("window.__wtal.data.tracks.find(t => t.key === 'det:A').items.length === 0")
-    page.wait_for_function("[...document.querySelectorAll('.scores td.down')].length > 0")
+    page.wait_for_function("document.querySelectorAll('.st-key-panel .scores td.down').length > 0")
     assert scores(page) != before
+    page.mouse.up()
     assert clock(page) == pytest.approx(3.0), "the playhead stays"
-    assert query(page)["set.class_threshold"] == "1"
+    page.wait_for_function("new URL(location).searchParams.get('set.class_threshold') === '1'")
+    page.locator(".field[data-key=class_threshold] button").click()
+    page.wait_for_selector(".st-key-panel .scores[data-changes='0']")
+    assert scores(page) == before
+    assert "set.class_threshold" not in query(page)
 
 
 def test_erasing_snippets_shows_what_changes(browse: Browse) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,16 @@ PAGE = "pages/explore.py"
 
 
 def payload(app: AppTest) -> dict[str, Any]:
-    found = app.get("bidi_component")
+    found = [c.proto for c in app.get("bidi_component") if c.proto.component_name == "wtal_timeline"]
     assert len(found) == 1, "the page shows one timeline"
-    return unpack(found[0].proto.bytes)
+    return unpack(found[0].bytes)
+
+
+def form(app: AppTest) -> list[dict[str, Any]]:
+    found = [c.proto for c in app.get("bidi_component") if c.proto.component_name == "wtal_live_controls"]
+    assert len(found) == 1, "the page shows the controls once"
+    fields: list[dict[str, Any]] = json.loads(found[0].json)["fields"]
+    return fields
 
 
 def track(header: dict[str, Any], key: str) -> dict[str, Any]:
@@ -77,10 +85,8 @@ def test_explains_every_detection(open_page: OpenPage, small_home: Path) -> None
 
 
 def test_a_threshold_changes_detections_and_split_map(open_page: OpenPage, small_home: Path) -> None:
-    app = open_page(PAGE, small_home, run="hamnet")
-    before = payload(app)
-    slider = next(s for s in app.slider if s.label == "class threshold")
-    slider.set_value(0.9).run()
+    before = payload(open_page(PAGE, small_home, run="hamnet"))
+    app = open_page(PAGE, small_home, run="hamnet", **{"set.class_threshold": "0.9"})
     after = payload(app)
     assert after["rev"] != before["rev"]
     assert len(track(after, "det:A")["items"]) < len(track(before, "det:A")["items"])
@@ -88,7 +94,25 @@ def test_a_threshold_changes_detections_and_split_map(open_page: OpenPage, small
     html = "".join(e.proto.body for e in app.get("html"))
     assert 'data-changes="1"' in html
     assert 'class="down"' in html, "a class threshold of 0.9 costs mAP against the stored run"
-    assert app.query_params["set.class_threshold"] == "0.9"
+    shown = {f["key"]: f for f in form(app)}["class_threshold"]
+    assert (shown["value"], shown["stored"]) == (0.9, 0.2)
+
+
+def test_controls_come_from_the_settings(open_page: OpenPage, small_home: Path) -> None:
+    fields = {f["key"]: f for f in form(open_page(PAGE, small_home, run="hamnet"))}
+    assert (fields["class_threshold"]["low"], fields["class_threshold"]["high"]) == (0, 1)
+    assert "classes kept" in fields["class_threshold"]["help"]
+    assert "Paper: 0.1" in fields["class_threshold"]["help"]
+    assert fields["suppression"]["choices"] == ["soft", "hard", "none"]
+    assert fields["plus_one"]["kind"] == "toggle"
+    assert fields["thresholds"]["value"] == pytest.approx([0.1, 0.9, 10])
+    assert fields["~gamma"]["stored"] == 0.2
+
+
+def test_a_link_with_settings_of_another_method_says_so(open_page: OpenPage, small_home: Path) -> None:
+    app = open_page(PAGE, small_home, run="hamnet", **{"set.dilation": "2"})
+    assert "do not fit this run" in texts(app)
+    assert track(payload(app), "det:A")["items"]
 
 
 def test_a_link_restores_thresholds_time_and_zoom(open_page: OpenPage, small_home: Path) -> None:
@@ -98,7 +122,7 @@ def test_a_link_restores_thresholds_time_and_zoom(open_page: OpenPage, small_hom
     assert header["subject"] == "planted/test_026"
     assert header["start"] == {"t": 5.5, "from": 2.0, "to": 9.25, "nonce": 0}
     assert header["tiou"] == 0.3
-    assert next(s for s in app.slider if s.label == "class threshold").value == 0.4
+    assert next(f for f in form(app) if f["key"] == "class_threshold")["value"] == 0.4
 
 
 def test_keeping_makes_a_run_folder_that_leaves_the_first_alone(
@@ -107,8 +131,7 @@ def test_keeping_makes_a_run_folder_that_leaves_the_first_alone(
     home = tmp_path / "home"
     shutil.copytree(small_home, home)
     first = (home / "runs" / "hamnet" / "detections.json").read_bytes()
-    app = open_page(PAGE, home, run="hamnet")
-    next(s for s in app.slider if s.label == "class threshold").set_value(0.5).run()
+    app = open_page(PAGE, home, run="hamnet", **{"set.class_threshold": "0.5"})
     next(b for b in app.button if b.label == "Keep as new run").click().run()
     assert not app.exception
     new = Run.open(home / "runs" / "hamnet-2")

@@ -231,7 +231,7 @@ class Explanation:
 
     Args:
         label, start, end, score: the detection, seconds.
-        class_score: the method's video-level score of its class.
+        class_score: the method's video-level score of its class, None where it is not known.
         source: the curve it was cut from ("cas", "attention", "rgb", ...).
         threshold: the value the run lies above, None where there is none.
         inner, outer: means of the two areas its score compares, None where the score is no contrast.
@@ -245,7 +245,7 @@ class Explanation:
     start: float
     end: float
     score: float
-    class_score: float
+    class_score: float | None
     source: str
     threshold: float | None
     inner: float | None
@@ -342,14 +342,16 @@ def explain_stored(
     detections: Detections, verdicts: Verdicts, activations: Activations | None, *, most: int = 400
 ) -> tuple[Explanation, ...]:
     """Explain detections that came without proposals (an imported file), as far as that goes."""
-    scores = {} if activations is None else dict(zip(activations.classes, activations.video_scores, strict=True))
+    scores: dict[str, float] = {}
+    if activations is not None:
+        scores = dict(zip(activations.classes, activations.video_scores.tolist(), strict=True))
     return tuple(
         Explanation(
             label=str(detections.label[i]),
             start=float(detections.start[i]),
             end=float(detections.end[i]),
             score=float(detections.score[i]),
-            class_score=float(scores.get(str(detections.label[i]), np.nan)),
+            class_score=scores.get(str(detections.label[i])),
             source=str(detections.source[i]),
             threshold=None,
             inner=None,
@@ -497,7 +499,7 @@ def recompute_split(
     videos: Sequence[str],
     *,
     crop: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], object] | None = None,
 ) -> Recomputed:
     """Ask the model again about many videos; those without features are left out.
 

@@ -8,7 +8,7 @@ maps are quantised to 8 bit, which is for drawing only.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -153,6 +153,10 @@ def _start(item: Mapping[str, Any]) -> float:
     return float(item["start"])
 
 
+#: Fields of an explanation that are plain values.
+_EXPLAINED = [f.name for f in fields(Explanation) if f.name not in ("near", "rivals")]
+
+
 # -- detections ---------------------------------------------------------------------------------------------------
 
 
@@ -183,7 +187,15 @@ def detection_track(
     items = []
     for number, e in enumerate(chosen):
         rank = (e.score - low) / (high - low) if high > low else 1.0
-        items.append({**asdict(e), "id": f"{key}:{run}:{number}", "rank": rank})
+        items.append(
+            {
+                **{name: getattr(e, name) for name in _EXPLAINED},
+                "near": None if e.near is None else asdict(e.near),
+                "rivals": [asdict(r) for r in e.rivals],
+                "id": f"{key}:{run}:{number}",
+                "rank": rank,
+            }
+        )
     others = count - len(chosen)
     note = f"{len(chosen)} shown" + (f", {others} of other classes" if others and label is not None else "")
     return Track(

@@ -95,7 +95,7 @@ def pack(tracks: Sequence[Track], *, start: Mapping[str, Any], **facts: Any) -> 
         "hook": bool(os.environ.get("WTAL_TEST_HOOK")),
     }
     body = b"".join(arrays.parts)
-    text = json.dumps(jsonable(header), separators=(",", ":"), allow_nan=False)
+    text = json.dumps(header, separators=(",", ":"), allow_nan=False, default=jsonable)
     rev = hashlib.blake2b(text.encode() + body, digest_size=8).hexdigest()
     # `rev` and `start` go in front: an unchanged payload is known by `rev` before anything is drawn.
     front = json.dumps({"rev": rev, "start": dict(start)}, separators=(",", ":"))[:-1]
