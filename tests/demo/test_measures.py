@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from wtal_core.demo.measures import best_detections, covered_share, measure, operating_point
+from wtal_core.demo.measures import best_detections, covered_share, measure, mining_quality, operating_point
 from wtal_core.errors import DataError
 from wtal_core.records import Annotations, Detections, Segments, VideoInfo
 
@@ -125,3 +125,19 @@ def test_needs_a_demo_world() -> None:
     )
     with pytest.raises(DataError, match="phases"):
         measure(detections(("a", "Golf", 1, 2, 1)), plain)
+
+
+def test_mining_quality() -> None:
+    tracks = {
+        "static": segments(("a", "static", 0, 10), ("b", "static", 0, 10)),
+        "static_mined": segments(("a", "static", 5, 15), ("a", "static", 20, 25)),
+    }
+    annotations = Annotations(
+        classes=("Golf",),
+        videos={"a": VideoInfo(subset="train"), "b": VideoInfo(subset="train")},
+        instances=segments(("a", "Golf", 1, 2)),
+        tracks=tracks,
+    )
+    assert mining_quality(annotations) == pytest.approx((5 / 20, 5 / 15))
+    with pytest.raises(DataError, match="not mined"):
+        mining_quality(TRUTH)

@@ -79,11 +79,12 @@ def test_markdown_says_what_shows_and_what_does_not() -> None:
 
 
 def test_report_survives_json() -> None:
-    made = report(cmcs=rows("on_context", 0.1, math.nan, 0.3))
+    made = replace(report(cmcs=rows("on_context", 0.1, math.nan, 0.3)), mining=(0.5, 0.25))
     from wtal_core.files import jsonable
 
     read = Report.from_dict(json.loads(json.dumps(jsonable(made.to_dict()))))
-    assert read.seeds == (0, 1, 2)
+    assert (read.seeds, read.mining) == ((0, 1, 2), (0.5, 0.25))
+    assert "finds 50 % of the training videos' static time; 25 % of what it finds is static" in to_markdown(read)
     assert [m.on_context for m in read.table["cmcs"]][::2] == [0.1, 0.3]
     assert math.isnan(read.table["cmcs"][1].on_context)
     assert "20.0 ± 14.1" in to_markdown(read)  # what could not be measured is left out of mean and deviation

@@ -26,7 +26,7 @@ from wtal_core.errors import DataError
 from wtal_core.evaluation import evaluate
 from wtal_core.records import Annotations, Detections, Segments
 
-__all__ = ["Measures", "best_detections", "covered_share", "measure", "operating_point"]
+__all__ = ["Measures", "best_detections", "covered_share", "measure", "mining_quality", "operating_point"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -204,3 +204,22 @@ def _time_shares(chosen: Detections, instances: Segments, context: Segments, fak
         for name, track in zip(names, (instances, context, fakes), strict=True)
     }
     return {**shares, "on_background": max(0.0, 1.0 - sum(shares.values()))}
+
+
+def mining_quality(annotations: Annotations, *, subset: Sequence[str] = ("train",)) -> tuple[float, float]:
+    """Return the share of truly static time that mining by optical flow finds, and the share of its finds that is true.
+
+    NaN where there is nothing to find, or nothing was found.
+
+    Raises:
+        DataError: the annotations lack the tracks "static" and "static_mined".
+    """
+    missing = [name for name in ("static", "static_mined") if name not in annotations.tracks]
+    if missing:
+        raise DataError("static clips were not mined", expected=f"tracks {', '.join(missing)}", where="annotations")
+    chosen = annotations.subset(*subset)
+    truth, mined = (_merged(chosen.tracks[name]) for name in ("static", "static_mined"))
+    both = float(_pairs(truth, mined)[2].sum())
+    shares = (both / float(t.length.sum()) if len(t) else float("nan") for t in (truth, mined))
+    recall, precision = shares
+    return recall, precision

@@ -112,7 +112,7 @@ _RECIPES: Final[dict[str, dict[str, Any]]] = {
 
 _SMALL_STEPS: Final[dict[str, dict[str, Any]]] = {
     "cmcs": {"training.steps": 120},
-    "deep_metric": {"training.steps": 120},
+    "deep_metric": {"training.steps": 120, "training.videos_per_class": 2},
     "acn": {"head_training.steps": 120, "training.steps": 20},
     "hamnet": {"training.steps": 80, "training.snippets": 48},
     "acmnet": {"training.steps": 100, "training.snippets": 48},

@@ -13,7 +13,7 @@ from typing import Any, Final
 from wtal_core.data import read_detections
 from wtal_core.data.dataset import Dataset
 from wtal_core.demo.builder import train_runs
-from wtal_core.demo.measures import Measures, measure
+from wtal_core.demo.measures import Measures, measure, mining_quality
 from wtal_core.demo.recipes import VARIANTS
 from wtal_core.errors import DataError, UsageError
 from wtal_core.files import read_json, read_text, write_json, write_text
@@ -87,11 +87,13 @@ class Report:
         dataset: name of the world.
         seeds: of the trainings.
         table: variant -> measures, one for each seed.
+        mining: share of the training videos' static time that mining finds, and share of its finds that is static.
     """
 
     dataset: str
     seeds: tuple[int, ...]
     table: Table
+    mining: tuple[float, float] = (math.nan, math.nan)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values."""
@@ -99,6 +101,7 @@ class Report:
             "dataset": self.dataset,
             "seeds": list(self.seeds),
             "table": {name: [m.to_dict() for m in rows] for name, rows in self.table.items()},
+            "mining": {"found": self.mining[0], "true": self.mining[1]},
             "claims": [verdict(claim, self.table) for claim in CLAIMS if _has(claim, self.table)],
         }
 
@@ -109,7 +112,8 @@ class Report:
             name: [Measures(**{k: math.nan if v is None else v for k, v in row.items()}) for row in rows]
             for name, rows in values["table"].items()
         }
-        return cls(values["dataset"], tuple(values["seeds"]), table)
+        mining = [math.nan if values["mining"][key] is None else values["mining"][key] for key in ("found", "true")]
+        return cls(values["dataset"], tuple(values["seeds"]), table, (mining[0], mining[1]))
 
 
 def make_report(
@@ -152,7 +156,7 @@ def make_report(
         name: [measure(read_detections(Run.open(jobs[name, s]).detections_path), dataset.annotations) for s in seeds]
         for name in variants
     }
-    report = Report(dataset.name, seeds, table)
+    report = Report(dataset.name, seeds, table, mining_quality(dataset.annotations))
     write_json(target / "report.json", report.to_dict())
     return report
 
@@ -232,6 +236,13 @@ def to_markdown(report: Report) -> str:
         lines += ["What the papers claim, on this world (a difference counts if it exceeds two standard errors):", ""]
         lines += [_sentence(v, len(report.seeds)) for v in found]
         lines.append("")
+    if all(map(math.isfinite, report.mining)):
+        share, precision = (f"{100 * value:.0f} %" for value in report.mining)
+        lines += [
+            f"Mining static clips by optical flow finds {share} of the training videos' static time; {precision} of what "
+            "it finds is static. Trainings use the truth.",
+            "",
+        ]
     return "\n".join(lines)
 
 
