@@ -239,8 +239,8 @@ def to_markdown(report: Report) -> str:
     if all(map(math.isfinite, report.mining)):
         share, precision = (f"{100 * value:.0f} %" for value in report.mining)
         lines += [
-            f"Mining static clips by optical flow finds {share} of the training videos' static time; {precision} of what "
-            "it finds is static. Trainings use the truth.",
+            f"Mining static clips by optical flow finds {share} of the training videos' static time; {precision} of "
+            "what it finds is static. Trainings use the truth.",
             "",
         ]
     return "\n".join(lines)
