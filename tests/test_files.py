@@ -221,7 +221,7 @@ def test_what_is_no_readable_file_is_refused(tmp_path: Path) -> None:
         (tmp_path / "file" / "inside", "does not exist"),
         (tmp_path, "is a folder"),
         (tmp_path / ("a" * 300), "cannot be read: File name too long"),
-        (tmp_path / "nul\0l", "cannot be read: embedded null"),
+        (tmp_path / "nul\0l", "cannot be read: .*embedded null"),
     ]:
         for reader in (require_file, read_text, read_start, read_json):
             with pytest.raises(DataError, match=message):

@@ -95,7 +95,11 @@ def test_selected_videos_and_grid(files, capsys):
         (["empty.json", "--annotations", "gt.json"], 1, "empty.json"),
         (["folder", "--annotations", "gt.json"], 1, "holds no detections.json"),
         (["unknown.json", "--annotations", "gt.json"], 1, "Did you mean 'Diving'"),
-        (["elsewhere.json", "--annotations", "gt.json"], 1, "none of these videos is annotated"),
+        (
+            ["elsewhere.json", "--annotations", "gt.json"],
+            1,
+            "the detections: wtal data convert FILE --to NEW --strip-prefix v_",
+        ),
         (["detections.json", "--annotations", "gt.json", "--protocol", "thumos"], 2, "Did you mean 'thumos14'"),
         (["detections.json", "--annotations", "gt.json", "--protocol"], 2, "no protocol is named"),
         (["detections.json", "--annotations", "gt.json", "--tiou", "0.1:0.6"], 2, "cannot be read"),

@@ -101,10 +101,10 @@ def _read_detections(path: Path) -> Detections:
 
 def _of_run(folder: Path, subset: tuple[str, ...]) -> tuple[Path, tuple[str, ...]]:
     """Return the annotations and the subset that a run folder names."""
-    from wtal_core.runs.folder import Run
-
     if not (folder / "run.yaml").is_file():
         raise UsageError("the ground truth is not named", expected="--annotations PATH", where=folder)
+    from wtal_core.runs.folder import Run
+
     dataset = Run.open(folder).info.dataset
     # A run that lies in its data set's folder finds it there, also after both have been moved.
     homes = [Path(str(dataset.get("folder", ""))), *folder.resolve().parents[:3]]
