@@ -30,6 +30,7 @@ function clockText(t, digits = 1) {
 function number(v, range = 1) {
   if (v === null || v === undefined || !isFinite(v)) return "–";
   const a = Math.abs(v);
+  if (a === 0) return "0";
   return (a !== 0 && a < 0.001) ? v.toExponential(1) : v.toFixed(range >= 100 ? 0 : range >= 10 || a >= 10 ? 1 : a < 0.01 ? 4 : range < 0.2 ? 3 : 2);
 }
 
