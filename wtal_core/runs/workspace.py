@@ -200,7 +200,7 @@ class Workspace:
     def _short(self, folder: Path) -> str:
         for root in self._roots():
             if folder != root and folder.is_relative_to(root):
-                return folder.relative_to(root).as_posix()
+                return folder.relative_to(root).as_posix().removeprefix("runs/")  # a demo keeps its runs in runs/
         return folder.name
 
     @staticmethod
