@@ -89,6 +89,48 @@ def test_resume_of_a_finished_run_changes_nothing(data: Path, run: Path) -> None
     assert (run / "metrics.jsonl").read_text() == before
 
 
+@pytest.mark.parametrize(
+    ("more", "code", "words"),
+    [
+        (["deep_metric", "--set", *SMALL], 0, ""),  # the same command and --resume, as it advises
+        (["deep_metric", "--set", "training.steps=7"], 2, "--set cannot change a run that is resumed"),
+        (["hamnet"], 2, "the method of a run that is resumed cannot change (expected deep_metric, got hamnet)"),
+        (["deep_metric", "--seed", "5"], 2, "the seed of a run that is resumed cannot change"),
+    ],
+)
+def test_resume_goes_on_with_the_run_as_it_was_or_not_at_all(
+    more: list[str], code: int, words: str, data: Path, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [more[0], "--data", str(data), "--out", str(run), "--resume", "--no-test", "--quiet", *more[1:]]
+    assert main(["train", *arguments]) == code
+    assert words in capsys.readouterr().err
+
+
+def test_resume_refuses_other_classes(
+    data: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(data, other, ignore=shutil.ignore_patterns("runs"))
+    text = (other / "dataset.yaml").read_text()
+    assert CLASSES[-1] in text
+    (other / "dataset.yaml").write_text(text.replace(f"- {CLASSES[-1]}\n", f"- {CLASSES[-1]}\n- Zumba\n"))
+    assert main(["train", "deep_metric", "--data", str(other), "--out", str(run), "--resume", "--quiet"]) == 1
+    assert "expected 3 classes, 32 channels, got 4 classes" in capsys.readouterr().err
+
+
+def test_a_run_stopped_before_its_first_checkpoint_starts_over(data: Path, run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    (copy / "checkpoints" / "last.pt").unlink()
+    arguments = ["--data", str(data), "--out", str(copy), "--resume", "--no-test", "--quiet"]
+    assert main(["train", "deep_metric", *arguments]) == 0
+
+    def losses(folder: Path) -> list[object]:
+        return [json.loads(line)["losses"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+    assert losses(copy) == losses(run)
+
+
 def test_validation_keeps_best_and_says_what_it_was_selected_on(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

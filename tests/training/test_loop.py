@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import math
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +15,10 @@ import torch
 from tests.planted import CLASSES, World, make_world
 from wtal_core import settings
 from wtal_core.errors import DataError, UsageError
+from wtal_core.files import write_json
 from wtal_core.methods import create_method
 from wtal_core.runs.folder import Run, RunInfo
+from wtal_core.runs.processes import identity
 from wtal_core.training.corpus import Corpus
 from wtal_core.training.loop import TrainOptions, choose_device, train
 
@@ -132,6 +138,63 @@ def test_run_folders_are_never_overwritten(tmp_path: Path) -> None:
     new_run(tmp_path / "run")
     with pytest.raises(UsageError, match="holds a run already"):
         new_run(tmp_path / "run")
+
+
+def test_a_run_that_ended_before_its_first_step_is_made_anew(tmp_path: Path) -> None:
+    run = new_run(tmp_path / "run")
+    write_json(run.folder / "status.json", {"state": "created", **identity(), "process_start": "long ago"})
+    new_run(tmp_path / "run")
+
+
+def test_two_processes_do_not_train_one_run(tmp_path: Path, world: World) -> None:
+    run = new_run(tmp_path / "run")
+    write_json(run.folder / "status.json", {"state": "running", "heartbeat": time.time(), **identity(os.getppid())})
+    with pytest.raises(UsageError, match=f"is being trained by process {os.getppid()}"):
+        train(run, load(world), TrainOptions(), quiet=True)
+
+
+def test_resume_refuses_other_training_videos_and_clears_what_a_kill_left(tmp_path: Path, world: World) -> None:
+    run = new_run(tmp_path / "run")
+    (run.folder / "stop").touch()
+    train(run, load(world), TrainOptions(), quiet=True)
+    fewer = Corpus.load(world.store, world.annotations, world.videos("training")[:-1], quiet=True)
+    with pytest.raises(DataError, match="training videos, their labels or their lengths have changed"):
+        train(run, fewer, TrainOptions(), resume=True, quiet=True)
+    unfinished = run.folder / "checkpoints" / ".last-half.pt"
+    unfinished.touch()
+    assert train(run, load(world), TrainOptions(), resume=True, quiet=True).state == "finished"
+    assert not unfinished.exists()
+
+
+def test_a_full_disk_keeps_the_checkpoint_before(tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, written = new_run(tmp_path / "run"), torch.save
+
+    def fails_at_step_10(content: dict[str, Any], path: Path) -> None:
+        written(content, path)
+        if json.loads(content["state"])["step"] == 10:
+            raise RuntimeError("unexpected pos 704 vs 598")  # torch's words for it
+
+    monkeypatch.setattr(torch, "save", fails_at_step_10)
+    with pytest.raises(DataError, match="the disk is full or refuses"):
+        train(run, load(world), TrainOptions(checkpoint_every=5), quiet=True)
+    monkeypatch.undo()
+    assert run.status()["state"] == "failed"
+    assert json.loads(run.load_checkpoint("last")["state"])["step"] == 5
+    assert train(run, load(world), TrainOptions(), resume=True, quiet=True).steps == 12
+
+
+def test_videos_without_features_or_label_are_named(world: World) -> None:
+    videos = world.videos("training")
+    assert load(world).left_out == ()
+    assert Corpus.load(world.store, world.annotations, [*videos, "unheard_of"], quiet=True).left_out == ("unheard_of",)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "tf32"])
+def test_other_arithmetic_trains(tmp_path: Path, world: World, precision: str) -> None:
+    run = new_run(tmp_path / "run")
+    train(run, load(world), TrainOptions(precision=precision, log_every=1), quiet=True)
+    assert torch.get_float32_matmul_precision() == "highest"  # the next one in this process is not touched
+    assert all(math.isfinite(total) for _, total in losses(run))
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:99", ""])

@@ -86,8 +86,7 @@ class Train:
     def run(self) -> int:
         """Train."""
         from wtal_core.data.dataset import Dataset
-        from wtal_core.runs.folder import Run
-        from wtal_core.runs.pipeline import check_provenance, evaluate_run, feature_view, infer, localize
+        from wtal_core.runs.pipeline import evaluate_run, feature_view, infer, localize
         from wtal_core.settings import parse_assignments
         from wtal_core.training.corpus import Corpus
         from wtal_core.training.loop import choose_device, device_name, train
@@ -99,15 +98,7 @@ class Train:
             if split not in dataset.splits:
                 raise unknown_name("split", split, list(dataset.splits), where=self.data)
         with dataset.features(self.features) as store:
-            if self.resume:
-                run = Run.open(self.out)
-                if changes:
-                    raise UsageError(
-                        "--set cannot change a run that is resumed", where=self.out, next_step="Train a new run"
-                    )
-            else:
-                run = self._create(dataset, store, changes)
-            check_provenance(run.info.provenance, store.provenance(store.videos[0]), where=self.out)
+            run = self._reopen(dataset, store, changes) if self.resume else self._create(dataset, store, changes)
             stages = run.new_method().stages()
             options = self._options(sum(stage.recipe.steps for stage in stages), run)
             corpus = Corpus.load(
@@ -119,6 +110,12 @@ class Train:
                 hard_negatives=any(stage.recipe.hard_negatives for stage in stages),
                 quiet=self.quiet,
             )
+            if corpus.left_out:
+                stderr.print(
+                    f"note: {len(corpus.left_out)} of {len(dataset.videos(self.split))} training videos have no "
+                    f"features or no label and are left out, e.g. {corpus.left_out[0]}",
+                    style="yellow",
+                )
             if not self.as_json:
                 stderr.print(
                     f"{run.info.method} on {dataset.name}: {len(corpus.videos)} training videos, "
@@ -126,7 +123,10 @@ class Train:
                     f"{sum(s.recipe.steps for s in stages):,} steps on {device_name(device)}"
                 )
             validation = self._validation(dataset, store) if self.validate else None
-            outcome = train(run, corpus, options, validation=validation, resume=self.resume, quiet=self.quiet)
+            begun = self.resume and run.checkpoint_path("last").exists()
+            if self.resume and not begun:  # it ended before its first checkpoint: the same steps once more
+                run.forget_metrics_after(0, 0)
+            outcome = train(run, corpus, options, validation=validation, resume=begun, quiet=self.quiet)
             del corpus
             report: dict[str, Any] = {
                 "run": self.out,
@@ -181,6 +181,39 @@ class Train:
             },
         )
         return Run.create(self.out, info)
+
+    def _reopen(self, dataset: Dataset, store: FeatureStore, changes: Mapping[str, Any]) -> Run:
+        """Open the run to go on with; refuse what would make it another one than it was."""
+        from wtal_core import settings
+        from wtal_core.runs.folder import Run
+        from wtal_core.runs.pipeline import check_provenance
+
+        run = Run.open(self.out)
+        info, config = run.info, run.config()
+        defaults = {"preset": "thumos14", "seed": 0}  # what is not said is not meant to change anything
+        for name in ("method", "preset", "seed"):
+            had, given = getattr(info, name), getattr(self, name)
+            if given not in (had, defaults.get(name, had)):
+                raise UsageError(
+                    f"the {name} of a run that is resumed cannot change",
+                    expected=str(had),
+                    got=str(given),
+                    where=self.out,
+                    next_step="Train a new run",
+                )
+        if changes and settings.override(config, changes) != config:
+            raise UsageError("--set cannot change a run that is resumed", where=self.out, next_step="Train a new run")
+        if (dataset.classes, store.dim) != (info.classes, info.feature_dim):
+            raise DataError(
+                "the data set has other classes or channels than this run was begun with",
+                expected=f"{len(info.classes)} classes, {info.feature_dim} channels",
+                got=f"{len(dataset.classes)} classes, {store.dim} channels",
+                where=self.out,
+                next_step="Restore the data set, or train a new run",
+            )
+        given_provenance = store.provenance(store.videos[0])
+        check_provenance(info.provenance, given_provenance, where=self.out, otherwise="train a new run")
+        return run
 
     def _options(self, steps: int, run: Run) -> TrainOptions:
         from wtal_core.training.loop import TrainOptions

@@ -110,6 +110,18 @@ def current_versions() -> dict[str, str]:
     }
 
 
+def _never_begun(folder: Path) -> bool:
+    """Return whether a run ended before its first step: nothing measured, nothing kept, no process at work."""
+    if any((folder / "checkpoints").glob("[!.]*.pt")):
+        return False
+    if any((folder / name).exists() for name in ("metrics.jsonl", "activations.h5", "detections.json")):
+        return False
+    try:
+        return liveness(read_json(folder / "status.json")) is False
+    except DataError:  # no status at all: not a run that a training made
+        return False
+
+
 class Run:
     """One run folder. Open an existing one with `Run.open`, make one with `Run.create`.
 
@@ -145,13 +157,13 @@ class Run:
 
     @classmethod
     def create(cls, folder: str | os.PathLike[str], info: RunInfo) -> Run:
-        """Make a new run folder.
+        """Make a new run folder. One that failed before its first step, and holds nothing, is made anew.
 
         Raises:
             UsageError: there is a run already; nothing of it is touched.
         """
         path = Path(folder)
-        if (path / "run.yaml").exists():
+        if (path / "run.yaml").exists() and not _never_begun(path):
             raise UsageError(
                 "holds a run already",
                 where=path,
@@ -237,9 +249,21 @@ class Run:
         return tuple(sorted(names, key=lambda n: (n != "last", n != "best", n)))
 
     def save_checkpoint(self, which: str, content: Mapping[str, Any]) -> None:
-        """Write a checkpoint (tensors and plain containers) in one step."""
-        with atomic_path(self.checkpoint_path(which)) as temporary:
-            torch.save(dict(content), temporary)
+        """Write a checkpoint (tensors and plain containers) in one step.
+
+        Raises:
+            DataError: the disk is full; the checkpoint before it stays.
+        """
+        path = self.checkpoint_path(which)
+        with atomic_path(path) as temporary:
+            try:
+                torch.save(dict(content), temporary)
+            except (OSError, RuntimeError) as error:  # torch's writer knows no reason, only that bytes are missing
+                raise DataError(
+                    "cannot be written: the disk is full or refuses",
+                    where=path,
+                    next_step="Make room, then go on with --resume; the checkpoint before it is kept",
+                ) from error
 
     def load_checkpoint(self, which: str = "last") -> dict[str, Any]:
         """Read a checkpoint without unpickling anything but tensors and plain containers.

@@ -47,8 +47,15 @@ class Inference:
     seconds: float
 
 
-def check_provenance(trained: Provenance, given: Provenance, *, where: object) -> None:
+def check_provenance(
+    trained: Provenance, given: Provenance, *, where: object, otherwise: str = "insist with --any-features"
+) -> None:
     """Refuse features of another extractor than the model was trained on.
+
+    Args:
+        trained, given: what made the features the model knows, and those at hand.
+        where: names the run in the message.
+        otherwise: what the user can do who has no other features.
 
     Raises:
         DataError: both extractors are known and differ, or the streams do.
@@ -59,7 +66,7 @@ def check_provenance(trained: Provenance, given: Provenance, *, where: object) -
             expected=trained.extractor,
             got=given.extractor,
             where=where,
-            next_step="Extract features with the right one, or insist with --any-features",
+            next_step=f"Extract features with the right one, or {otherwise}",
         )
     if trained.modalities and given.modalities and trained.modalities != given.modalities:
         raise DataError(
@@ -67,7 +74,7 @@ def check_provenance(trained: Provenance, given: Provenance, *, where: object) -
             expected=" + ".join(f"{n} ({w})" for n, w in trained.modalities),
             got=" + ".join(f"{n} ({w})" for n, w in given.modalities),
             where=where,
-            next_step="Choose the right --features, or insist with --any-features",
+            next_step=f"Choose the right --features, or {otherwise}",
         )
 
 

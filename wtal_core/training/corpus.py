@@ -6,6 +6,7 @@ for single videos to be copied.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -43,6 +44,7 @@ class Corpus:
         provenance: what made the features.
         rows: `(N, D)` features of all videos, variants and snippets, or None when they stay on disk.
         first: `(V,)` first row of each video; variant b of video v begins at `first[v] + b * lengths[v]`.
+        left_out: videos that were asked for and have no features or no label.
     """
 
     videos: tuple[str, ...]
@@ -55,6 +57,7 @@ class Corpus:
     device: torch.device
     rows: Tensor | None = None
     first: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    left_out: tuple[str, ...] = ()
     _store: FeatureStore | None = None
     _kept: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)
 
@@ -128,6 +131,7 @@ class Corpus:
             provenance=provenance,
             dim=dims[0],
             device=device,
+            left_out=tuple(sorted(set(videos) - set(chosen))),
             _store=store,
             _kept=kept,
         )
@@ -160,6 +164,14 @@ class Corpus:
                 next_step="Run: wtal data doctor",
             )
         return data[:, torch.from_numpy(self._kept[source])] if self.background[index] else data
+
+    @property
+    def fingerprint(self) -> str:
+        """Return a digest of what is trained on: videos, labels, lengths and variants, in order."""
+        digest = hashlib.sha256("\n".join(self.videos).encode())
+        for part in (self.labels, self.lengths, self.variants):
+            digest.update(np.ascontiguousarray(part).tobytes())
+        return digest.hexdigest()
 
     @property
     def where(self) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 import signal
 import threading
 import time
@@ -24,6 +25,7 @@ from wtal_core.errors import DataError, UsageError
 from wtal_core.methods import Method, Recipe, Stage
 from wtal_core.progress import progress_bar
 from wtal_core.runs.folder import Run
+from wtal_core.runs.processes import liveness
 from wtal_core.settings import check, option
 from wtal_core.training.corpus import RESIDENCE, Corpus
 from wtal_core.training.sampling import BatchSampler
@@ -117,20 +119,44 @@ def train(
     written and `resume=True` goes on from it.
 
     Raises:
-        DataError: the loss is not finite; the last checkpoint is kept.
-        UsageError: `resume` without a checkpoint.
+        DataError: the loss is not finite, or the disk is full; the last checkpoint is kept. On `resume`: there is no
+            checkpoint, or the training videos are others than before.
+        UsageError: another process is training the run; `resume` from weights alone.
     """
+    _refuse_a_second_process(run)
     trainer = _Trainer(run, corpus, options, validation, quiet)
     if resume:
         trainer.restore()
-    with _graceful_stop() as asked:
+    with _graceful_stop() as asked, _matmul_precision(options.precision):
         try:
             return trainer.run_stages(lambda: asked.is_set() or (run.folder / "stop").exists())
         except BaseException as error:
-            run.set_status(
-                "failed", step=trainer.step, stage=trainer.stage_index, message=f"{type(error).__name__}: {error}"
-            )
+            with contextlib.suppress(OSError, DataError):  # a full disk has no room for this either
+                run.set_status(
+                    "failed", step=trainer.step, stage=trainer.stage_index, message=f"{type(error).__name__}: {error}"
+                )
             raise
+
+
+@contextlib.contextmanager
+def _matmul_precision(precision: str) -> Iterator[None]:
+    """Let matrix products use TF32 where the training asks for it, and only as long."""
+    before = torch.get_float32_matmul_precision()
+    if precision == "tf32":
+        torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def _refuse_a_second_process(run: Run) -> None:
+    """Raise if another process of this machine is training the run: both would write the same files."""
+    status = run.status()
+    if status["state"] == "running" and status.get("pid") != os.getpid() and liveness(status):
+        raise UsageError(
+            f"is being trained by process {status['pid']}", where=run.folder, next_step="Wait for it, or stop it first"
+        )
 
 
 @contextlib.contextmanager
@@ -170,8 +196,6 @@ class _Trainer:
         self.waited = 0
         self.draws = np.random.default_rng([options.seed, 1])
         self._begin_stage(fresh=True)
-        if options.precision == "tf32":
-            torch.set_float32_matmul_precision("high")
         self.losses = torch.compile(self.method.losses) if options.compile else self.method.losses
 
     # -- stages -----------------------------------------------------------------------------------------------------
@@ -329,6 +353,7 @@ class _Trainer:
             "draws": self.draws.bit_generator.state,
             "best": self.best,
             "waited": self.waited,
+            "corpus": self.corpus.fingerprint,
         }
         content: dict[str, Any] = {
             "model": self.method.state_dict(),
@@ -350,6 +375,12 @@ class _Trainer:
                 next_step="Train a new run",
             )
         plain = json.loads(content["state"])
+        if plain.get("corpus", self.corpus.fingerprint) != self.corpus.fingerprint:
+            raise DataError(
+                "the training videos, their labels or their lengths have changed since this run was begun",
+                where=self.run.folder,
+                next_step="Restore the data set, or train a new run",
+            )
         self.stage_index, self.step = int(plain["stage_index"]), int(plain["step"])
         self.best, self.waited = plain["best"], int(plain["waited"])
         self._begin_stage(fresh=False)
@@ -362,6 +393,8 @@ class _Trainer:
             torch.cuda.set_rng_state(content["cuda_rng"], self.device)
         self.run.forget_metrics_after(self.step, self.stage_index)
         (self.run.folder / "stop").unlink(missing_ok=True)
+        for unfinished in (self.run.folder / "checkpoints").glob(".*.pt"):  # of a process that was killed in the act
+            unfinished.unlink(missing_ok=True)
         self._resumed_at = self.steps_before + self.step
 
 
