@@ -115,7 +115,7 @@ _SMALL_STEPS: Final[dict[str, dict[str, Any]]] = {
     "deep_metric": {"training.steps": 120, "training.videos_per_class": 2},
     "acn": {"head_training.steps": 120, "training.steps": 20},
     "hamnet": {"training.steps": 80, "training.snippets": 48},
-    "acmnet": {"training.steps": 100, "training.snippets": 48},
+    "acmnet": {"training.steps": 200, "training.snippets": 48, "training.lr": 1e-3},
 }
 
 
