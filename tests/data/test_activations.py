@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from wtal_core.data.activations import ActivationStore, ActivationWriter, open_activations, write_activations
+from wtal_core.data.activations import ActivationWriter, open_activations, write_activations
 from wtal_core.errors import DataError
 from wtal_core.records import Activations, Boundaries
 from wtal_core.snippet_grid import SnippetGrid
