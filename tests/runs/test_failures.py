@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -63,6 +64,41 @@ def test_notes_are_bounded(tmp_path: Path) -> None:
         FailureNotes(tmp_path).set("k", ["x" * 61])
     with pytest.raises(UsageError, match="too long"):
         FailureNotes(tmp_path).set("k", [], "x" * 10_001)
+
+
+def test_what_another_window_wrote_meanwhile_is_kept(tmp_path: Path) -> None:
+    first, second = FailureNotes(tmp_path), FailureNotes(tmp_path)
+    first.set("k", ["dark", "replay"], "old")
+    seen = first.get("k")
+    second.set("k", ["dark", "replay", "cut"], "theirs", seen=seen)
+    assert first.set("k", ["replay", "crowd"], "mine", seen=seen) == Note(("crowd", "cut", "replay"), "theirs\n\nmine")
+    seen = first.get("k")
+    second.set("k", [], "", seen=seen)
+    assert first.set("k", seen.tags, seen.text, seen=seen) == Note(), "who changes nothing brings nothing back"
+    second.set("k", ["a"], "theirs")
+    assert first.set("k", ["b"], "", seen=Note()) == Note(("a", "b"), "theirs")
+
+
+def test_many_windows_write_at_once(tmp_path: Path) -> None:
+    def write(number: int) -> None:
+        for _ in range(5):
+            FailureNotes(tmp_path).set(f"k{number}", [f"tag {number}"])
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(16)))
+    assert FailureNotes(tmp_path).tags() == tuple(sorted(f"tag {n}" for n in range(16)))
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    FailureNotes(tmp_path).set("k", ["kept"])
+
+    def refused(*args: object, **more: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("wtal_core.files.tempfile.mkstemp", refused)  # as in a run folder of somebody else
+    with pytest.raises(DataError, match="cannot be written: Permission denied"):
+        FailureNotes(tmp_path).set("k", ["lost"])
+    assert FailureNotes(tmp_path).tags() == ("kept",)
 
 
 def test_keys_outlive_the_threshold() -> None:

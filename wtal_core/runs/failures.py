@@ -8,7 +8,9 @@ class, times), not by its row: it outlives other thresholds, other protocols and
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+import threading
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,11 @@ from wtal_core.errors import DataError, UsageError
 from wtal_core.evaluation import Diagnosis, overlapping_pairs
 from wtal_core.files import read_json, write_json
 from wtal_core.records import Activations, Annotations, Detections, Segments
+
+try:
+    import fcntl
+except ImportError:  # Windows: windows of one app are kept apart, several apps are not
+    fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +46,7 @@ FloatArray = npt.NDArray[np.float64]
 
 _VERSION = 1
 _LONGEST_NOTE, _LONGEST_TAG = 10_000, 60
+_WRITING = threading.Lock()
 
 
 # -- notes ----------------------------------------------------------------------------------------------------------
@@ -58,6 +66,32 @@ class Note:
 
     def __bool__(self) -> bool:
         return bool(self.tags or self.text)
+
+    def merged(self, other: Note, base: Note) -> Note:
+        """Return what two people made of the same note `base`: all their changes; two new texts one below the other."""
+        kept = set(self.tags) & set(other.tags)
+        tags = kept | ((set(self.tags) | set(other.tags)) - set(base.tags))
+        if self.text == base.text or self.text == other.text:
+            text = other.text
+        else:
+            text = self.text if other.text == base.text else f"{self.text}\n\n{other.text}".strip()
+        return Note(tuple(sorted(tags)), text)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other windows and other processes from writing notes of a run meanwhile."""
+    with _WRITING:
+        handle = -1
+        if fcntl is not None:
+            with suppress(OSError):  # no folder, or a file system without locks: writing says what is wrong
+                handle = os.open(folder, os.O_RDONLY)
+                fcntl.flock(handle, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            if handle >= 0:
+                os.close(handle)
 
 
 class FailureNotes:
@@ -100,27 +134,34 @@ class FailureNotes:
         """Return the note of a failure, an empty one where there is none."""
         return self.all().get(key, Note())
 
-    def set(self, key: str, tags: Iterable[str] = (), text: str = "") -> Note:
-        """Write the note of a failure; an empty one is removed.
+    def set(self, key: str, tags: Iterable[str] = (), text: str = "", *, seen: Note | None = None) -> Note:
+        """Write the note of a failure and return it; an empty one is removed.
+
+        Args:
+            key: of the failure.
+            tags, text: the note.
+            seen: the note that was edited; what somebody else has changed in it since is kept. None: overwrite.
 
         Raises:
             UsageError: a tag or the note is too long.
             DataError: the file is damaged or cannot be written.
         """
-        cleaned = tuple(sorted({" ".join(tag.split()) for tag in tags} - {""}))
-        note = Note(cleaned, text.strip())
-        if len(note.text) > _LONGEST_NOTE or any(len(tag) > _LONGEST_TAG for tag in cleaned):
-            raise UsageError(
-                "the note is too long",
-                expected=f"tags of {_LONGEST_TAG} and a note of {_LONGEST_NOTE:,} letters at most",
-            )
-        notes = self.all()
-        if note:
-            notes[key] = note
-        else:
-            notes.pop(key, None)
-        content = {k: {"tags": list(n.tags), "note": n.text} for k, n in sorted(notes.items())}
-        write_json(self.path, {"version": _VERSION, "notes": content})
+        note = Note(tuple(sorted({" ".join(tag.split()) for tag in tags} - {""})), text.strip())
+        with _alone(self.path.parent):
+            notes = self.all()
+            if seen is not None:
+                note = notes.get(key, Note()).merged(note, seen)
+            if len(note.text) > _LONGEST_NOTE or any(len(tag) > _LONGEST_TAG for tag in note.tags):
+                raise UsageError(
+                    "the note is too long",
+                    expected=f"tags of {_LONGEST_TAG} and a note of {_LONGEST_NOTE:,} letters at most",
+                )
+            if note:
+                notes[key] = note
+            else:
+                notes.pop(key, None)
+            content = {k: {"tags": list(n.tags), "note": n.text} for k, n in sorted(notes.items())}
+            write_json(self.path, {"version": _VERSION, "notes": content})
         return note
 
     def tags(self) -> tuple[str, ...]:
