@@ -10,16 +10,11 @@ __all__ = [
     "MissingDependency",
     "UsageError",
     "WtalError",
-    "WtalWarning",
     "counted",
     "nearest",
     "shortened",
     "unknown_name",
 ]
-
-
-class WtalWarning(UserWarning):
-    """Something a user should know although the work goes on."""
 
 
 class WtalError(Exception):
@@ -107,5 +102,7 @@ def unknown_name(
         f"unknown {kind} {shortened(str(name))!r}",
         expected=f"one of: {shown}" if known else "nothing here",
         where=where,
-        next_step=f"Did you mean {' or '.join(repr(shortened(g)) for g in guesses)}?" if guesses else None,
+        next_step=f"Did you mean {' or '.join(repr(shortened(g)) for g in guesses)}?"
+        if guesses
+        else ("Choose one of these" if known else "Leave it out"),
     )

@@ -69,7 +69,13 @@ def _cannot_be_written(path: Path, error: OSError) -> DataError:
     """Return the error for a file that cannot be made, naming what stands in the way."""
     blocking = next((parent for parent in path.parents if os.path.isfile(parent)), None)
     if blocking is not None:
-        return DataError("cannot be written", expected="a folder to write into", got=f"the file {blocking}", where=path)
+        return DataError(
+            "cannot be written",
+            expected="a folder to write into",
+            got=f"the file {blocking}",
+            where=path,
+            next_step="Name another folder, or move that file",
+        )
     return DataError(
         f"cannot be written: {error.strerror or error}", where=path, next_step="Name another file or folder"
     )
@@ -116,7 +122,7 @@ def _cannot_be_read(path: Path, what: str, error: OSError | ValueError) -> DataE
         f"cannot be read: {getattr(error, 'strerror', None) or error}",
         expected=what,
         where=path,
-        next_step="Check its permissions" if isinstance(error, PermissionError) else None,
+        next_step="Check its permissions" if isinstance(error, PermissionError) else "Check the path",
     )
 
 
@@ -192,7 +198,12 @@ def read_json(path: str | os.PathLike[str], what: str = "a JSON file", *, unique
         if len(found) < len(pairs):
             keys = [key for key, _ in pairs]
             twice = next(key for key in keys if keys.count(key) > 1)
-            raise DataError(f"the key {twice!r} is listed twice in one object", expected=what, where=path)
+            raise DataError(
+                f"the key {twice!r} is listed twice in one object",
+                expected=what,
+                where=path,
+                next_step="Keep one of the entries",
+            )
         return found
 
     try:
@@ -205,11 +216,18 @@ def read_json(path: str | os.PathLike[str], what: str = "a JSON file", *, unique
             next_step="It may be truncated: copy or download it again",
         ) from error
     except RecursionError as error:
-        raise DataError("is nested too deeply to be read", expected=what, where=path) from error
+        raise DataError(
+            "is nested too deeply to be read", expected=what, where=path, next_step="Check that it is the right file"
+        ) from error
     except DataError:
         raise
     except ValueError as error:  # an integer of thousands of digits
-        raise DataError(f"cannot be read: {error}", expected=what, where=path) from error
+        raise DataError(
+            f"cannot be read: {error}",
+            expected=what,
+            where=path,
+            next_step="Check that it is the right file and complete",
+        ) from error
 
 
 def sha256(path: str | os.PathLike[str]) -> str:

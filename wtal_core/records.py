@@ -50,7 +50,11 @@ def _names(values: Iterable[str] | str, column: str, length: int | None, where: 
     if isinstance(values, str):
         if length is None:
             raise DataError(
-                f"column {column!r} is one string", expected="one string a row", got=repr(values), where=where
+                f"column {column!r} is one string",
+                expected="one string a row",
+                got=repr(values),
+                where=where,
+                next_step="Put the names into a list",
             )
         array = np.empty(length, dtype=object)
         array[:] = values
@@ -65,6 +69,7 @@ def _names(values: Iterable[str] | str, column: str, length: int | None, where: 
                 expected="a non-empty string",
                 got=repr(value),
                 where=f"{where}, row {row}",
+                next_step="Name it, or drop this row",
             )
     return array
 
@@ -74,9 +79,20 @@ def _numbers(values: Any, column: str, where: str) -> FloatArray:
     try:
         array = np.array(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise DataError(f"column {column!r} is not numeric", expected="numbers", where=where) from error
+        raise DataError(
+            f"column {column!r} is not numeric",
+            expected="numbers",
+            where=where,
+            next_step="Convert the column to numbers first",
+        ) from error
     if array.ndim != 1:
-        raise DataError(f"column {column!r} has the wrong shape", expected="(N,)", got=str(array.shape), where=where)
+        raise DataError(
+            f"column {column!r} has the wrong shape",
+            expected="(N,)",
+            got=str(array.shape),
+            where=where,
+            next_step="Give one number a row",
+        )
     bad = np.flatnonzero(~np.isfinite(array))
     if bad.size:
         raise DataError(
@@ -84,6 +100,7 @@ def _numbers(values: Any, column: str, where: str) -> FloatArray:
             expected="finite numbers",
             got=f"{bad.size} of {array.size} rows are not",
             where=f"{where}, row {bad[0]}",
+            next_step="Replace or drop these rows",
         )
     return array
 
@@ -201,6 +218,7 @@ class _Table:
                 expected=", ".join(cls._columns),
                 got=f"no {missing}",
                 where=cls.__name__,
+                next_step="Add them to the table",
             )
         return cls(**{c: frame[c].to_numpy() for c in frame.columns})
 
@@ -326,7 +344,13 @@ class Detections(_Table):
 def _check_lengths(columns: dict[str, Array], where: str) -> None:
     sizes = {name: column.shape[0] for name, column in columns.items()}
     if len(set(sizes.values())) > 1:
-        raise DataError("columns differ in length", expected="equal lengths", got=str(sizes), where=where)
+        raise DataError(
+            "columns differ in length",
+            expected="equal lengths",
+            got=str(sizes),
+            where=where,
+            next_step="Give every column one value a row",
+        )
 
 
 # -- annotations --------------------------------------------------------------------------------------------------
@@ -359,6 +383,7 @@ class VideoInfo:
                     expected="a finite number > 0, or nothing",
                     got=repr(value),
                     where="VideoInfo",
+                    next_step="Leave it out where it is not known",
                 )
         if isinstance(self.labels, str):
             raise DataError(
@@ -366,6 +391,7 @@ class VideoInfo:
                 expected="a sequence of class names",
                 got=repr(self.labels),
                 where="VideoInfo",
+                next_step="Put the name into a tuple",
             )
         object.__setattr__(self, "labels", tuple(self.labels))
 
@@ -414,7 +440,7 @@ class Annotations(_Picklable):
         object.__setattr__(self, "notes", tuple(self.notes))
         if len(set(self.classes)) != len(self.classes):
             twice = sorted({c for c in self.classes if self.classes.count(c) > 1})
-            raise DataError("a class is listed twice", got=str(twice), where=where)
+            raise DataError("a class is listed twice", got=str(twice), where=where, next_step="List each class once")
         known = set(self.classes)
         labels = set(self.instances.label.tolist()) | {label for info in self.videos.values() for label in info.labels}
         for label in sorted(labels - known):
@@ -427,6 +453,7 @@ class Annotations(_Picklable):
                     expected="videos of the list",
                     got=str(unknown[:5]),
                     where=where,
+                    next_step="Add these videos to `videos`, or drop their segments",
                 )
 
     def subset(self, *names: str) -> Annotations:
@@ -473,6 +500,7 @@ class Annotations(_Picklable):
                 expected="different ids after renaming",
                 got=f"{len(self.videos)} videos, {len(videos)} ids",
                 where=self.source or "Annotations",
+                next_step="Rename so that every video keeps an id of its own",
             )
         return replace(
             self,
@@ -526,6 +554,7 @@ class Provenance:
                 expected="widths > 0",
                 got=str(self.modalities),
                 where="Provenance",
+                next_step="Leave out modalities without channels",
             )
 
     def channels(self, modality: str) -> slice:
@@ -567,6 +596,7 @@ class VideoFeatures:
                 expected="(snippets, channels) or (crops, snippets, channels), floating point",
                 got=f"{data.shape} {data.dtype}",
                 where=where,
+                next_step="Transpose to snippets first, and convert to float32",
             )
         if data.shape[-2] != self.grid.num_snippets:
             raise DataError(
@@ -574,6 +604,7 @@ class VideoFeatures:
                 expected=f"{self.grid.num_snippets} snippets",
                 got=f"{data.shape[-2]}",
                 where=where,
+                next_step="Make the grid with this number of snippets: grid.with_snippets()",
             )
         width = sum(w for _, w in self.provenance.modalities)
         if width and width != data.shape[-1]:
@@ -582,6 +613,7 @@ class VideoFeatures:
                 expected=f"{width} channels",
                 got=f"{data.shape[-1]}",
                 where=where,
+                next_step="Correct the widths, or their order",
             )
         object.__setattr__(self, "data", data)
 
@@ -620,13 +652,20 @@ class Boundaries:
         for name, shape in shapes.items():
             got = np.asarray(getattr(self, name)).shape
             if got != shape:
-                raise DataError(f"{name} has the wrong shape", expected=str(shape), got=str(got), where="Boundaries")
+                raise DataError(
+                    f"{name} has the wrong shape",
+                    expected=str(shape),
+                    got=str(got),
+                    where="Boundaries",
+                    next_step="Give one entry a proposal",
+                )
         if np.ndim(self.oic) != 2 or len(self.oic) != n:
             raise DataError(
                 "oic has the wrong shape",
                 expected=f"({n}, C)",
                 got=str(np.shape(self.oic)),
                 where="Boundaries",
+                next_step="Give one row a proposal, one column a class",
             )
 
     def __len__(self) -> int:
@@ -695,9 +734,15 @@ class Activations(_Picklable):
                     expected=" or ".join(str(s) for s in sorted(shapes)),
                     got=str(np.shape(value)),
                     where="Activations",
+                    next_step="Check the grid's num_snippets and the number of classes against the array",
                 )
             if not np.isfinite(value).all():
-                raise DataError(f"{name} is not finite", expected="no NaN and no infinity", where="Activations")
+                raise DataError(
+                    f"{name} is not finite",
+                    expected="no NaN and no infinity",
+                    where="Activations",
+                    next_step="Look for NaN in the features ('wtal data doctor') or a diverged training",
+                )
 
     @property
     def has_background(self) -> bool:

@@ -122,7 +122,13 @@ def check(settings: Any) -> None:
         object.__setattr__(settings, item.name, value)
         where = f"{type(settings).__name__}.{item.name}"
         if not _matches(value, hints[item.name]):
-            raise UsageError("has the wrong type", expected=_type_name(hints[item.name]), got=repr(value), where=where)
+            raise UsageError(
+                "has the wrong type",
+                expected=_type_name(hints[item.name]),
+                got=repr(value),
+                where=where,
+                next_step="Correct its value; 'wtal methods NAME' shows every setting of a method",
+            )
         choices = item.metadata.get("choices") or ()
         if choices and value not in choices:
             raise unknown_name("value", value, [str(c) for c in choices], where=where)
@@ -132,7 +138,13 @@ def check(settings: Any) -> None:
                 continue
             if (low is not None and number < low) or (high is not None and number > high):
                 bounds = f"{'' if low is None else f'{low:g} <= '}value{'' if high is None else f' <= {high:g}'}"
-                raise UsageError("is out of range", expected=bounds, got=repr(value), where=where)
+                raise UsageError(
+                    "is out of range",
+                    expected=bounds,
+                    got=repr(value),
+                    where=where,
+                    next_step="Choose a value within the bounds",
+                )
 
 
 def build(cls: type[S], values: Mapping[str, Any], where: object | None = None) -> S:
@@ -150,7 +162,11 @@ def build(cls: type[S], values: Mapping[str, Any], where: object | None = None) 
     try:
         return cls(**arguments)
     except TypeError as error:
-        raise DataError(f"settings are incomplete: {error}", where=where or cls.__name__) from error
+        raise DataError(
+            f"settings are incomplete: {error}",
+            where=where or cls.__name__,
+            next_step="Give every setting that has no default",
+        ) from error
 
 
 def override(settings: S, changes: Mapping[str, Any]) -> S:
@@ -249,12 +265,25 @@ def parse_assignments(assignments: typing.Iterable[str]) -> dict[str, Any]:
     for text in assignments:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
-            raise UsageError("is not an assignment", expected="key=value", got=repr(text), where="--set")
+            raise UsageError(
+                "is not an assignment",
+                expected="key=value",
+                got=repr(text),
+                where="--set",
+                next_step="Write the setting's name, '=' and its value",
+            )
         key = key.strip()
         if key in parsed:
-            raise UsageError(f"{key!r} is set twice", expected="each key once", where="--set")
+            raise UsageError(
+                f"{key!r} is set twice", expected="each key once", where="--set", next_step="Keep one of the two"
+            )
         try:
             parsed[key] = yaml.safe_load(value)
         except yaml.YAMLError as error:
-            raise UsageError("has a value that cannot be read", got=repr(text), where="--set") from error
+            raise UsageError(
+                "has a value that cannot be read",
+                got=repr(text),
+                where="--set",
+                next_step="Put a text with special characters in quotes",
+            ) from error
     return parsed

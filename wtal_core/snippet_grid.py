@@ -81,6 +81,7 @@ class SnippetGrid:
                     expected=f"a finite number {'>= 0' if low_ok else '> 0'}",
                     got=repr(value),
                     where="SnippetGrid",
+                    next_step=f"Give {name} in frames{' a second' if name == 'fps' else ''}",
                 )
             object.__setattr__(self, name, float(value))
         if (
@@ -93,6 +94,7 @@ class SnippetGrid:
                 expected="an integer >= 0",
                 got=repr(self.num_snippets),
                 where="SnippetGrid",
+                next_step="Give the number of feature vectors of the video",
             )
         object.__setattr__(self, "num_snippets", int(self.num_snippets))
         if self.duration is not None:
@@ -102,6 +104,7 @@ class SnippetGrid:
                     expected="a finite number of seconds > 0, or None",
                     got=repr(self.duration),
                     where="SnippetGrid",
+                    next_step="Leave the duration out where it is not known",
                 )
             object.__setattr__(self, "duration", float(self.duration))
 
@@ -137,6 +140,7 @@ class SnippetGrid:
                 expected=", ".join(known[:4]),
                 got=f"no {missing}",
                 where=where,
+                next_step="Add the missing keys",
             )
         return cls(**values)
 
@@ -158,6 +162,7 @@ class SnippetGrid:
                 "the phase must lie in [0, factor)",
                 got=f"factor {factor}, phase {phase}",
                 where="SnippetGrid",
+                next_step="Choose factor >= 1 and a phase below it",
             )
         return replace(
             self,
@@ -270,7 +275,12 @@ class SnippetGrid:
         """Return how many whole snippets fit into `duration` seconds (default: the grid's own), at least 1."""
         duration = self.duration if duration is None else duration
         if duration is None:
-            raise DataError("the duration is not known", expected="a duration in seconds", where="SnippetGrid")
+            raise DataError(
+                "the duration is not known",
+                expected="a duration in seconds",
+                where="SnippetGrid",
+                next_step="Give the duration, or make the grid with one",
+            )
         frames = math.floor(duration * self.fps + 1e-6)
         return max(1, math.floor((frames - self.offset - self.window) / self.stride) + 1)
 
@@ -302,9 +312,18 @@ def nearest_frames(timestamps: npt.ArrayLike, times: npt.ArrayLike) -> IntArray:
     """
     stamps = np.asarray(timestamps, dtype=np.float64)
     if stamps.ndim != 1 or stamps.size == 0:
-        raise DataError("there are no frame timestamps", expected="shape (N,), N >= 1", got=f"shape {stamps.shape}")
+        raise DataError(
+            "there are no frame timestamps",
+            expected="shape (N,), N >= 1",
+            got=f"shape {stamps.shape}",
+            next_step="Decode the file again, or give the frames' times as an array",
+        )
     if not np.isfinite(stamps).all() or (np.diff(stamps) < 0).any():
-        raise DataError("the frame timestamps are not in order", expected="finite, non-decreasing seconds")
+        raise DataError(
+            "the frame timestamps are not in order",
+            expected="finite, non-decreasing seconds",
+            next_step="Sort the frames by time, and drop those without one",
+        )
     # Half a millisecond of tolerance: containers round timestamps (Matroska to 1 ms).
     index = np.searchsorted(stamps, np.asarray(times, dtype=np.float64) + 5e-4, side="right") - 1
     return np.clip(index, 0, stamps.size - 1).astype(np.int64)

@@ -173,7 +173,7 @@ def results(**changes: Any) -> dict[str, Any]:
         ("", r"empty \(0 bytes\)"),
         ('{"results": {"v"', "not valid JSON"),
         ("[]", "holds no results.*got a list"),
-        ({"database": {}}, "use read_annotations"),
+        ({"database": {}}, "name them as the ground truth"),
         ({"results": []}, "holds no results"),
         ({"results": {"v": 3}}, r"results\['v'\].*not a list of objects"),
         ({"results": {"v": [3]}}, "not a list of objects"),

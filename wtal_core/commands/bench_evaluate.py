@@ -46,6 +46,7 @@ class BenchEvaluate:
                 "there is nothing to time",
                 expected="--repeats >= 1 and a protocol",
                 got=f"{self.repeats} repeats, {len(self.protocol)} protocols",
+                next_step="Leave the option out to take its default",
             )
         for name in self.protocol:
             get_protocol(name)

@@ -30,6 +30,7 @@ def _splits(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
                 expected="NAME=SUBSET[,SUBSET...], e.g. train=validation",
                 got=repr(text),
                 where="--splits",
+                next_step="Write the split's name, '=' and the subsets it takes",
             )
         splits[name] = tuple(subsets.split(","))
     return splits
@@ -44,13 +45,18 @@ def _feature_sets(texts: Sequence[str]) -> dict[str, Path]:
             name, path = Path(text).stem, text
         if not name or not path:
             raise UsageError(
-                "is not a set of features", expected="PATH or NAME=PATH", got=repr(text), where="--features"
+                "is not a set of features",
+                expected="PATH or NAME=PATH",
+                got=repr(text),
+                where="--features",
+                next_step="Write a path, or a name, '=' and a path",
             )
         if name in sets:
             raise UsageError(
                 f"two sets of features are called {name!r}",
                 expected="NAME=PATH with different names",
                 where="--features",
+                next_step="Give one of them another name",
             )
         sets[name] = Path(path)
     return sets
@@ -85,7 +91,11 @@ class _Foreign:
             name, colon, width = text.partition(":")
             if not colon or not name or not width.isdecimal() or int(width) == 0:
                 raise UsageError(
-                    "is not a stream", expected="NAME:CHANNELS, e.g. rgb:1024", got=repr(text), where="--modalities"
+                    "is not a stream",
+                    expected="NAME:CHANNELS, e.g. rgb:1024",
+                    got=repr(text),
+                    where="--modalities",
+                    next_step="Name the streams in the order their channels are stored",
                 )
             widths.append((name, int(width)))
         return {
@@ -136,9 +146,15 @@ class Doctor:
             raise UsageError(
                 "nothing to check" if self.dataset is None else "a data set folder and --annotations are both given",
                 expected="either a data set folder, or --annotations with --features",
+                next_step="Name one of the two",
             )
         if self.max < 0:
-            raise UsageError("--max is out of range", expected="a number >= 0", got=str(self.max))
+            raise UsageError(
+                "--max is out of range",
+                expected="a number >= 0",
+                got=str(self.max),
+                next_step="Give a number of findings; 0 prints all",
+            )
         diagnosis = self._dataset() if self.dataset is not None else self._loose()
         if self.json:
             print_json(diagnosis.to_dict())
@@ -154,6 +170,7 @@ class Doctor:
             raise UsageError(
                 "a data set folder describes itself",
                 expected="--features, --videos, --splits and --grid only with --annotations",
+                next_step="Edit its dataset.yaml, or leave the folder out",
             )
         return diagnose_dataset(self.dataset, quiet=self.json)
 
@@ -246,7 +263,12 @@ class Explain:
         from wtal_core.data.explain import explain, to_text
 
         if self.duration is not None and not self.duration > 0:
-            raise UsageError("--duration is out of range", expected="seconds > 0", got=str(self.duration))
+            raise UsageError(
+                "--duration is out of range",
+                expected="seconds > 0",
+                got=str(self.duration),
+                next_step="Give the video's length in seconds",
+            )
         found = explain(self.path, duration=self.duration, annotations=self.annotations)
         if self.json:
             print_json(found.to_dict())
@@ -295,7 +317,9 @@ class Convert:
         """Convert and print what was done."""
         kind = self._kind() if self.kind == "auto" else self.kind
         if self.source.exists() and self.to.exists() and self.source.samefile(self.to):
-            raise UsageError("source and target are the same", got=str(self.to), where="--to")
+            raise UsageError(
+                "source and target are the same", got=str(self.to), where="--to", next_step="Name another file in --to"
+            )
         summary = self._features() if kind == "features" else self._table(kind)
         if self.json:
             print_json({"kind": kind, "source": self.source, "to": self.to, **summary})
@@ -317,12 +341,17 @@ class Convert:
             return kind
         if kind == "features":
             raise UsageError(
-                "features are written to the native HDF5 file", expected="--to NAME.h5", got=str(self.to), where="--to"
+                "features are written to the native HDF5 file",
+                expected="--to NAME.h5",
+                got=str(self.to),
+                where="--to",
+                next_step="Give the name in --to the ending .h5",
             )
         raise UsageError(
             f"cannot be converted: it is {explain(self.source).summary}",
             expected="features, annotations or detections",
             where=self.source,
+            next_step="'wtal weights convert' converts checkpoints; 'wtal data explain' says more about this file",
         )
 
     def _features(self) -> dict[str, Any]:
@@ -330,7 +359,13 @@ class Convert:
         from wtal_core.data.features import convert_features, open_features
 
         if self.to.suffix.lower() not in (".h5", ".hdf5"):
-            raise UsageError("features go into an HDF5 file", expected="--to NAME.h5", got=str(self.to), where="--to")
+            raise UsageError(
+                "features go into an HDF5 file",
+                expected="--to NAME.h5",
+                got=str(self.to),
+                where="--to",
+                next_step="Give the name in --to the ending .h5",
+            )
         annotations = read_annotations(self.annotations) if self.annotations else None
         with open_features(self.source, **self.foreign.options(annotations)) as store:
             left = [file.name for file in getattr(getattr(store, "source", None), "unpaired", [])]
@@ -350,7 +385,12 @@ class Convert:
         for name in ("dtype", "annotations", "exclude", "foreign"):
             if getattr(self, name) != getattr(plain, name):
                 flags = "--grid and the like" if name == "foreign" else f"--{name}"
-                raise UsageError(f"{flags} concern features", got=f"{kind} to convert", where=self.source)
+                raise UsageError(
+                    f"{flags} concern features",
+                    got=f"{kind} to convert",
+                    where=self.source,
+                    next_step=f"Leave {flags} out",
+                )
         form = None if self.format == "auto" else self.format
         prefix = self.foreign.strip_prefix
         if kind == "annotations":

@@ -54,7 +54,11 @@ class Evaluate:
 
         # Arguments first: a misspelt protocol should not wait for the files.
         if not self.protocol:
-            raise UsageError("no protocol is named", expected="one or several of: " + ", ".join(list_protocols()))
+            raise UsageError(
+                "no protocol is named",
+                expected="one or several of: " + ", ".join(list_protocols()),
+                next_step="Name at least one after --protocol, or leave the option out",
+            )
         protocols = [get_protocol(name) for name in dict.fromkeys(self.protocol)]
         thresholds = parse_tiou(self.tiou)
         grid = None if self.grid is None else SnippetGrid.preset(self.grid, num_snippets=0)
@@ -102,7 +106,9 @@ def _read_detections(path: Path) -> Detections:
 def _of_run(folder: Path, subset: tuple[str, ...]) -> tuple[Path, tuple[str, ...]]:
     """Return the annotations and the subset that a run folder names."""
     if not (folder / "run.yaml").is_file():
-        raise UsageError("the ground truth is not named", expected="--annotations PATH", where=folder)
+        raise UsageError(
+            "the ground truth is not named", expected="--annotations PATH", where=folder, next_step="Add --annotations"
+        )
     from wtal_core.runs.folder import Run
 
     dataset = Run.open(folder).info.dataset
@@ -111,7 +117,11 @@ def _of_run(folder: Path, subset: tuple[str, ...]) -> tuple[Path, tuple[str, ...
     home = next((h / "annotations.json" for h in homes if (h / "annotations.json").is_file()), None)
     if home is None:
         raise UsageError(
-            "the data set of this run is not here", expected="--annotations PATH", got=str(homes[0]), where=folder
+            "the data set of this run is not here",
+            expected="--annotations PATH",
+            got=str(homes[0]),
+            where=folder,
+            next_step="Add --annotations, or put the data set back",
         )
     return home, subset or tuple(dataset.get("test", ()))
 
@@ -119,7 +129,12 @@ def _of_run(folder: Path, subset: tuple[str, ...]) -> tuple[Path, tuple[str, ...
 def _read_list(path: Path) -> list[str]:
     videos = read_text(path, "a text file with one video id a line").split()
     if not videos:
-        raise DataError("lists no video", expected="one video id a line", where=path)
+        raise DataError(
+            "lists no video",
+            expected="one video id a line",
+            where=path,
+            next_step="Write the ids of the videos to score into it",
+        )
     return videos
 
 

@@ -105,13 +105,19 @@ class Extract:
         from wtal_core.video.extraction import GridSpec, extract_dataset, find_videos, parse_shard, select_shard
 
         if self.batch_size is not None and self.batch_size < 1:
-            raise UsageError("the batch is too small", expected="--batch-size >= 1", got=str(self.batch_size))
+            raise UsageError(
+                "the batch is too small",
+                expected="--batch-size >= 1",
+                got=str(self.batch_size),
+                next_step="Leave --batch-size out to take the default",
+            )
         sizes = (self.fps, self.stride, self.window)
         if not all(math.isfinite(size) and size > 0 for size in sizes) or round(self.window) < 1:
             raise UsageError(
                 "not a snippet grid",
                 expected="--fps > 0, --stride > 0, --window >= 1",
                 got=f"fps {self.fps:g}, stride {self.stride:g}, window {self.window:g}",
+                next_step="Correct the value, or leave it out to take the default",
             )
         if self.shard is not None and self.overwrite:
             raise UsageError("--overwrite and --shard exclude each other", next_step="Delete the old file first")
@@ -149,14 +155,23 @@ class Extract:
         for item in self.weights:
             name, equals, file = item.partition("=")
             if not equals or not name or not file:
-                raise UsageError("not a weights file", expected="NAME=FILE, e.g. i3d-rgb=weights.npz", got=repr(item))
+                raise UsageError(
+                    "not a weights file",
+                    expected="NAME=FILE, e.g. i3d-rgb=weights.npz",
+                    got=repr(item),
+                    next_step="Write the stream's name, '=' and the file",
+                )
             weights[name] = file
         names, notes = expand_streams(self.backbone, weights)
         for note in notes:
             print(f"note: {note}", file=sys.stderr)
         for name in weights:
             if name not in names:
-                raise UsageError(f"--weights names {name!r}, which is not a stream", expected=", ".join(names))
+                raise UsageError(
+                    f"--weights names {name!r}, which is not a stream",
+                    expected=", ".join(names),
+                    next_step="Name one of these streams, or add it to --backbone",
+                )
         return [
             create_backbone(
                 name,

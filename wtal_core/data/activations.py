@@ -160,7 +160,12 @@ def _float32(values: Any, name: str, where: str) -> np.ndarray[Any, np.dtype[np.
     with np.errstate(over="ignore"):
         array = np.asarray(values).astype(np.float32)
     if not np.isfinite(array).all():
-        raise DataError(f"{name} does not fit into float32", expected="finite values", where=where)
+        raise DataError(
+            f"{name} does not fit into float32",
+            expected="finite values",
+            where=where,
+            next_step="The method's values overflow: look for a diverged training",
+        )
     return array
 
 

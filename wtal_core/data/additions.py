@@ -26,10 +26,18 @@ def list_features(dataset: Dataset, path: str) -> Dataset:
         UsageError: it is no such file, or a set of features of this name is listed already.
     """
     if path not in unlisted_features(dataset):
-        raise UsageError("is not an unlisted file of features", where=dataset.folder / path)
+        raise UsageError(
+            "is not an unlisted file of features",
+            where=dataset.folder / path,
+            next_step="Name one of those that 'wtal data doctor' reports as not listed",
+        )
     name = Path(path).stem
     if name in dataset.feature_names:
-        raise UsageError(f"a set of features is called {name!r} already", where=dataset.folder / "dataset.yaml")
+        raise UsageError(
+            f"a set of features is called {name!r} already",
+            where=dataset.folder / "dataset.yaml",
+            next_step="Rename the file, or list it in dataset.yaml under another name",
+        )
     changed = replace(dataset, feature_files=(*dataset.feature_files, FeatureFile(name, path)))
     changed.save()
     return changed

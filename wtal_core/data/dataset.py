@@ -66,7 +66,13 @@ class EvaluationDefaults:
 
     def __post_init__(self) -> None:
         if not isinstance(self.protocol, str) or not self.protocol:
-            raise DataError("protocol is not a name", expected="a text", got=repr(self.protocol), where="evaluation")
+            raise DataError(
+                "protocol is not a name",
+                expected="a text",
+                got=repr(self.protocol),
+                where="evaluation",
+                next_step="Write e.g. activitynet, thumos14 or wtalc",
+            )
         if isinstance(self.tiou, str):
             return
         values = self.tiou if isinstance(self.tiou, Sequence) else ()
@@ -76,6 +82,7 @@ class EvaluationDefaults:
                 expected="numbers in (0, 1], or the name of a preset",
                 got=repr(self.tiou),
                 where="evaluation",
+                next_step="Write 0.1:0.7:0.1, or [0.3, 0.5, 0.7]",
             )
         object.__setattr__(self, "tiou", tuple(float(t) for t in values))
 
@@ -112,10 +119,14 @@ class FeatureFile:
                     expected="a text",
                     got=repr(getattr(self, item.name)),
                     where="features",
+                    next_step=f"Write the {item.name} in quotes",
                 )
         if not self.name or not self.path:
             raise DataError(
-                "a feature file has no name or no path", got=f"{self.name!r}, {self.path!r}", where="features"
+                "a feature file has no name or no path",
+                got=f"{self.name!r}, {self.path!r}",
+                where="features",
+                next_step="Give it both, e.g. {name: i3d, path: features/i3d.h5}",
             )
         if self.layout and self.layout not in FEATURE_LAYOUTS:
             raise unknown_name("feature layout", self.layout, FEATURE_LAYOUTS, where="features", usage=False)
@@ -176,14 +187,27 @@ class Dataset:
         where = Path(self.folder) / "dataset.yaml"
         object.__setattr__(self, "folder", Path(self.folder))
         if not isinstance(self.name, str) or not self.name:
-            raise DataError("name is not a text", expected="a text", got=repr(self.name), where=where)
+            raise DataError(
+                "name is not a text",
+                expected="a text",
+                got=repr(self.name),
+                where=where,
+                next_step="Write a name, in quotes if it looks like a number",
+            )
         object.__setattr__(self, "splits", _splits(self.splits, where))
         twice = {c for c in self.class_list if self.class_list.count(c) > 1}
         if twice:
-            raise DataError("a class is listed twice", got=str(sorted(twice)), where=where)
+            raise DataError(
+                "a class is listed twice", got=str(sorted(twice)), where=where, next_step="List each class once"
+            )
         names = [f.name for f in self.feature_files]
         if len(set(names)) != len(names):
-            raise DataError("two feature files have the same name", got=str(sorted(names)), where=where)
+            raise DataError(
+                "two feature files have the same name",
+                got=str(sorted(names)),
+                where=where,
+                next_step="Give one of them another name, e.g. {name: i3d-flow, path: ...}",
+            )
 
     # -- reading --------------------------------------------------------------------------------------------------
 
@@ -213,7 +237,13 @@ class Dataset:
         _check_keys(values, ("name", "splits", "classes", "evaluation", "features", "annotations", "videos"), where)
         missing = [key for key in ("name", "splits") if key not in values]
         if missing:
-            raise DataError("keys are missing", expected="name, splits", got=f"no {', '.join(missing)}", where=where)
+            raise DataError(
+                "keys are missing",
+                expected="name, splits",
+                got=f"no {', '.join(missing)}",
+                where=where,
+                next_step="Add them to the file",
+            )
         evaluation = values.get("evaluation") or {}
         _check_keys(evaluation, ("protocol", "tiou"), f"{where}: evaluation")
         try:
@@ -355,13 +385,21 @@ def _read_yaml(path: Path) -> Any:
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise DataError(f"is not valid YAML{place}: {getattr(error, 'problem', error)}", where=path) from error
+        raise DataError(
+            f"is not valid YAML{place}: {getattr(error, 'problem', error)}",
+            where=path,
+            next_step="Correct this place; texts with ':' or '#' need quotes",
+        ) from error
 
 
 def _check_keys(values: Any, known: tuple[str, ...], where: object) -> None:
     if not isinstance(values, dict):
         raise DataError(
-            "is not a mapping", expected=f"the keys {', '.join(known)}", got=type(values).__name__, where=where
+            "is not a mapping",
+            expected=f"the keys {', '.join(known)}",
+            got=type(values).__name__,
+            where=where,
+            next_step="Write one 'key: value' a line",
         )
     for key in values:
         if key not in known:
@@ -370,14 +408,26 @@ def _check_keys(values: Any, known: tuple[str, ...], where: object) -> None:
 
 def _text(value: Any, key: str, where: object) -> str:
     if not isinstance(value, str) or not value:
-        raise DataError(f"{key} is not a text", expected="a text", got=repr(value), where=where)
+        raise DataError(
+            f"{key} is not a text",
+            expected="a text",
+            got=repr(value),
+            where=where,
+            next_step=f"Write a name after '{key}:', in quotes if it looks like a number",
+        )
     return value
 
 
 def _texts(value: Any, key: str, where: object) -> list[str]:
     items = [value] if isinstance(value, str) else value
     if not isinstance(items, list | tuple) or not all(isinstance(v, str) and v for v in items):
-        raise DataError(f"{key} is not a list of names", expected="texts", got=repr(value)[:100], where=where)
+        raise DataError(
+            f"{key} is not a list of names",
+            expected="texts",
+            got=repr(value)[:100],
+            where=where,
+            next_step="Write the names as [first, second]",
+        )
     return list(items)
 
 
@@ -388,6 +438,7 @@ def _splits(values: Any, where: object) -> dict[str, tuple[str, ...]]:
             expected="e.g. {train: [validation], test: [test]}",
             got=repr(values),
             where=where,
+            next_step="Name each split and the subsets it takes",
         )
     return {str(k): tuple(_texts(v, f"splits.{k}", where)) for k, v in values.items()}
 
@@ -397,7 +448,13 @@ def _feature_files(values: Any, folder: Path, where: object) -> tuple[FeatureFil
         found = sorted((folder / "features").glob("*.h5")) if (folder / "features").is_dir() else []
         return tuple(FeatureFile(name=p.stem, path=f"features/{p.name}") for p in found)
     if not isinstance(values, list):
-        raise DataError("features is not a list", expected="paths or mappings", got=repr(values)[:100], where=where)
+        raise DataError(
+            "features is not a list",
+            expected="paths or mappings",
+            got=repr(values)[:100],
+            where=where,
+            next_step="Begin each file of features with '- '",
+        )
     known = tuple(item.name for item in fields(FeatureFile))
     files = []
     for value in values:
@@ -509,7 +566,9 @@ def import_dataset(
             "is a data set already", expected="a new folder", where=folder, next_step="Choose another name, or edit it"
         )
     if folder.exists() and not folder.is_dir():
-        raise DataError("is a file", expected="a folder to make", where=folder)
+        raise DataError(
+            "is a file", expected="a folder to make", where=folder, next_step="Choose another name, or remove the file"
+        )
     truth = read_annotations(annotations)
     chosen = {k: tuple(v) for k, v in splits.items()} if splits else usual_splits(truth)
     for subset in (s for group in chosen.values() for s in group):
@@ -605,6 +664,10 @@ def _bring_videos(
                 target.unlink(missing_ok=True)  # a link that leads nowhere
                 target.symlink_to(file.resolve())
         except OSError as error:
-            raise DataError(f"cannot be brought here: {error.strerror or error}", where=file) from error
+            raise DataError(
+                f"cannot be brought here: {error.strerror or error}",
+                where=file,
+                next_step="Check free space and permissions" if link == "copy" else "Copy the files instead: --copy",
+            ) from error
         brought += 1
     return brought, missing

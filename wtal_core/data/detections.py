@@ -82,6 +82,7 @@ def read_detections(path: str | os.PathLike[str], classes: Classes = None) -> De
             expected="ActivityNet results JSON, CSV with a header, or THUMOS14 text `video start end class_id score`",
             got=f"the first line {first_line[:60]!r}",
             where=path,
+            next_step="'wtal data explain' says what this file is",
         )
     return _build(_rows_of_text(text, path, classes), path, None)
 
@@ -141,7 +142,9 @@ def _results(path: Path) -> dict[str, list[dict[str, Any]]]:
             expected='{"results": {video: [{"label", "score", "segment"}]}}',
             got=keys,
             where=path,
-            next_step="It looks like annotations: use read_annotations" if annotations else None,
+            next_step="These are annotations: name them as the ground truth"
+            if annotations
+            else "'wtal data explain' says what this file is",
         )
     for video, rows in content["results"].items():
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
@@ -149,6 +152,7 @@ def _results(path: Path) -> dict[str, list[dict[str, Any]]]:
                 "the results of a video are not a list of objects",
                 got=shown(rows),
                 where=f"{path}: results[{video!r}]",
+                next_step='Make it a list of {"label", "score", "segment"}',
             )
     return dict(content["results"])
 
@@ -164,7 +168,9 @@ def _rows_of_json(path: Path) -> Iterable[_Row]:
                     expected='"segment": [start, end] in seconds',
                     got=shown(row),
                     where=f"{path}: {where}",
-                    next_step="Video-level results are read by read_video_scores" if segment is None else None,
+                    next_step="Video-level results have no place in time: read_video_scores reads them"
+                    if segment is None
+                    else "Correct or drop this entry",
                 )
             yield video, row.get("label"), segment[0], segment[1], row.get("score"), row.get("source") or "", where
 
@@ -190,6 +196,7 @@ def _rows_of_text(text: str, path: Path, classes: Classes) -> Iterable[_Row]:
                 expected="`video start end class_id score`",
                 got=repr(line.strip()[:60]),
                 where=f"{path}: {where}",
+                next_step="Correct or drop this line",
             )
         label = names.get(int(parts[3])) if parts[3].isascii() and parts[3].isdecimal() and len(parts[3]) < 10 else None
         if label is None:
@@ -226,13 +233,22 @@ def read_video_scores(path: str | os.PathLike[str]) -> VideoScores:
             where = f"{path}: results[{video!r}][{i}]"
             label, score = row.get("label"), number(row.get("score"))
             if (problem := name_problem(label)) is not None:
-                raise DataError(f"the label {problem[1]}", expected="a class name", where=where)
+                raise DataError(
+                    f"the label {problem[1]}",
+                    expected="a class name",
+                    where=where,
+                    next_step="Name the class, or drop this entry",
+                )
             if not math.isfinite(score):
                 raise DataError(
-                    "the score is not a finite number", expected="a number", got=shown(row.get("score")), where=where
+                    "the score is not a finite number",
+                    expected="a number",
+                    got=shown(row.get("score")),
+                    where=where,
+                    next_step="Correct or drop this entry",
                 )
             if label in scores:
-                hint = "These are detections: use read_detections" if "segment" in row else None
+                hint = "These are detections: use read_detections" if "segment" in row else "Keep one score a class"
                 raise DataError(f"class {label!r} is listed twice for a video", where=where, next_step=hint)
             scores[str(label)] = score
     classes = tuple(sorted({label for scores in found.values() for label in scores}))
@@ -277,9 +293,18 @@ def write_detections(
     if format not in DETECTION_FORMATS:
         raise unknown_name("detection format", format, DETECTION_FORMATS)
     if decimals is not None and (len(decimals) != 2 or not all(type(n) is int and 0 <= n <= 17 for n in decimals)):
-        raise UsageError("decimals is out of range", expected="two integers from 0 to 17", got=repr(decimals))
+        raise UsageError(
+            "decimals is out of range",
+            expected="two integers from 0 to 17",
+            got=repr(decimals),
+            next_step="Give digits after the point for seconds and for scores, e.g. (2, 4)",
+        )
     if format != "thumos14" and decimals is not None:
-        raise UsageError(f"decimals is for THUMOS14 text and the format is {format!r}", got=str(decimals))
+        raise UsageError(
+            f"decimals is for THUMOS14 text and the format is {format!r}",
+            got=str(decimals),
+            next_step="Leave decimals out, or write format='thumos14'",
+        )
     if format == "activitynet":
         write_text(path, json.dumps(detections.to_activitynet(), ensure_ascii=False, allow_nan=False) + "\n")
     elif format == "csv":
@@ -307,7 +332,11 @@ def _as_text(
             raise unknown_name("class", label, ids, where=path, usage=False)
     for video in detections.video_codes[1]:
         if len(video.split()) != 1 or video.endswith(".mp4"):
-            raise DataError(f"video {video!r} cannot be a word of THUMOS14 text", where=path)
+            raise DataError(
+                f"video {video!r} cannot be a word of THUMOS14 text",
+                where=path,
+                next_step="Rename the video, or write JSON or CSV instead",
+            )
     if decimals is None:
         lines = [
             f"{video} {start!r} {end!r} {ids[label]} {score!r}\n"

@@ -55,7 +55,12 @@ def diagnosis_of(values: Any, where: object = None) -> Diagnosis:
     try:
         return Diagnosis(tuple(Finding(**finding) for finding in values["findings"]), dict(values["examined"]))
     except (KeyError, TypeError, ValueError) as error:
-        raise DataError("is not an examination", expected="findings and examined", where=where) from error
+        raise DataError(
+            "is not an examination",
+            expected="findings and examined",
+            where=where,
+            next_step="Examine the data set again",
+        ) from error
 
 
 def read_examination(log: str | os.PathLike[str]) -> Diagnosis:

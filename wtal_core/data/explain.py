@@ -122,7 +122,13 @@ def explain(
     """
     path = Path(path)
     if duration is not None and not (np.isfinite(duration) and duration > 0):
-        raise DataError("is not a duration", expected="seconds > 0", got=repr(duration), where="--duration")
+        raise DataError(
+            "is not a duration",
+            expected="seconds > 0",
+            got=repr(duration),
+            where="--duration",
+            next_step="Give the video's length in seconds",
+        )
     context = _Context(duration, _annotations_for(path, annotations))
     if path.is_dir():
         return _explain_folder(path, context)
@@ -159,6 +165,7 @@ def explain(
             expected="HDF5, .npy, .npz, .pkl, .pt, .safetensors, or text (JSON, CSV, THUMOS14)",
             got=f"a file that begins with {start[:8]!r}",
             where=path,
+            next_step="Check where it comes from; what cannot be told apart cannot be read",
         )
     text = read_text(path, what)
     if suffix in (".yaml", ".yml") and path.name == "dataset.yaml":
@@ -629,7 +636,12 @@ def _explain_npz(path: Path, context: _Context) -> Explanation:
     with load_npz(path) as archive:
         headers = {name: archive.header(name) for name in archive}
         if not headers:
-            raise DataError("holds no array", expected="a .npz with arrays", where=path)
+            raise DataError(
+                "holds no array",
+                expected="a .npz with arrays",
+                where=path,
+                next_step="Save the arrays again with numpy.savez",
+            )
         shapes = {name: (header.shape, str(header.dtype)) for name, header in headers.items()}
         weights = _weights(path, {name: shape for name, (shape, _) in shapes.items()}, "arrays of a .npz")
         if weights is not None:
@@ -787,7 +799,9 @@ def _explain_torch(path: Path) -> Explanation:
     except pickle.UnpicklingError as error:
         reason = str(error).split("\n")[0][:200]
         if "Weights only load failed" not in str(error):
-            raise DataError(f"is not a readable checkpoint: {reason}", where=path) from error
+            raise DataError(
+                f"is not a readable checkpoint: {reason}", where=path, next_step="Copy or download it again"
+            ) from error
         return Explanation(
             path,
             "checkpoint",
@@ -840,7 +854,9 @@ def _explain_safetensors(path: Path) -> Explanation:
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
             metadata = file.metadata() or {}
     except (SafetensorError, OSError, ValueError) as error:
-        raise DataError(f"is not a readable safetensors file: {error}", where=path) from error
+        raise DataError(
+            f"is not a readable safetensors file: {error}", where=path, next_step="Copy or download it again"
+        ) from error
     if (weights := _weights(path, shapes, "a safetensors file")) is not None:
         return Explanation(
             path, "weights", weights.summary, dict(weights.facts) | _strings(metadata), (), weights.next_step
@@ -975,7 +991,9 @@ def _explain_csv(path: Path, text: str, context: _Context) -> Explanation:
     try:
         rows = [row for row in csv.reader(text.splitlines()) if row]
     except csv.Error as error:
-        raise DataError(f"is not valid CSV: {error}", where=path) from error
+        raise DataError(
+            f"is not valid CSV: {error}", where=path, next_step="Save it as comma-separated text in UTF-8"
+        ) from error
     header, body = rows[0], rows[1:]
     numeric = _numeric(body[:50])
     if numeric is not None and numeric.shape[1] >= 32:
@@ -1038,7 +1056,12 @@ def _columns(lines: Iterable[str]) -> set[int]:
 def _explain_text(path: Path, text: str) -> Explanation:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:
-        raise DataError("holds no text", expected="a list or table", where=path)
+        raise DataError(
+            "holds no text",
+            expected="a list or table",
+            where=path,
+            next_step="Check that it is the right file and complete",
+        )
     columns, parts = _columns(lines), [line.split() for line in lines]
     facts: dict[str, Any] = {"lines": len(lines), "first line": lines[0][:120]}
     name = _CLASS_FILE.match(path.stem)

@@ -42,7 +42,9 @@ _GRID_KEYS = ("fps", "stride", "window", "num_snippets", "offset", "duration")
 def encode_name(name: str) -> str:
     """Return `name` as an HDF5 link name: `%`, `/` and a leading dot are percent-encoded, everything else is kept."""
     if not name or not name.isprintable():
-        raise DataError("an entry has no usable name", expected="printable characters", got=repr(name))
+        raise DataError(
+            "an entry has no usable name", expected="printable characters", got=repr(name), next_step="Rename the video"
+        )
     coded = name.replace("%", "%25").replace("/", "%2F")
     return "%2E" + coded[1:] if coded.startswith(".") else coded
 
@@ -220,7 +222,9 @@ def write_entries(path: str | os.PathLike[str], kind: str, version: int, fill: C
             _stamp(file, kind, version)
             fill(file)
     except OSError as error:
-        raise DataError(f"cannot be written: {error}", where=path) from error
+        raise DataError(
+            f"cannot be written: {error}", where=path, next_step="Free space on the disk, or name another file"
+        ) from error
 
 
 def _finished_parts(folder: Path) -> list[Path]:
@@ -266,7 +270,11 @@ class EntryWriter:
             self._parts.mkdir(parents=True, exist_ok=True)
             self._alive = open(self._parts / ".alive", "a")  # noqa: SIM115  # held (shared lock) while this writer lives
         except OSError as error:
-            raise DataError(f"cannot be written: {error.strerror or error}", where=self.path) from error
+            raise DataError(
+                f"cannot be written: {error.strerror or error}",
+                where=self.path,
+                next_step="Name another file or folder",
+            ) from error
         self._lock(self._alive, exclusive=False)
         self._closed = False
 
@@ -318,7 +326,11 @@ class EntryWriter:
             DataError: the entry is already there, or it cannot be written (disk full, no permission).
         """
         if self._closed:
-            raise DataError("the writer is closed", where=self.path)
+            raise DataError(
+                "the writer is closed",
+                where=self.path,
+                next_step="Open a new writer: it goes on where this one stopped",
+            )
         if self.has(name):
             raise DataError(
                 f"entry {name!r} is already written", where=self.path, next_step="Ask has() first, or write a new file"
@@ -329,7 +341,11 @@ class EntryWriter:
                 _stamp(file, self._kind, self._version)
                 fill(file, link)
         except OSError as error:
-            raise DataError(f"entry {name!r} cannot be written: {error}", where=self.path) from error
+            raise DataError(
+                f"entry {name!r} cannot be written: {error}",
+                where=self.path,
+                next_step="Free space on the disk and run it again: finished videos are kept",
+            ) from error
 
     def finish(self) -> None:
         """Merge the finished entries into the target and remove what was only needed on the way."""

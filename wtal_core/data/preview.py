@@ -53,7 +53,12 @@ def preview_snippet(
         UsageError: there is no such snippet.
     """
     if not 0 <= index < grid.num_snippets:
-        raise UsageError("there is no such snippet", expected=f"0 to {grid.num_snippets - 1}", got=str(index))
+        raise UsageError(
+            "there is no such snippet",
+            expected=f"0 to {grid.num_snippets - 1}",
+            got=str(index),
+            next_step=f"Ask for a snippet up to {grid.num_snippets - 1}",
+        )
     seen = grid.with_snippets(index + 1).snippet_frames()[index]  # (window,) frames, the last one repeated past the end
     first = round(float(grid.to_frame(index)))
     past_end = max(0, first + seen.size - grid.num_frames) if grid.duration is not None else 0

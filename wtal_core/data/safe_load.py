@@ -834,7 +834,12 @@ def stream_object_array(path: str | os.PathLike[str], *, encoding: Encoding = "l
     if not npy_header(path).is_object_array:
         plain = load_npy(path, mmap=True)
         if plain.ndim == 0:
-            raise DataError("holds one number", expected="an array of arrays", where=path)
+            raise DataError(
+                "holds one number",
+                expected="an array of arrays",
+                where=path,
+                next_step="Save one array a video: numpy.save of an object array",
+            )
         for row in plain:
             yield np.array(row)
         return
@@ -847,6 +852,7 @@ def stream_object_array(path: str | os.PathLike[str], *, encoding: Encoding = "l
                     expected="an array (T, D) for each video",
                     got=type(value).__name__,
                     where=f"{path}[{index}]",
+                    next_step="Replace this element by the video's (T, D) array",
                 )
             yield value
 

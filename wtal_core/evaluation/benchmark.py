@@ -54,7 +54,10 @@ def random_case(
         UsageError: a number is not positive.
     """
     if min(num_detections, num_videos, num_classes) < 1 or instances_per_video <= 0:
-        raise UsageError("a benchmark needs at least one detection, video, class and instance")
+        raise UsageError(
+            "a benchmark needs at least one detection, video, class and instance",
+            next_step="Leave the numbers out to take the defaults",
+        )
     rng = np.random.default_rng(seed)
     duration = rng.uniform(60.0, 300.0, num_videos)
     shown = rng.integers(num_classes, size=(num_videos, 2))  # one class in two thirds of the videos

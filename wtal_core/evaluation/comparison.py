@@ -44,7 +44,7 @@ def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
         UsageError: there is no value.
     """
     if not values:
-        raise UsageError("there is nothing to take the mean of")
+        raise UsageError("there is nothing to take the mean of", next_step="Give at least one evaluation")
     return fmean(values), stdev(values) if len(values) > 1 else 0.0
 
 
@@ -85,7 +85,9 @@ class Comparison:
                 column = [c for c in table.columns if abs(float(c) - tiou) < 1e-9]
                 if not column:
                     raise UsageError(
-                        f"tIoU {tiou:g} was not evaluated", expected="one of " + ", ".join(f"{t:g}" for t in self.tiou)
+                        f"tIoU {tiou:g} was not evaluated",
+                        expected="one of " + ", ".join(f"{t:g}" for t in self.tiou),
+                        next_step=f"Choose one of these, or evaluate again with tiou={tiou:g} among the thresholds",
                     )
                 columns[name] = table[column[0]]
         return pd.DataFrame(columns).dropna(how="all")
@@ -134,7 +136,11 @@ def compare_detections(
         UsageError: nothing to compare, unknown protocol; else as `evaluate`.
     """
     if not tables or not protocols:
-        raise UsageError("there is nothing to compare", expected="at least one set of detections and one protocol")
+        raise UsageError(
+            "there is nothing to compare",
+            expected="at least one set of detections and one protocol",
+            next_step="Name a file of detections and a protocol",
+        )
     rules, levels = [get_protocol(name) for name in dict.fromkeys(protocols)], parse_tiou(tiou)
     truth = prepare(annotations, subset, videos)
     return Comparison(

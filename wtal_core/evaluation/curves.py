@@ -99,7 +99,9 @@ def precision_recall(
         UsageError, DataError: as `evaluate`; an unknown class.
     """
     if recalls < 2:
-        raise UsageError("a mean curve needs at least two recalls", got=str(recalls))
+        raise UsageError(
+            "a mean curve needs at least two recalls", got=str(recalls), next_step="Choose at least 2 recall points"
+        )
     matching = _matched(detections, annotations, protocol, tiou, subset, videos, grid)
     truth = matching.ground_truth
     for label in labels or ():
@@ -154,10 +156,14 @@ def score_histogram(
         UsageError, DataError: as `evaluate`; an unknown class, no bin.
     """
     if bins < 1:
-        raise UsageError("there is no bin", expected="bins >= 1", got=str(bins))
+        raise UsageError("there is no bin", expected="bins >= 1", got=str(bins), next_step="Choose a number of bins")
     matching = _matched(detections, annotations, protocol, tiou, subset, videos, grid)
     if len(matching.tiou) != 1:
-        raise UsageError("a histogram is made at one tIoU threshold", got=", ".join(f"{t:g}" for t in matching.tiou))
+        raise UsageError(
+            "a histogram is made at one tIoU threshold",
+            got=", ".join(f"{t:g}" for t in matching.tiou),
+            next_step="Name one threshold",
+        )
     truth = matching.ground_truth
     hit = np.zeros(matching.row.size, dtype=np.bool_)
     hit[matching.hit_position] = True

@@ -120,7 +120,9 @@ class MatchTable:
         """
         if f"{tiou:g}" not in {f"{t:g}" for t in self.tiou}:
             raise UsageError(
-                f"tIoU {tiou:g} was not evaluated", expected="one of " + ", ".join(f"{t:g}" for t in self.tiou)
+                f"tIoU {tiou:g} was not evaluated",
+                expected="one of " + ", ".join(f"{t:g}" for t in self.tiou),
+                next_step=f"Choose one of these, or evaluate again with {tiou:g} among the thresholds",
             )
         return f"match@{tiou:g}"
 

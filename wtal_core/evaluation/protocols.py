@@ -181,16 +181,31 @@ def parse_tiou(tiou: str | float | Sequence[float]) -> tuple[float, ...]:
             raise UsageError(
                 f"tIoU thresholds {tiou!r} cannot be read",
                 expected=f"one of {', '.join(TIOU_PRESETS)}, or first:last:step, or numbers such as 0.3,0.5",
+                next_step="Write for example 0.1:0.7, or 0.3,0.5",
             )
     else:
         try:
             values = tuple(float(t) for t in ([tiou] if isinstance(tiou, int | float) else tiou))
         except (TypeError, ValueError) as error:
-            raise UsageError("tIoU thresholds are not numbers", expected="numbers in (0, 1]", got=repr(tiou)) from error
+            raise UsageError(
+                "tIoU thresholds are not numbers",
+                expected="numbers in (0, 1]",
+                got=repr(tiou),
+                next_step="Write a number, or several in a tuple",
+            ) from error
     bad = [t for t in values if not 0 < t <= 1]
     if bad or not values:
         got = str(bad or "none at all")
-        raise UsageError("a tIoU threshold is out of range", expected="numbers in (0, 1]", got=got)
+        raise UsageError(
+            "a tIoU threshold is out of range",
+            expected="numbers in (0, 1]",
+            got=got,
+            next_step="Drop the thresholds outside; 50 % overlap is 0.5",
+        )
     if len({f"{t:g}" for t in values}) < len(values):
-        raise UsageError("a tIoU threshold comes twice", got=", ".join(f"{t:g}" for t in values))
+        raise UsageError(
+            "a tIoU threshold comes twice",
+            got=", ".join(f"{t:g}" for t in values),
+            next_step="Name each threshold once",
+        )
     return values

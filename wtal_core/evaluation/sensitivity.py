@@ -101,7 +101,9 @@ def false_positive_profile(diagnosis: Diagnosis, bands: int = 10) -> pd.DataFram
     import pandas as pd
 
     if bands < 1:
-        raise UsageError("there is no band", expected="bands >= 1", got=str(bands))
+        raise UsageError(
+            "there is no band", expected="bands >= 1", got=str(bands), next_step="Choose a number of bands"
+        )
     truth, detections = diagnosis.ground_truth, diagnosis.detections
     words = ["true positive", *FALSE_POSITIVE_KINDS]
     counted = np.flatnonzero(~np.isin(diagnosis.outcome, ("dropped", "outside")))

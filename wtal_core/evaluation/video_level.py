@@ -49,18 +49,33 @@ def video_level_map(scores: npt.ArrayLike, labels: npt.ArrayLike, *, threshold: 
     try:
         score, label = np.asarray(scores, dtype=np.float64), np.asarray(labels, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise DataError("scores and labels are not numeric arrays", where="video_level_map") from error
+        raise DataError(
+            "scores and labels are not numeric arrays",
+            where="video_level_map",
+            next_step="Convert both to arrays of numbers first",
+        ) from error
     if score.ndim != 2 or score.shape != label.shape:
         raise DataError(
             "scores and labels do not fit together",
             expected="two arrays (videos, classes) of one shape",
             got=f"{score.shape} and {label.shape}",
             where="video_level_map",
+            next_step="Give both arrays the same videos and classes, in the same order",
         )
     if not np.isfinite(score).all():
-        raise DataError("a score is not finite", expected="no NaN and no infinity", where="video_level_map")
+        raise DataError(
+            "a score is not finite",
+            expected="no NaN and no infinity",
+            where="video_level_map",
+            next_step="Replace or drop the videos without scores",
+        )
     if not np.isin(label, (0.0, 1.0)).all():
-        raise DataError("a label is neither 0 nor 1", expected="multi-hot labels", where="video_level_map")
+        raise DataError(
+            "a label is neither 0 nor 1",
+            expected="multi-hot labels",
+            where="video_level_map",
+            next_step="Mark each class of a video with 1, all others with 0",
+        )
     labelled = label.any(axis=1)
     score, label = score[labelled], label[labelled]
     order = np.argsort(-score, axis=0, kind="stable")  # (V, C)

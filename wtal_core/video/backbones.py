@@ -153,7 +153,12 @@ def register_backbone(name: str, factory: Factory, *, replace_existing: bool = F
         UsageError: the name is taken or not usable.
     """
     if not name or not all(c.isalnum() or c in "-_." for c in name):
-        raise UsageError("not a backbone name", expected="letters, digits, '-', '_', '.'", got=repr(name))
+        raise UsageError(
+            "not a backbone name",
+            expected="letters, digits, '-', '_', '.'",
+            got=repr(name),
+            next_step="Rename the backbone",
+        )
     if name in _FACTORIES and not replace_existing:
         raise UsageError(
             f"a backbone {name!r} exists already", next_step="Choose another name, or replace_existing=True"
@@ -241,16 +246,28 @@ def expand_streams(names: Iterable[str], weights: Mapping[str, object]) -> tuple
 
 def _refuse_options(name: str, options: BackboneOptions) -> None:
     if options.weights is not None:
-        raise UsageError(f"backbone {name!r} takes no weights", got=str(options.weights))
+        raise UsageError(
+            f"backbone {name!r} takes no weights", got=str(options.weights), next_step="Leave the weights out"
+        )
     if options.crop not in (None, "full"):
-        raise UsageError(f"backbone {name!r} sees the full frame", expected="crop full", got=str(options.crop))
+        raise UsageError(
+            f"backbone {name!r} sees the full frame",
+            expected="crop full",
+            got=str(options.crop),
+            next_step="Leave the crop out",
+        )
 
 
 def _import_object(name: str) -> Any:
     """Import `module:attribute`; modules in the working folder are found."""
     module_name, _, attribute = name.partition(":")
     if not module_name or not attribute:
-        raise UsageError("not a function of a module", expected="module:function", got=repr(name))
+        raise UsageError(
+            "not a function of a module",
+            expected="module:function",
+            got=repr(name),
+            next_step="Write the module's name, ':' and the function's",
+        )
     added = os.getcwd() not in sys.path
     if added:
         sys.path.insert(0, os.getcwd())
@@ -272,7 +289,11 @@ def _import_object(name: str) -> Any:
         found = getattr(found, part)
     if not callable(found):
         raise UsageError(
-            "is not callable", expected="(B, window, H, W, 3) uint8 -> (B, D)", got=type(found).__name__, where=name
+            "is not callable",
+            expected="(B, window, H, W, 3) uint8 -> (B, D)",
+            got=type(found).__name__,
+            where=name,
+            next_step="Name a function of this module",
         )
     return found
 
@@ -305,13 +326,16 @@ class ClipFunction:
         except WtalError:
             raise
         except Exception as error:  # whatever a user's function raises
-            raise DataError(f"the function failed ({type(error).__name__}: {error})", where=where) from error
+            raise DataError(
+                f"the function failed ({type(error).__name__}: {error})", where=where, next_step="Correct the function"
+            ) from error
         if array.ndim != 2 or len(array) != len(snippets):
             raise DataError(
                 "the function returned the wrong shape",
                 expected=f"({len(snippets)}, D)",
                 got=str(array.shape),
                 where=where,
+                next_step="Return one row a snippet",
             )
         return array
 
@@ -337,7 +361,12 @@ def pick_device(device: str = "auto") -> torch.device:
     try:
         chosen = torch.device(device)
     except RuntimeError as error:
-        raise UsageError("not a device", expected="auto, cpu, cuda, cuda:N or mps", got=repr(device)) from error
+        raise UsageError(
+            "not a device",
+            expected="auto, cpu, cuda, cuda:N or mps",
+            got=repr(device),
+            next_step="Leave the device at auto to take the best there is",
+        ) from error
     present = {
         "cpu": True,
         "cuda": torch.cuda.is_available() and (chosen.index or 0) < torch.cuda.device_count(),
@@ -375,7 +404,12 @@ def crop_offsets(height: int, width: int, size: int, crop: str) -> list[tuple[in
     if crop == "center224":
         return [(*centre, False)]
     if crop != "oversample10":
-        raise UsageError("I3D cannot use this crop", expected="center224 or oversample10", got=repr(crop))
+        raise UsageError(
+            "I3D cannot use this crop",
+            expected="center224 or oversample10",
+            got=repr(crop),
+            next_step="Choose one of these",
+        )
     bottom, right = height - size, width - size
     corners = [(0, 0), (0, right), (bottom, 0), (bottom, right), centre]
     return [(top, left, mirrored) for mirrored in (False, True) for top, left in corners]

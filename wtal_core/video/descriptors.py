@@ -100,10 +100,15 @@ def _check(frames: Array, snippets: Array) -> None:
             expected="(n, H, W, 3) uint8, n >= 1",
             got=f"{frames.shape} {frames.dtype}",
             where="descriptor",
+            next_step="Stack the decoded RGB frames into one uint8 array",
         )
     if min(frames.shape[1:3]) < 2 * _GRID:
         raise DataError(
-            "the frames are too small", expected="at least 8 x 8 pixels", got=str(frames.shape[1:3]), where="descriptor"
+            "the frames are too small",
+            expected="at least 8 x 8 pixels",
+            got=str(frames.shape[1:3]),
+            where="descriptor",
+            next_step="Decode the video at a larger size",
         )
     if snippets.ndim != 2 or (snippets.size and (snippets.min() < 0 or snippets.max() >= len(frames))):
         raise DataError(
@@ -111,6 +116,7 @@ def _check(frames: Array, snippets: Array) -> None:
             expected=f"(B, frames) within [0, {len(frames)})",
             got=f"shape {snippets.shape}",
             where="descriptor",
+            next_step="Give indices of the frames passed beside them",
         )
 
 

@@ -72,7 +72,11 @@ class GridSpec:
         SnippetGrid(fps=self.fps, stride=self.stride, window=self.window, offset=self.offset, num_snippets=0)
         if round(self.window) < 1:
             raise DataError(
-                "window is out of range", expected="at least 1 frame", got=repr(self.window), where="GridSpec"
+                "window is out of range",
+                expected="at least 1 frame",
+                got=repr(self.window),
+                where="GridSpec",
+                next_step="Choose the number of frames a snippet sees, e.g. 16",
             )
 
     def for_duration(self, duration: float) -> SnippetGrid:
@@ -106,12 +110,23 @@ def find_videos(sources: Iterable[str | os.PathLike[str]]) -> dict[str, Path]:
         elif any(c in str(source) for c in "*?["):
             found = [Path(p) for p in sorted(glob.glob(str(source), recursive=True)) if Path(p).is_file()]
         else:
-            raise DataError("does not exist", expected="a video file, a folder or a pattern", where=path)
+            raise DataError(
+                "does not exist", expected="a video file, a folder or a pattern", where=path, next_step="Check the path"
+            )
         if not found:
-            raise UsageError("no video there", expected=f"files with {', '.join(sorted(VIDEO_SUFFIXES))}", where=source)
+            raise UsageError(
+                "no video there",
+                expected=f"files with {', '.join(sorted(VIDEO_SUFFIXES))}",
+                where=source,
+                next_step="Name another folder or pattern",
+            )
         files += found
     if not files:
-        raise UsageError("no videos were given", expected="files, folders, patterns or a dataset folder")
+        raise UsageError(
+            "no videos were given",
+            expected="files, folders, patterns or a dataset folder",
+            next_step="Name at least one",
+        )
     videos: dict[str, Path] = {}
     for file in files:
         other = videos.setdefault(file.stem, file)
@@ -133,7 +148,13 @@ def parse_shard(text: str) -> tuple[int, int]:
     first, slash, second = text.partition("/")
     if slash and first.strip().isdigit() and second.strip().isdigit() and 1 <= int(first) <= int(second):
         return int(first), int(second)
-    raise UsageError("not a shard", expected="i/n with 1 <= i <= n, e.g. 2/8", got=repr(text), where="--shard")
+    raise UsageError(
+        "not a shard",
+        expected="i/n with 1 <= i <= n, e.g. 2/8",
+        got=repr(text),
+        where="--shard",
+        next_step="Write the number of this shard, '/' and the number of shards",
+    )
 
 
 def select_shard(videos: Mapping[str, Path], shard: tuple[int, int]) -> dict[str, Path]:
@@ -157,11 +178,15 @@ def provenance_of(backbones: Sequence[Backbone], dims: Sequence[int | None] | No
     """
     infos = [backbone.info for backbone in backbones]
     if not infos:
-        raise UsageError("no backbone was given", expected="at least one")
+        raise UsageError(
+            "no backbone was given", expected="at least one", next_step="Name at least one, e.g. descriptors"
+        )
     names = [info.modality for info in infos]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise UsageError("a stream is there twice", got=", ".join(twice), where="--backbone")
+        raise UsageError(
+            "a stream is there twice", got=", ".join(twice), where="--backbone", next_step="Name each stream once"
+        )
     if len({CROPS[info.crop] for info in infos}) > 1:
         raise UsageError(
             "the streams have different numbers of crops",
@@ -224,7 +249,11 @@ def extract_video(
     try:
         streams = [np.concatenate(part, axis=-2) for part in parts]  # each (..., T, D)
     except ValueError as error:
-        raise DataError("a backbone changed its number of channels within a video", where=path) from error
+        raise DataError(
+            "a backbone changed its number of channels within a video",
+            where=path,
+            next_step="Make the backbone return vectors of one width",
+        ) from error
     provenance = provenance_of(backbones, [stream.shape[-1] for stream in streams])
     return VideoFeatures(
         video=path.stem if video is None else video,
@@ -246,6 +275,7 @@ def _checked(features: Array, backbone: Backbone, num_snippets: int, path: Path)
             expected=f"({', '.join(map(str, shape))}, {info.dim or 'D'})",
             got=str(array.shape),
             where=path,
+            next_step=f"Return one vector a snippet{', or register its true width' if info.dim else ''}",
         )
     if not np.isfinite(array).all():
         raise DataError(
@@ -447,7 +477,12 @@ def extract_dataset(
     """
     out = Path(out)
     if out.suffix not in (".h5", ".hdf5"):
-        raise UsageError("features are written as HDF5", expected="a name ending in .h5", got=repr(out.name))
+        raise UsageError(
+            "features are written as HDF5",
+            expected="a name ending in .h5",
+            got=repr(out.name),
+            next_step=f"Name it {out.with_suffix('.h5').name!r}",
+        )
     expected = provenance_of(backbones)
     target = out.with_name(f".{out.stem}.new{out.suffix}") if overwrite and out.exists() else out
     report = ExtractionReport(out)
@@ -546,7 +581,11 @@ def merge_features(sources: Sequence[str | os.PathLike[str]], out: str | os.Path
     """
     out = Path(out)
     if not sources:
-        raise UsageError("no feature files were given", expected="the shards to merge")
+        raise UsageError(
+            "no feature files were given",
+            expected="the shards to merge",
+            next_step="Name the files that 'wtal extract --shard' wrote",
+        )
     report = ExtractionReport(out)
     started = time.perf_counter()
     if any(Path(source).resolve() == out.resolve() for source in sources):

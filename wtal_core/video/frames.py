@@ -154,7 +154,12 @@ class FrameReader:
         pass through the file.
         """
         if batch < 1:
-            raise UsageError("the batch is too small", expected="an integer >= 1", got=str(batch))
+            raise UsageError(
+                "the batch is too small",
+                expected="an integer >= 1",
+                got=str(batch),
+                next_step="Choose a number of frames",
+            )
         wanted = self._check_indices(range(self.num_frames) if indices is None else indices)
         step = int(max(1, min(batch, _BATCH_BYTES // (self.height * self.width * 3))))
         for first in range(0, wanted.size, step):
@@ -207,6 +212,7 @@ class FrameReader:
                 expected="integers, shape (n,)",
                 got=f"{array.dtype}, shape {array.shape}",
                 where=self.path,
+                next_step="Round the indices to integers and put them into one list",
             )
         bad = array[(array < 0) | (array >= self.num_frames)]
         if bad.size:
@@ -215,6 +221,7 @@ class FrameReader:
                 expected=f"0 <= index < {self.num_frames}",
                 got=str(int(bad[0])),
                 where=self.path,
+                next_step="Clip the indices to the frames of this file",
             )
         return array.astype(np.int64)
 
@@ -453,7 +460,12 @@ def key_frames(
     cv2 = import_cv2()
 
     if height < 1:
-        raise UsageError("the height of a frame strip is too small", expected="pixels >= 1", got=str(height))
+        raise UsageError(
+            "the height of a frame strip is too small",
+            expected="pixels >= 1",
+            got=str(height),
+            next_step="Choose a height in pixels",
+        )
     if not isinstance(video, FrameReader):
         with FrameReader.open(video, allow_truncated=allow_truncated) as reader:
             return key_frames(reader, seconds, height)

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from wtal_core.errors import DataError, UsageError, nearest
+from wtal_core.errors import DataError, UsageError, nearest, unknown_name
 from wtal_core.files import require_file
 
 __all__ = [
@@ -179,12 +179,7 @@ class I3D(nn.Module):
     def endpoint(self, clips: Tensor, name: str = "Mixed_5c") -> Tensor:
         """Return the activation `(B, C', T', H', W')` after the named layer."""
         if name not in self.trunk:
-            guesses = nearest(name, self.trunk)
-            raise UsageError(
-                f"unknown endpoint {name!r}",
-                expected=", ".join(self.trunk),
-                next_step=f"Did you mean {guesses[0]!r}?" if guesses else None,
-            )
+            raise unknown_name("endpoint", name, self.trunk)
         x = clips
         for layer, module in self.trunk.items():
             x = module(x)
@@ -200,6 +195,7 @@ class I3D(nn.Module):
                 expected=f"(B, {self.input_channels}, T, H, W)",
                 got=str(tuple(clips.shape)),
                 where="I3D",
+                next_step="Put the channels second: (batch, channels, frames, height, width)",
             )
         x = self.endpoint(clips)  # (B, 1024, T', H', W')
         kernel = [min(k, size) for k, size in zip((2, 7, 7), x.shape[2:], strict=True)]
@@ -283,6 +279,7 @@ def detect_layout(keys: Mapping[str, Any], where: object | None = None) -> Layou
         expected="names like 'params|Conv3d_1a_7x7|Conv_0|kernel' (TF/JAX) or 'Conv3d_1a_7x7.conv3d.weight' (PyTorch)",
         got=", ".join(map(repr, list(keys)[:3])) or "no arrays",
         where=where,
+        next_step="'wtal weights list' names files that fit",
     )
 
 
@@ -315,7 +312,9 @@ def from_layout(arrays: Mapping[str, Array], where: object | None = None) -> tup
             expected=f"{len(wanted)} arrays of the {'TF/JAX' if layout == 'tf' else 'PyTorch port'} layout",
             got=" and ".join(parts),
             where=where,
-            next_step=f"{unexpected[0]!r} looks like {guesses[0]!r}" if guesses else None,
+            next_step=f"{unexpected[0]!r} looks like {guesses[0]!r}: rename it"
+            if guesses
+            else "'wtal weights list' names files that fit",
         )
     state: dict[str, Tensor] = {}
     for ours, theirs in wanted.items():
@@ -325,7 +324,12 @@ def from_layout(arrays: Mapping[str, Array], where: object | None = None) -> tup
         elif not ours.endswith("conv.weight") and ours != "classifier.weight":
             array = array.reshape(-1)  # statistics are (1, 1, 1, 1, C) in TF
         if not np.isfinite(array).all():
-            raise DataError(f"{theirs!r} holds NaN or infinity", expected="finite weights", where=where)
+            raise DataError(
+                f"{theirs!r} holds NaN or infinity",
+                expected="finite weights",
+                where=where,
+                next_step="Copy or download the weights again",
+            )
         state[ours] = torch.from_numpy(np.ascontiguousarray(array))
     if layout == "tf":
         for unit in _units():
@@ -347,6 +351,7 @@ def _check_shapes(
             expected="3 (RGB) or 2 (flow)",
             got=str(channels),
             where=where,
+            next_step="Take weights of I3D's RGB or flow stream",
         )
     with torch.device("meta"):
         shapes = {key: value.shape for key, value in I3D(channels, classes).state_dict().items()}
@@ -372,7 +377,11 @@ def to_layout(model: I3D, layout: Layout) -> dict[str, Array]:
         raise UsageError("folded weights cannot be written to a public layout", next_step="Convert before fold()")
     scales = [state[f"{unit.ours}.norm.weight"] for unit in _units()]
     if layout == "tf" and not all((scale == 1).all() for scale in scales):
-        raise UsageError("the TF layout knows no batch-norm scale", expected="all scales 1")
+        raise UsageError(
+            "the TF layout knows no batch-norm scale",
+            expected="all scales 1",
+            next_step="Fold the scales into the kernels first, or save the PyTorch layout",
+        )
     arrays: dict[str, Array] = {}
     for ours, theirs in _pairs(layout):
         if ours not in state:
@@ -440,7 +449,13 @@ def _read_state_dict(path: Path) -> dict[str, Array]:
         if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
             loaded = loaded[key]
     if not isinstance(loaded, Mapping) or not all(isinstance(value, Tensor) for value in loaded.values()):
-        raise DataError("is not a state dict", expected="{name: tensor}", got=type(loaded).__name__, where=path)
+        raise DataError(
+            "is not a state dict",
+            expected="{name: tensor}",
+            got=type(loaded).__name__,
+            where=path,
+            next_step="Save the model with torch.save(model.state_dict(), ...)",
+        )
     return {str(key): value.float().numpy() for key, value in loaded.items()}
 
 
@@ -479,5 +494,6 @@ def load_i3d_weights(path: str | os.PathLike[str], stream: str | None = None) ->
             expected=f"{INPUT_CHANNELS[stream]} input channels ({stream})",
             got=f"{model.input_channels}",
             where=path,
+            next_step=f"Name the file of the {stream} stream",
         )
     return model

@@ -69,9 +69,12 @@ def optical_flow(frames: npt.ArrayLike, kind: str = "dis", *, bound: float | Non
             expected="uint8, shape (n, H, W) or (n, H, W, 3)",
             got=f"{array.dtype}, shape {array.shape}",
             where="optical_flow",
+            next_step="Stack the decoded frames into one uint8 array",
         )
     if array.shape[0] == 0:
-        raise DataError("there are no frames", expected="at least one", where="optical_flow")
+        raise DataError(
+            "there are no frames", expected="at least one", where="optical_flow", next_step="Give at least one frame"
+        )
     flows = np.empty((array.shape[0] - 1, *array.shape[1:3], 2), dtype=np.float32)
     for row, flow in enumerate(iter_flow(array, kind, bound=bound)):
         flows[row] = flow
@@ -167,7 +170,12 @@ def flow_intensity(
     if repeats not in ("hold", "zero"):
         raise unknown_name("rule for repeated frames", repeats, ("hold", "zero"))
     if short_side is not None and short_side < 16:
-        raise UsageError("short_side is too small for optical flow", expected="pixels >= 16", got=str(short_side))
+        raise UsageError(
+            "short_side is too small for optical flow",
+            expected="pixels >= 16",
+            got=str(short_side),
+            next_step="Choose 16 or more",
+        )
     if not isinstance(video, FrameReader):
         with FrameReader.open(video) as reader:
             return flow_intensity(
@@ -207,7 +215,12 @@ def flow_intensity(
 
 def _check_bound(bound: float) -> None:
     if not (np.isfinite(bound) and bound > 0):
-        raise UsageError("the flow bound is out of range", expected="pixels > 0", got=str(bound))
+        raise UsageError(
+            "the flow bound is out of range",
+            expected="pixels > 0",
+            got=str(bound),
+            next_step="Choose a bound in pixels, e.g. 20",
+        )
 
 
 def _estimator(kind: str) -> Callable[[Frames, Frames], Flow]:
@@ -241,6 +254,7 @@ def _estimator(kind: str) -> Callable[[Frames, Frames], Flow]:
                 expected="frames of one size, at least 16 pixels wide and high",
                 got=f"{before.shape} and {after.shape}",
                 where="optical_flow",
+                next_step="Resize all frames to one size first",
             ) from error
 
     return estimate

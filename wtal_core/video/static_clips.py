@@ -67,14 +67,22 @@ class StaticClipConfig:
                     expected=f"{low:g} to {high:g}",
                     got=repr(value),
                     where="StaticClipConfig",
+                    next_step=f"Choose a value from {low:g} to {high:g}",
                 )
         if self.min_ratio > self.max_ratio:
             raise UsageError(
-                "min_ratio exceeds max_ratio", got=f"{self.min_ratio} > {self.max_ratio}", where="StaticClipConfig"
+                "min_ratio exceeds max_ratio",
+                got=f"{self.min_ratio} > {self.max_ratio}",
+                where="StaticClipConfig",
+                next_step="Choose min_ratio <= max_ratio",
             )
         if not (math.isfinite(self.epsilon) and self.epsilon > 0):
             raise UsageError(
-                "epsilon is out of range", expected="> 0", got=repr(self.epsilon), where="StaticClipConfig"
+                "epsilon is out of range",
+                expected="> 0",
+                got=repr(self.epsilon),
+                where="StaticClipConfig",
+                next_step="Choose a small number of pixels, e.g. 1e-6",
             )
 
     def kernel(self, fps: float) -> int:
@@ -141,6 +149,7 @@ def static_mask(intensity: npt.ArrayLike, fps: float, config: StaticClipConfig |
             expected="shape (N,), N >= 1",
             got=f"shape {values.shape}",
             where="intensity",
+            next_step="Give one intensity a frame",
         )
     bad = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
     if bad.size:
@@ -149,9 +158,16 @@ def static_mask(intensity: npt.ArrayLike, fps: float, config: StaticClipConfig |
             expected="finite numbers >= 0",
             got=f"{bad.size} of {values.size} are not",
             where="intensity",
+            next_step="Compute the flow of these frames again",
         )
     if not (math.isfinite(fps) and fps > 0):
-        raise DataError("fps is out of range", expected="> 0", got=repr(fps), where="static clips")
+        raise DataError(
+            "fps is out of range",
+            expected="> 0",
+            got=repr(fps),
+            where="static clips",
+            next_step="Give the frame rate of the intensities",
+        )
     log_intensity = np.log(values + config.epsilon)
     below = log_intensity < np.percentile(log_intensity, config.rho)
     return drop_short_runs(median_filter(below, config.kernel(fps)), config.min_run(fps))

@@ -96,7 +96,9 @@ def mine_dataset(
     chosen = list(dataset.videos(split) if videos is None else videos)
     unknown = [v for v in chosen if v not in annotations.videos]
     if unknown:
-        raise UsageError(f"the video {unknown[0]!r} is not annotated", where=path)
+        raise UsageError(
+            f"the video {unknown[0]!r} is not annotated", where=path, next_step="Annotate it, or name other videos"
+        )
     report = StaticReport(missing=[v for v in chosen if dataset.video_path(v) is None])
     present = [v for v in chosen if v not in set(report.missing)]
     if not present:
@@ -145,7 +147,7 @@ def _mine(
 ) -> dict[str, Any]:
     """Return what was found in one video, as plain values."""
     if file is None:
-        raise DataError("has no file", where=video)
+        raise DataError("has no file", where=video, next_step="Put its file into the data set's videos folder")
     with FrameReader.open(file) as reader:
         if store is not None and video in store.videos:
             grid = store.grid(video)

@@ -103,7 +103,12 @@ def make_proxy(
     """
     out = Path(out)
     if out.suffix.lower() not in (".mp4", ".m4v"):
-        raise UsageError("a browser copy is an mp4 file", expected="a name that ends in .mp4", got=out.name)
+        raise UsageError(
+            "a browser copy is an mp4 file",
+            expected="a name that ends in .mp4",
+            got=out.name,
+            next_step=f"Name it {out.with_suffix('.mp4').name!r}",
+        )
     if out.exists() and out.resolve() == Path(path).resolve():
         raise UsageError("the copy would overwrite the video", where=path, next_step="Name another file to write")
     for name, value, low, high in (
@@ -113,7 +118,13 @@ def make_proxy(
     ):
         if value is not None and (not value >= low or (high is not None and value > high)):
             limits = f">= {low}" if high is None else f"{low} to {high}"
-            raise UsageError(f"{name} is out of range", expected=limits, got=str(value), where="make_proxy")
+            raise UsageError(
+                f"{name} is out of range",
+                expected=limits,
+                got=str(value),
+                where="make_proxy",
+                next_step=f"Choose a value within {limits}",
+            )
     av = import_av()
     try:
         av.codec.Codec("libx264", "w")

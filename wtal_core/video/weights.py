@@ -247,7 +247,11 @@ def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, Array], abou
     path = Path(path)
     if path.suffix not in (".safetensors", ".npz"):
         raise UsageError(
-            "unknown suffix for weights", expected=".safetensors or .npz", got=repr(path.suffix), where=path
+            "unknown suffix for weights",
+            expected=".safetensors or .npz",
+            got=repr(path.suffix),
+            where=path,
+            next_step="Give the file one of these endings",
         )
     with atomic_path(path) as temporary:
         if path.suffix == ".npz":
@@ -287,11 +291,17 @@ def flatten_arrays(tree: object, where: object) -> dict[str, Array]:
                 expected="nested dicts of arrays",
                 got=type(node).__name__,
                 where=where,
+                next_step="Save the weights alone; 'wtal data explain' says what the file holds",
             )
 
     visit(tree, ())
     if not flat:
-        raise DataError("holds no arrays", expected="nested dicts of arrays", where=where)
+        raise DataError(
+            "holds no arrays",
+            expected="nested dicts of arrays",
+            where=where,
+            next_step="Check that it is a checkpoint with weights; 'wtal data explain' says what it holds",
+        )
     return flat
 
 
@@ -342,7 +352,12 @@ def _read_pickle(path: Path) -> dict[str, Array]:
 
 def _check_hash(got: str, expected: str, where: object) -> None:
     if re.fullmatch(r"[0-9a-fA-F]{64}", expected.strip()) is None:
-        raise UsageError("not a SHA-256", expected="64 hexadecimal digits", got=repr(shortened(expected)))
+        raise UsageError(
+            "not a SHA-256",
+            expected="64 hexadecimal digits",
+            got=repr(shortened(expected)),
+            next_step="Copy it again: it has 64 digits",
+        )
     if got != expected.strip().lower():
         raise DataError(
             "is not the file it should be (its SHA-256 differs)",
@@ -383,7 +398,12 @@ def get_weights(
     weights = known_weights(name)
     path = cached_path(weights) if out is None else Path(out)
     if path.suffix not in (".safetensors", ".npz"):
-        raise UsageError("unknown suffix for weights", expected=".safetensors or .npz", got=repr(path.name))
+        raise UsageError(
+            "unknown suffix for weights",
+            expected=".safetensors or .npz",
+            got=repr(path.name),
+            next_step="Give the file one of these endings",
+        )
     if path.is_file() and not force and out is None:
         return find_weights(name)
     if weights.packaged is None:
@@ -433,6 +453,7 @@ def _adopt(weights: Weights, source: Path, path: Path) -> Path:
             expected=f"{INPUT_CHANNELS[stream]} input channels",
             got=str(channels),
             where=source,
+            next_step=f"Name the file of the {stream} stream",
         )
     return write_arrays(path, arrays, {**_about(weights), "source": source.name, "source_sha256": sha256(source)})
 
@@ -526,7 +547,13 @@ def _open(url: str, headers: Mapping[str, str] | None = None) -> Iterator[tuple[
     """Open an http(s) or file address; a user and password in it become basic authentication."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https", "file"):
-        raise DataError("has an unknown scheme", expected="http, https or file", got=parts.scheme, where=url)
+        raise DataError(
+            "has an unknown scheme",
+            expected="http, https or file",
+            got=parts.scheme,
+            where=url,
+            next_step="Name a web address or a file",
+        )
     request = urllib.request.Request(url, headers={"User-Agent": "wtal", **(headers or {})})
     if parts.username:
         bare = parts.netloc.rpartition("@")[2]

@@ -60,7 +60,9 @@ def detect_format(path: str | os.PathLike[str]) -> str:
                 return "thumos14"
             inside = ", ".join(sorted(child.name for child in path.iterdir())[:5]) or "nothing"
         except OSError as error:
-            raise DataError(f"cannot be read: {error.strerror or error}", where=path) from error
+            raise DataError(
+                f"cannot be read: {error.strerror or error}", where=path, next_step="Check its permissions"
+            ) from error
         raise DataError(
             "is a folder without annotations",
             expected="THUMOS14 class files (temporal_annotations_*/) or W-TALC's .npy files",
@@ -80,7 +82,9 @@ def detect_format(path: str | os.PathLike[str]) -> str:
         expected="ActivityNet JSON, CSV with a header, a THUMOS14 text folder or W-TALC's npy folder",
         got=f"the first bytes {start[:20]!r}",
         where=path,
-        next_step=f"{name} is part of a folder of annotations: name {parent}" if known else None,
+        next_step=f"{name} is part of a folder of annotations: name {parent}"
+        if known
+        else "'wtal data explain' says what this file is",
     )
 
 

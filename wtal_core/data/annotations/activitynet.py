@@ -38,14 +38,24 @@ def read(path: Path) -> Draft:
     """Read an annotation JSON of any of the known forms."""
     content = read_json(path, _WHAT, unique_keys=True)
     if not isinstance(content, dict):
-        raise DataError("is not a JSON object", expected=_WHAT, got=f"a {type(content).__name__}", where=path)
+        raise DataError(
+            "is not a JSON object",
+            expected=_WHAT,
+            got=f"a {type(content).__name__}",
+            where=path,
+            next_step="Put the videos into an object with one key a video",
+        )
     if "database" in content:
         draft = Draft(path, "ActivityNet JSON")
         draft.check_keys(content, _TOP_KEYS, "")
         database = content["database"]
         if not isinstance(database, dict):
             raise DataError(
-                "database is not an object", expected="{video: {...}}", got=f"a {type(database).__name__}", where=path
+                "database is not an object",
+                expected="{video: {...}}",
+                got=f"a {type(database).__name__}",
+                where=path,
+                next_step="Make it an object with one key a video",
             )
         beside: dict[str, dict[str, Any]] = {}
     elif _is_flat(content):
@@ -84,6 +94,7 @@ def _not_annotations(path: Path, content: Mapping[str, Any]) -> DataError:
         expected='{"database": {video: {"annotations": [...]}}} or {video: {"annotations": [...]}}',
         got=f"an object with the keys {shown(list(content)[:5])}",
         where=path,
+        next_step="'wtal data explain' says what this file is",
     )
 
 
@@ -201,7 +212,13 @@ def _facts_beside(path: Path, draft: Draft) -> dict[str, dict[str, Any]]:
     rows = csv.DictReader(read_text(table, "BMN's table of videos").splitlines())
     missing = {"video", "subset", "fps"} - set(rows.fieldnames or ())
     if missing:
-        raise DataError("columns are missing", expected="video, subset, fps", got=f"no {sorted(missing)}", where=table)
+        raise DataError(
+            "columns are missing",
+            expected="video, subset, fps",
+            got=f"no {sorted(missing)}",
+            where=table,
+            next_step="Take the file that comes with BMN, or add these columns to its first line",
+        )
     return {row["video"]: {"subset": row["subset"], "fps": row["fps"]} for row in rows}
 
 

@@ -191,7 +191,12 @@ class Draft:
             raise_first(self.problems)
         if not self.videos:
             raise_first(self.problems)
-            raise DataError("lists no video", expected=f"annotations ({self.form})", where=self.path)
+            raise DataError(
+                "lists no video",
+                expected=f"annotations ({self.form})",
+                where=self.path,
+                next_step="Check that it is the right file and complete",
+            )
         stated = [n for n in self.notes if not any(n.startswith(PROBLEM_KINDS[p.kind]) for p in self.problems)]
         tables = {name: Segments(r.video, r.label, r.start, r.end) for name, r in self.tables.items()}
         annotations = Annotations(

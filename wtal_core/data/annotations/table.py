@@ -51,6 +51,7 @@ def read_csv(
                 expected=f"{what} with the columns {', '.join(required)}",
                 got=f"no {', '.join(missing)} in the first line {shown(','.join(header))}",
                 where=path,
+                next_step="Name the columns in the first line of the file",
             )
         for row in reader:
             if not row:
@@ -61,11 +62,17 @@ def read_csv(
                     expected=f"{len(header)} as in the first line",
                     got=str(len(row)),
                     where=f"{path}, line {reader.line_num}",
+                    next_step="Correct this line; values that hold a comma need quotes",
                 )
             by_name = dict(zip(header, row, strict=True))
             rows.append((reader.line_num, {ours: by_name[theirs] for ours, theirs in columns.items()}))
     except csv.Error as error:
-        raise DataError(f"is not CSV: {error}", expected=what, where=f"{path}, line {reader.line_num}") from error
+        raise DataError(
+            f"is not CSV: {error}",
+            expected=what,
+            where=f"{path}, line {reader.line_num}",
+            next_step="Save it as comma-separated text in UTF-8",
+        ) from error
     return rows, columns
 
 
@@ -81,7 +88,13 @@ def read(path: Path) -> Draft:
         )
     by_index = "label" not in columns
     if by_index and "label_index" not in columns:
-        raise DataError("columns are missing", expected="video, label, start, end", got="no label", where=path)
+        raise DataError(
+            "columns are missing",
+            expected="video, label, start, end",
+            got="no label",
+            where=path,
+            next_step="Add a column 'label' with the class names",
+        )
     official = list(THUMOS14_CLASS_IDS)
     for line, row in rows:
         where = f"line {line}"

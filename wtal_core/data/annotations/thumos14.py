@@ -53,7 +53,12 @@ def read(path: Path) -> Draft:
             subset = named["subset"] if named else _SUBSETS.get(match["subset"], match["subset"])
             found[subset, match["label"]] = file
     if not found:
-        raise DataError("holds no class files", expected="<class>_test.txt or <class>_val.txt", where=path)
+        raise DataError(
+            "holds no class files",
+            expected="<class>_test.txt or <class>_val.txt",
+            where=path,
+            next_step="Name the folder that holds one text file a class",
+        )
     _settle_classes(draft, found)
     rows: list[tuple[str, str, str, str, str, str]] = []
     for (subset, label), file in found.items():
@@ -154,7 +159,11 @@ def write(annotations: Annotations, path: str | os.PathLike[str]) -> None:
                     next_step='Set one, or write format="activitynet"',
                 )
             if len(video.split()) != 1 or video.endswith(".mp4"):
-                raise DataError(f"video {video!r} cannot be a word of THUMOS14 text", where=path)
+                raise DataError(
+                    f"video {video!r} cannot be a word of THUMOS14 text",
+                    where=path,
+                    next_step="Rename the video, or write ActivityNet JSON or CSV instead",
+                )
             texts.setdefault((subset, fixed_label or label), []).append(f"{video}  {start!r} {end!r}\n")
     for name in dict.fromkeys(label for _, label in texts):
         _check_name(name, "class", path)
@@ -180,7 +189,9 @@ def write(annotations: Annotations, path: str | os.PathLike[str]) -> None:
             whole.mkdir(exist_ok=True)
             os.replace(whole, path)
     except OSError as error:
-        raise DataError(f"cannot be written: {error.strerror or error}", where=path) from error
+        raise DataError(
+            f"cannot be written: {error.strerror or error}", where=path, next_step="Name another folder"
+        ) from error
 
 
 def _check_name(name: str, what: str, path: Path) -> None:

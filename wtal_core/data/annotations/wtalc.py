@@ -46,10 +46,22 @@ def read(path: Path) -> Draft:
             array = load_npy(file)
             columns[name] = [_text(v) for v in (array.ravel() if array.dtype != object else array).tolist()]
             if array.ndim == 0 or array.size != len(columns[name]):
-                raise DataError("has the wrong shape", expected="one entry a video", got=str(array.shape), where=file)
+                raise DataError(
+                    "has the wrong shape",
+                    expected="one entry a video",
+                    got=str(array.shape),
+                    where=file,
+                    next_step="Take the file from W-TALC's own annotation folder",
+                )
     sizes = {name: len(column) for name, column in columns.items()}
     if len(set(sizes.values())) > 1:
-        raise DataError("the files differ in length", expected="one entry a video each", got=str(sizes), where=path)
+        raise DataError(
+            "the files differ in length",
+            expected="one entry a video each",
+            got=str(sizes),
+            where=path,
+            next_step="Take all files from the same copy of the annotations",
+        )
     if (path / "classlist.npy").exists():
         names = [_text(name) for name in load_npy(path / "classlist.npy").ravel().tolist()]
         found = [draft.name(name, "class", "classlist.npy") for name in names]

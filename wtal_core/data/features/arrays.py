@@ -46,6 +46,7 @@ def _npz_key(names: list[str], path: Path) -> str:
         expected=f"one array, or one named {', '.join(_NPZ_KEYS)}",
         got=", ".join(names[:8]) or "nothing",
         where=path,
+        next_step="Save the features alone, or under one of these names",
     )
 
 
@@ -57,6 +58,7 @@ def check_shape(shape: tuple[int, ...], dtype: np.dtype[Any], path: Path) -> tup
             expected="numbers of shape (snippets, channels) or (crops, snippets, channels)",
             got=f"{shape} {dtype}",
             where=path,
+            next_step="Save one number array a video; 'wtal data explain' says more about this file",
         )
     return shape
 
@@ -98,7 +100,10 @@ class PerVideoArrays:
         for file in files:
             if file.stem in self._files:
                 raise DataError(
-                    "two files hold the same video", got=f"{self._files[file.stem].name} and {file.name}", where=path
+                    "two files hold the same video",
+                    got=f"{self._files[file.stem].name} and {file.name}",
+                    where=path,
+                    next_step="Keep one of the two",
                 )
             self._files[file.stem] = file
         self.videos = tuple(self._files)
@@ -194,7 +199,9 @@ class StreamFiles:
                 expected=f"equal numbers of {'crops' if len(crops) > 1 else 'snippets'}",
                 got=", ".join(f"{stream} {shape}" for stream, shape in shapes.items()),
                 where=next(iter(self._files[video].values())),
-                next_step="Cut both to the shorter one with --lengths trim" if len(crops) == 1 else None,
+                next_step="Cut both to the shorter one with --lengths trim"
+                if len(crops) == 1
+                else "Extract both streams with the same crops",
             )
         return min(lengths)
 

@@ -50,6 +50,7 @@ def _look(path: Path) -> _Stream:
                 expected="the arrays 'feature' and 'frame_cnt'",
                 got=", ".join(archive) or "nothing",
                 where=path,
+                next_step="Name the folder of CMCS's .npz files; 'wtal data explain' says what this file is",
             )
         shape, dtype = archive.header("feature").shape, archive.header("feature").dtype
         count = np.asarray(archive["frame_cnt"])
@@ -60,9 +61,16 @@ def _look(path: Path) -> _Stream:
             expected="(crops, snippets, channels), or (snippets, crops, channels, 1, 1) for UntrimmedNet",
             got=f"{shape} {dtype}",
             where=path,
+            next_step="Take the file as CMCS's extraction writes it, or convert per-video .npy instead",
         )
     if count.size != 1 or count.dtype.kind not in "iuf" or not float(count.reshape(-1)[0]) > 0:
-        raise DataError("'frame_cnt' is wrong", expected="one number > 0", got=repr(count.tolist()), where=path)
+        raise DataError(
+            "'frame_cnt' is wrong",
+            expected="one number > 0",
+            got=repr(count.tolist()),
+            where=path,
+            next_step="Extract this video again",
+        )
     crops, snippets = (shape[1], shape[0]) if untrimmednet else (shape[0], shape[1])
     return _Stream((crops, snippets, shape[2]), untrimmednet, int(count.reshape(-1)[0]))
 
@@ -97,6 +105,7 @@ class CmcsFiles:
                 expected="the same crops, snippets and frame_cnt",
                 got=", ".join(f"{n} {s.shape[:2]} of {s.num_frames} frames" for n, s in streams.items()),
                 where=next(iter(files.values())),
+                next_step="Extract both streams of this video again, or leave it out with --exclude",
             )
         return streams
 
@@ -135,6 +144,7 @@ def _crops(features: VideoFeatures, factor: int) -> Array:
             expected=f"an integer between 1 and the video's {data.shape[1]} snippets",
             got=repr(factor),
             where=features.video,
+            next_step=f"Choose a factor up to {data.shape[1]}, or 1 to keep every snippet",
         )
     return data
 

@@ -61,7 +61,9 @@ def convert_features(
     path = Path(path)
     source = getattr(store, "path", None)
     if source is not None and path.exists() and os.path.samefile(source, path):
-        raise UsageError("source and target are the same file", got=str(path), where="--to")
+        raise UsageError(
+            "source and target are the same file", got=str(path), where="--to", next_step="Name another file in --to"
+        )
     left_out = set(exclude)
     for video in sorted(left_out - set(store.videos)):
         raise unknown_name("video", video, store.videos, where="--exclude")

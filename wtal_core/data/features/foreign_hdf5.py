@@ -45,6 +45,7 @@ class ForeignHDF5:
                 expected="one dataset (snippets, channels) per video",
                 got=", ".join(list(self._open())[:5]) or "an empty file",
                 where=path,
+                next_step="'wtal data explain' says what this file holds",
             )
         self.videos = tuple(self._names)
 
@@ -86,7 +87,11 @@ class ForeignHDF5:
         try:
             array: npt.NDArray[Any] = self._dataset(video)[()]
         except (OSError, RuntimeError) as error:
-            raise DataError(f"video {video!r} cannot be read: {error}", where=self.path) from error
+            raise DataError(
+                f"video {video!r} cannot be read: {error}",
+                where=self.path,
+                next_step="Copy the file again, or leave this video out with --exclude",
+            ) from error
         return array
 
     def modalities(self, video: str) -> tuple[tuple[str, int], ...]:

@@ -96,7 +96,11 @@ class GridRule:
         except ValueError as error:
             if isinstance(error, DataError):
                 raise UsageError(
-                    error.problem, expected=error.expected, got=error.got, where=f"grid {grid!r}"
+                    error.problem,
+                    expected=error.expected,
+                    got=error.got,
+                    where=f"grid {grid!r}",
+                    next_step="Write it as STRIDE/WINDOW@FPS in frames, e.g. 16/16@25",
                 ) from None
             if at:
                 raise UsageError(
@@ -104,6 +108,7 @@ class GridRule:
                     expected="STRIDE/WINDOW@FPS in frames, e.g. 16/16@25 or 4/16@native",
                     got=repr(grid),
                     where="grid",
+                    next_step="'wtal data explain' guesses the grid of a feature file",
                 ) from None
             raise unknown_name(
                 "snippet grid", grid, [*GRID_PRESETS, "STRIDE/WINDOW@FPS", "STRIDE/WINDOW@native"]

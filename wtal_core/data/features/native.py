@@ -93,7 +93,12 @@ class HDF5Store:
     def dim(self) -> int:
         """Channels D of the first video."""
         if not self.videos:
-            raise DataError("holds no features", expected="at least one video", where=self.path)
+            raise DataError(
+                "holds no features",
+                expected="at least one video",
+                where=self.path,
+                next_step="Extract or convert into it again",
+            )
         return self.shape(self.videos[0])[-1]
 
     def shape(self, video: str) -> tuple[int, ...]:
@@ -236,7 +241,11 @@ class FeatureWriter:
         where = f"{self.path}: {features.video}"
         if features.data.shape[-2] == 0 or 0 in features.data.shape:
             raise DataError(
-                "the features are empty", expected="at least one snippet", got=str(features.data.shape), where=where
+                "the features are empty",
+                expected="at least one snippet",
+                got=str(features.data.shape),
+                where=where,
+                next_step="Leave this video out: it is shorter than one snippet",
             )
         signature = _signature(features.provenance, features.data.shape)
         if self._like is not None and signature != self._like and not self._allow_mixed:

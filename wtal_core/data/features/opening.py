@@ -57,7 +57,12 @@ def detect_layout(path: str | os.PathLike[str]) -> str:
                 where=path,
                 next_step=f"Name one of them, e.g. {hdf5[0]}",
             )
-        raise DataError("holds no features", expected=".npy, .npz or .h5 files", where=path)
+        raise DataError(
+            "holds no features",
+            expected=".npy, .npz or .h5 files",
+            where=path,
+            next_step="Name the folder that holds the files themselves; sub-folders are not searched",
+        )
     parts = path.with_name(f".{path.name}.parts")
     if not path.exists() and parts.is_dir():
         return "native"  # unfinished: opening it says so

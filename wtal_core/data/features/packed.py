@@ -33,7 +33,13 @@ def read_video_names(path: str | os.PathLike[str]) -> tuple[str, ...]:
     values = load_npy(path).ravel().tolist()
     names = [value.decode("utf-8", "replace") if isinstance(value, bytes) else value for value in values]
     if not names or not all(isinstance(name, str) and name for name in names):
-        raise DataError("is not a list of video ids", expected="strings", got=repr(values[:2]), where=path)
+        raise DataError(
+            "is not a list of video ids",
+            expected="strings",
+            got=repr(values[:2]),
+            where=path,
+            next_step="Take W-TALC's videoname.npy, or a text file with one id a line",
+        )
     return tuple(names)
 
 
@@ -84,10 +90,16 @@ class PackedArrays:
                 expected=f"{count[0] if count else 1} names",
                 got=str(len(self.videos)),
                 where=path,
+                next_step="Name the list that came with these features, in their order",
             )
         if len(self._index) != len(self.videos):
             twice = sorted({name for name in self.videos if self.videos.count(name) > 1})
-            raise DataError("a video is named twice", got=str(twice[:3]), where=path)
+            raise DataError(
+                "a video is named twice",
+                got=str(twice[:3]),
+                where=path,
+                next_step="Correct the list: features of videos are told apart by their ids",
+            )
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k not in ("_lock", "_elements", "_pid")}
@@ -116,7 +128,11 @@ class PackedArrays:
             value = self._open()[self._index[video]]
         if not isinstance(value, np.ndarray):
             raise DataError(
-                "an element is not an array", expected="(T, D)", got=type(value).__name__, where=self._where(video)
+                "an element is not an array",
+                expected="(T, D)",
+                got=type(value).__name__,
+                where=self._where(video),
+                next_step="Copy the file again, or leave this video out with --exclude",
             )
         check_shape(value.shape, value.dtype, self._where(video))
         return value

@@ -107,7 +107,11 @@ class ForeignStore:
         self._provenance = provenance or Provenance()
         self._inner = {video.removeprefix(strip_prefix): video for video in source.videos}
         if len(self._inner) != len(source.videos):
-            raise DataError(f"two videos have the same id without the prefix {strip_prefix!r}", where=source.path)
+            raise DataError(
+                f"two videos have the same id without the prefix {strip_prefix!r}",
+                where=source.path,
+                next_step="Leave --strip-prefix out, or rename one of the videos",
+            )
         self.path = source.path
         self.videos = tuple(self._inner)
 
@@ -120,7 +124,12 @@ class ForeignStore:
     def dim(self) -> int:
         """Channels D of the first video."""
         if not self.videos:
-            raise DataError("holds no features", expected="at least one video", where=self.path)
+            raise DataError(
+                "holds no features",
+                expected="at least one video",
+                where=self.path,
+                next_step="Check that it is the right file or folder",
+            )
         return self.shape(self.videos[0])[-1]
 
     def shape(self, video: str) -> tuple[int, ...]:
