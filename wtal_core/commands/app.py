@@ -54,7 +54,9 @@ class App:
                 "streamlit is not installed", next_step="Install it with: pip install 'wtal[app]'", where="wtal app"
             )
         if not self.home.is_dir():
-            raise UsageError("is not a folder", expected="a workspace folder", where=self.home)
+            raise UsageError(
+                "is not a folder", expected="a workspace folder", where=self.home, next_step="Name a folder"
+            )
         file = app_file()
         options = {
             "server.port": str(self.port),

@@ -204,7 +204,12 @@ def measure_python(home: Path, run_id: str, video: str | None, repeats: int) -> 
     entry = workspace.run(run_id)
     home_of = workspace.dataset_of(entry)
     if home_of is None:
-        raise DataError("the run's data set is not in the workspace", expected=entry.dataset_name, where=home)
+        raise DataError(
+            "the run's data set is not in the workspace",
+            expected=entry.dataset_name,
+            where=home,
+            next_step=f"Add it to {home}",
+        )
     run, dataset = Run.open(entry.folder), Dataset.open(home_of.folder)
     split = "test" if "test" in dataset.splits else list(dataset.splits)[-1]
     activations = stored_activations(run)

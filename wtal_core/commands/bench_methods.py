@@ -42,7 +42,11 @@ class BenchLocalize:
         from wtal_core.training.benchmark import median, time_localization
 
         if self.repeats < 1 or self.videos < 1:
-            raise UsageError("there is nothing to time", expected="--repeats >= 1 and --videos >= 1")
+            raise UsageError(
+                "there is nothing to time",
+                expected="--repeats >= 1 and --videos >= 1",
+                next_step="Leave the options out to take their defaults",
+            )
         times = [
             time_localization(name, preset=self.preset, videos=self.videos, repeats=self.repeats)
             for name in _methods(self.method)
@@ -100,7 +104,11 @@ class BenchTrain:
         from wtal_core.training.loop import choose_device, device_name
 
         if self.repeats < 1 or self.dim < 2:
-            raise UsageError("there is nothing to time", expected="--repeats >= 1 and --dim >= 2")
+            raise UsageError(
+                "there is nothing to time",
+                expected="--repeats >= 1 and --dim >= 2",
+                next_step="Leave the options out to take their defaults",
+            )
         device = choose_device(self.device)
         if self.precision == "tf32":
             torch.set_float32_matmul_precision("high")

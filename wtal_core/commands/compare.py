@@ -56,9 +56,16 @@ class Compare:
         from wtal_core.runs.sources import open_sources, open_truth, seed_groups
 
         if not self.detections:
-            raise UsageError("nothing to compare is named", expected="run folders or detection files")
+            raise UsageError(
+                "nothing to compare is named", expected="run folders or detection files", next_step="Name at least one"
+            )
         if self.resamples < 0:
-            raise UsageError("--resamples is negative", expected="a number >= 0", got=str(self.resamples))
+            raise UsageError(
+                "--resamples is negative",
+                expected="a number >= 0",
+                got=str(self.resamples),
+                next_step="Give 0 to leave the intervals out",
+            )
         for name in self.protocol:
             get_protocol(name)
         levels = parse_tiou(self.tiou)

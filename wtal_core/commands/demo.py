@@ -47,7 +47,12 @@ class DemoBuild:
         from wtal_core.demo.recipes import VARIANTS
 
         if "none" in self.runs and len(self.runs) > 1:
-            raise UsageError("none stands alone", got=" ".join(self.runs), where="--runs")
+            raise UsageError(
+                "none stands alone",
+                got=" ".join(self.runs),
+                where="--runs",
+                next_step="Leave it out, or name the runs to train",
+            )
         runs = () if self.runs == ("none",) else self.runs or tuple(VARIANTS)
         options = BuildOptions(
             seed=self.seed, small=self.small, runs=runs, run_seed=self.run_seed, workers=self.workers
@@ -102,7 +107,12 @@ class DemoSheet:
             if name not in SHEETS:
                 raise unknown_name("class", name, SHEETS)
         if self.width < 0 or self.seed < 0:
-            raise UsageError("a number is negative", expected=">= 0", got=f"--width {self.width} --seed {self.seed}")
+            raise UsageError(
+                "a number is negative",
+                expected=">= 0",
+                got=f"--width {self.width} --seed {self.seed}",
+                next_step="Give a number from 0",
+            )
         files = {name: self.out / f"{name}.{self.format}" for name in self.classes or SHEETS}
         for name, file in track(list(files.items()), "contact sheets"):
             write_sheet(name, file, seed=self.seed, width=self.width)

@@ -49,7 +49,12 @@ class DemoFeatures:
         from wtal_core.settings import override, parse_assignments
 
         if self.max_videos < 0 or self.max_seconds < 0:
-            raise UsageError("a limit is negative", expected=">= 0", got=f"{self.max_videos}, {self.max_seconds}")
+            raise UsageError(
+                "a limit is negative",
+                expected=">= 0",
+                got=f"{self.max_videos}, {self.max_seconds}",
+                next_step="Give 0 for no limit",
+            )
         options = override(PlantedOptions(dim=self.dim, seed=self.seed), parse_assignments(self.set))
         report = make_planted_dataset(
             read_annotations(self.annotations),
@@ -98,7 +103,12 @@ class DemoTable:
         for name in self.method:
             method_class(name)
         if not self.seeds or min(self.seeds) < 0:
-            raise UsageError("there is no seed", expected="one or several numbers >= 0", got=str(self.seeds))
+            raise UsageError(
+                "there is no seed",
+                expected="one or several numbers >= 0",
+                got=str(self.seeds),
+                next_step="Name one or several seeds after --seeds",
+            )
         runs = train_planted(
             self.data, self.out, methods=self.method, seeds=self.seeds, device=self.device, quiet=self.quiet
         )

@@ -62,7 +62,12 @@ class Diagnose:
         get_protocol(self.protocol)
         parse_tiou(self.tiou)
         if self.top < 0:
-            raise UsageError("--top is negative", expected="a number >= 0", got=str(self.top))
+            raise UsageError(
+                "--top is negative",
+                expected="a number >= 0",
+                got=str(self.top),
+                next_step="Give the number of failures to print; 0 prints none",
+            )
         settings = DiagnosisSettings(self.background_tiou, self.share, self.cover, self.beside)
         source = open_source(self.detections)
         truth = open_truth(self.annotations, self.data, sources=[source], subset=self.subset)

@@ -50,14 +50,30 @@ class Export:
         from wtal_core.interchange import EXTENSIONS, FORMATS, write_all, write_video
 
         if not self.sources:
-            raise UsageError("nothing to export", expected="a data set, annotations, runs or detection files")
+            raise UsageError(
+                "nothing to export",
+                expected="a data set, annotations, runs or detection files",
+                next_step="Name at least one of them",
+            )
         if self.fps is not None and not 0 < self.fps < 1000:
-            raise UsageError("is out of range", expected="frames a second", got=str(self.fps), where="--fps")
+            raise UsageError(
+                "is out of range",
+                expected="frames a second",
+                got=str(self.fps),
+                where="--fps",
+                next_step="Leave --fps out to take that of the videos",
+            )
         layers, truth, media = self._gather()
         suffix = self.to.suffix.lower()
         form = EXTENSIONS.get(suffix, "") if self.format == "auto" else self.format
         if not form:
-            raise UsageError("the format is not known", expected="--format NAME", got=repr(suffix), where="--to")
+            raise UsageError(
+                "the format is not known",
+                expected="--format NAME",
+                got=repr(suffix),
+                where="--to",
+                next_step="Name the format, or give the file the ending of one",
+            )
         if form in ("activitynet", "csv"):
             files = self._tables(form, layers, truth)
         elif suffix in EXTENSIONS and not FORMATS[form][1]:
@@ -67,12 +83,19 @@ class Export:
                     expected="--videos with one id, or a folder in --to",
                     got=f"{len(media)} videos",
                     where=self.to,
+                    next_step="Choose one video, or a folder",
                 )
             write_video(self.to, form, layers, media[0])
             files = [self.to]
         else:
             if FORMATS[form][1] and suffix != FORMATS[form][0]:
-                raise UsageError("is not a JSON file", expected="--to NAME.json", got=repr(suffix), where="--to")
+                raise UsageError(
+                    "is not a JSON file",
+                    expected="--to NAME.json",
+                    got=repr(suffix),
+                    where="--to",
+                    next_step="Give the name in --to the ending .json",
+                )
             files = write_all(self.to, form, layers, media, fps=self.fps or 25.0)
         counts = {layer.name: sum(len(layer.table.for_video(m.video)) for m in media) for layer in layers}
         if self.as_json:
@@ -169,7 +192,11 @@ class Export:
         tables = [layer.table for layer in layers if isinstance(layer.table, Detections)]
         if (truth is not None and tables) or len(tables) > 1:
             raise UsageError(
-                "this format holds one source", expected="one source", got=str(len(self.sources)), where=form
+                "this format holds one source",
+                expected="one source",
+                got=str(len(self.sources)),
+                where=form,
+                next_step="Export one source a file, or choose another format",
             )
         if truth is not None:
             write_annotations(truth.only(self.videos) if self.videos else truth, self.to, format=form)

@@ -59,6 +59,7 @@ class Infer:
                 expected="--data FOLDER",
                 got=str(home or "nothing"),
                 where=self.folder,
+                next_step="Add --data",
             )
         dataset = Dataset.open(home)
         if self.split not in dataset.splits:
@@ -123,7 +124,12 @@ class Localize:
 
         run = Run.open(self.folder)
         if self.out is not None and self.out.resolve() == run.folder.resolve():
-            raise DataError("is the run folder", expected="a file to write", where=self.out)
+            raise DataError(
+                "is the run folder",
+                expected="a file to write",
+                where=self.out,
+                next_step="Name a file inside or outside of it, or leave --out out",
+            )
         found = localize(run, parse_assignments(self.set), store=self.out is None)
         target = self.out or run.detections_path
         if self.out is not None:

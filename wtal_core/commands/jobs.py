@@ -74,7 +74,11 @@ class AddJob:
 
         words = self.command[1:] if self.command[:1] == ("wtal",) else self.command
         if not words:
-            raise UsageError("no command was given", expected="e.g. wtal jobs add -- extract videos --out f.h5")
+            raise UsageError(
+                "no command was given",
+                expected="e.g. wtal jobs add -- extract videos --out f.h5",
+                next_step="Write the command after --",
+            )
         result = ""
         if words[0] == "train" and "--out" in words[:-1]:
             result = words[words.index("--out") + 1]
@@ -122,7 +126,9 @@ class LogJob:
         from wtal_core.runs.worker import Queue, log_tail
 
         if self.lines < 1:
-            raise UsageError("--lines is out of range", expected=">= 1", got=str(self.lines))
+            raise UsageError(
+                "--lines is out of range", expected=">= 1", got=str(self.lines), next_step="Give a number of lines"
+            )
         for line in log_tail(Queue().job(self.id).log, self.lines):
             print(line)
         return 0

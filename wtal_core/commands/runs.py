@@ -107,10 +107,14 @@ class CompareRuns:
         from wtal_core.runs.registry import compare, find_runs
 
         if not self.folders:
-            raise UsageError("no run was named", expected="one or several run folders")
+            raise UsageError("no run was named", expected="one or several run folders", next_step="Name at least one")
         runs = [run for folder in self.folders for run in find_runs(folder, must_exist=True)]
         if not runs:
-            raise DataError("no run was found", where=", ".join(map(str, self.folders)))
+            raise DataError(
+                "no run was found",
+                where=", ".join(map(str, self.folders)),
+                next_step="Name run folders, or a folder that holds them",
+            )
         table = compare(runs)
         if self.as_json:
             print_json(table)

@@ -51,7 +51,12 @@ class ImportRun:
         from wtal_core.settings import parse_assignments
 
         if self.feature_dim is not None and self.feature_dim < 1:
-            raise UsageError("--feature-dim is out of range", expected=">= 1", got=str(self.feature_dim))
+            raise UsageError(
+                "--feature-dim is out of range",
+                expected=">= 1",
+                got=str(self.feature_dim),
+                next_step="Leave it out to take the checkpoint's own",
+            )
         run = import_official(
             self.method,
             self.checkpoint,

@@ -236,7 +236,11 @@ class Train:
         from wtal_core.runs.pipeline import infer_videos
 
         if self.validate is None:
-            raise UsageError("no split to validate on was named", expected="--validate SPLIT")
+            raise UsageError(
+                "no split to validate on was named",
+                expected="--validate SPLIT",
+                next_step="Add --validate, or leave out what needs it",
+            )
         known = set(store.videos)
         videos = [v for v in dataset.videos(self.validate) if v in known]
         if not videos:

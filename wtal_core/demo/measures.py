@@ -82,6 +82,7 @@ def measure(detections: Detections, annotations: Annotations, *, subset: Sequenc
             expected="tracks phases, context, fakes",
             got=f"no {', '.join(missing)}",
             where=annotations.source or "annotations",
+            next_step="Name annotations that 'wtal demo build' wrote",
         )
     truth = annotations.subset(*subset)
     phases, context, fakes = (truth.tracks[name] for name in ("phases", "context", "fakes"))
@@ -216,7 +217,12 @@ def mining_quality(annotations: Annotations, *, subset: Sequence[str] = ("train"
     """
     missing = [name for name in ("static", "static_mined") if name not in annotations.tracks]
     if missing:
-        raise DataError("static clips were not mined", expected=f"tracks {', '.join(missing)}", where="annotations")
+        raise DataError(
+            "static clips were not mined",
+            expected=f"tracks {', '.join(missing)}",
+            where="annotations",
+            next_step="Mine them first: wtal data static",
+        )
     chosen = annotations.subset(*subset)
     truth, mined = (_merged(chosen.tracks[name]) for name in ("static", "static_mined"))
     both = float(_pairs(truth, mined)[2].sum())

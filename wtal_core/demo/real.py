@@ -283,7 +283,11 @@ def make_real_clips(
             on_fraction=lambda share, video: bar(share, f"features of {video}"),
         )
     for video, problem in report.failed.items():
-        raise DataError(f"features of {video!r}: {problem}", where=out)
+        raise DataError(
+            f"features of {video!r}: {problem}",
+            where=out,
+            next_step="Extract this video alone to see more: wtal extract",
+        )
     annotations = _truth(plans, durations)
     write_annotations(annotations, out / "annotations.json")
     features = {f.stem for f in (out / "features").glob("*.h5")}
@@ -337,6 +341,7 @@ def make_long_jump(shared: Path, out: Path, golden: Path, *, quiet: bool = False
             expected="(T, 1024) of either stream",
             got=" and ".join(str(stream.shape) for stream in streams),
             where=source,
+            next_step="Name a folder with features of the public I3D",
         )
     features = np.concatenate(streams, axis=1)
     provenance = Provenance(extractor="i3d-kinetics (BMT)", modalities=(("rgb", 1024), ("flow", 1024)))
@@ -388,7 +393,12 @@ def _official_run(dataset: Dataset, out: Path, golden: Path, quiet: bool) -> Non
     weights = dataset.folder / "weights" / "cmcs-thumos14-i3d.npz"
     arrays = {k.removeprefix(_PREFIX): v for k, v in load_npz(golden).items() if k.startswith(_PREFIX)}
     if not arrays:
-        raise DataError("holds no CMCS weights", expected=f"arrays {_PREFIX}*", where=golden)
+        raise DataError(
+            "holds no CMCS weights",
+            expected=f"arrays {_PREFIX}*",
+            where=golden,
+            next_step="Name the golden file of CMCS",
+        )
     with atomic_path(weights) as temporary:
         np.savez(temporary, allow_pickle=False, **arrays)
     with dataset.features() as store:

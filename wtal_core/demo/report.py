@@ -143,7 +143,12 @@ def make_report(
     """
     seeds = tuple(seeds)
     if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
-        raise UsageError("not a list of seeds", expected="different numbers from 0", got=str(list(seeds)))
+        raise UsageError(
+            "not a list of seeds",
+            expected="different numbers from 0",
+            got=str(list(seeds)),
+            next_step="Name each seed once",
+        )
     root, target = Path(data), Path(out)
     dataset = Dataset.open(root)
     state = read_json(root / "build.json", "the state of a demo world (build.json)")

@@ -158,6 +158,7 @@ def write_script(
             "cannot write this script",
             expected="at least one class, index and seed from 0",
             got=f"{list(classes)}, {index}, {seed}",
+            next_step="Name a class of the world and numbers from 0",
         )
     rng = np.random.default_rng([seed, _SUBSETS[subset], index])
     low, high = duration or ((12.0, 17.0) if small else (40.0, 112.0))

@@ -38,10 +38,15 @@ class Beat:
 
     def __post_init__(self) -> None:
         if self.track not in TRACKS:
-            raise UsageError(f"unknown track {self.track!r}", expected=f"one of {', '.join(TRACKS)}")
+            raise UsageError(
+                f"unknown track {self.track!r}", expected=f"one of {', '.join(TRACKS)}", next_step="Choose one of these"
+            )
         if not self.parts or any(frames < 1 for _, frames in self.parts):
             raise UsageError(
-                "a beat needs at least one part of at least one frame", where=self.name, got=str(self.parts)
+                "a beat needs at least one part of at least one frame",
+                where=self.name,
+                got=str(self.parts),
+                next_step='Give it a part, e.g. ("swing", 30)',
             )
 
     @property
@@ -68,10 +73,17 @@ class Camera:
 
     def __post_init__(self) -> None:
         if self.move not in MOVES:
-            raise UsageError(f"unknown camera move {self.move!r}", expected=f"one of {', '.join(MOVES)}")
+            raise UsageError(
+                f"unknown camera move {self.move!r}",
+                expected=f"one of {', '.join(MOVES)}",
+                next_step="Choose one of these",
+            )
         if not (0.5 <= self.zoom <= 2.5 and abs(self.azimuth) <= 60 and 0 <= self.shake <= 2):
             raise UsageError(
-                "camera out of range", expected="zoom 0.5 to 2.5, azimuth within 60, shake 0 to 2", got=str(self)
+                "camera out of range",
+                expected="zoom 0.5 to 2.5, azimuth within 60, shake 0 to 2",
+                got=str(self),
+                next_step="Choose values within these ranges",
             )
 
 
@@ -108,13 +120,26 @@ class Shot:
 
     def __post_init__(self) -> None:
         if not self.beats:
-            raise UsageError("a shot needs at least one beat", where=self.scene)
+            raise UsageError("a shot needs at least one beat", where=self.scene, next_step="Give it a beat")
         if self.lighting not in LIGHT_NAMES:
-            raise UsageError(f"unknown light {self.lighting!r}", expected=f"one of {', '.join(LIGHT_NAMES)}")
+            raise UsageError(
+                f"unknown light {self.lighting!r}",
+                expected=f"one of {', '.join(LIGHT_NAMES)}",
+                next_step="Choose one of these",
+            )
         if not 0.1 <= self.slow <= 2:
-            raise UsageError("slow out of range", expected="0.1 to 2", got=str(self.slow))
+            raise UsageError(
+                "slow out of range",
+                expected="0.1 to 2",
+                got=str(self.slow),
+                next_step="Choose a value within the range",
+            )
         if self.still and any(beat.track in ("action", "fake") for beat in self.beats):
-            raise UsageError("a still shot cannot contain an action or a fake", where=self.scene)
+            raise UsageError(
+                "a still shot cannot contain an action or a fake",
+                where=self.scene,
+                next_step="Let the shot move, or take the beat out",
+            )
 
     @property
     def frames(self) -> int:
@@ -188,18 +213,27 @@ class VideoScript:
 
     def __post_init__(self) -> None:
         if not self.shots:
-            raise UsageError("a video needs at least one shot", where=self.name)
+            raise UsageError("a video needs at least one shot", where=self.name, next_step="Give it a shot")
         if self.subset not in ("train", "test"):
-            raise UsageError(f"unknown subset {self.subset!r}", expected="train or test", where=self.name)
+            raise UsageError(
+                f"unknown subset {self.subset!r}",
+                expected="train or test",
+                where=self.name,
+                next_step="Choose one of these",
+            )
         if self.width % 2 or self.height % 2 or not (64 <= self.width <= 1920 and 64 <= self.height <= 1080):
             raise UsageError(
-                "picture size", expected="even, 64 to 1920 by 64 to 1080", got=f"{self.width}x{self.height}"
+                "picture size",
+                expected="even, 64 to 1920 by 64 to 1080",
+                got=f"{self.width}x{self.height}",
+                next_step="Choose an even size within the range",
             )
         if not (1 <= self.fps <= 120 and 0 <= self.crf <= 51 and 0 <= self.grain <= 20 and 0.5 <= self.exposure <= 1.5):
             raise UsageError(
                 "recording settings out of range",
                 got=f"fps {self.fps}, crf {self.crf}, grain {self.grain}",
                 where=self.name,
+                next_step="Choose fps > 0, crf 0 to 51 and grain >= 0",
             )
 
     @property
@@ -274,7 +308,11 @@ class VideoScript:
             )
             return cls(**{**data, "shots": shots})
         except (TypeError, KeyError) as error:
-            raise DataError(f"not a video script: {error}", expected="what VideoScript.to_dict returns") from error
+            raise DataError(
+                f"not a video script: {error}",
+                expected="what VideoScript.to_dict returns",
+                next_step="Write the script again with to_dict()",
+            ) from error
 
 
 def _plain(value: Any) -> Any:

@@ -132,6 +132,7 @@ def _run(
             "the bootstrap cannot be made",
             expected="resamples >= 1 and 0 < confidence < 1",
             got=f"{resamples} resamples, confidence {confidence:g}",
+            next_step="Choose values within these ranges",
         )
     rules, levels = get_protocol(protocol), parse_tiou(tiou)
     truth = prepare(annotations, subset, videos)

@@ -118,9 +118,19 @@ class DiagnosisSettings:
     def __post_init__(self) -> None:
         for name in ("background_tiou", "share", "cover"):
             if not 0 < getattr(self, name) <= 1:
-                raise UsageError(f"{name} is out of range", expected="(0, 1]", got=f"{getattr(self, name):g}")
+                raise UsageError(
+                    f"{name} is out of range",
+                    expected="(0, 1]",
+                    got=f"{getattr(self, name):g}",
+                    next_step="Choose a value within the range",
+                )
         if not 0 <= self.beside < float("inf"):
-            raise UsageError("beside is out of range", expected="a number >= 0", got=f"{self.beside:g}")
+            raise UsageError(
+                "beside is out of range",
+                expected="a number >= 0",
+                got=f"{self.beside:g}",
+                next_step="Choose a number of seconds; 0 counts nothing as beside",
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,7 +237,11 @@ def diagnose(
     chosen = settings or DiagnosisSettings()
     rules, levels = get_protocol(protocol), parse_tiou(tiou)
     if len(levels) != 1:
-        raise UsageError("a diagnosis is made at one tIoU threshold", got=", ".join(f"{t:g}" for t in levels))
+        raise UsageError(
+            "a diagnosis is made at one tIoU threshold",
+            got=", ".join(f"{t:g}" for t in levels),
+            next_step="Name one threshold",
+        )
     truth = prepare(annotations, subset, videos)
     matching = match(detections, truth, rules, levels, grid)
     return _Diagnoser(detections, truth, matching, levels[0], chosen).result()

@@ -97,6 +97,7 @@ def save(spec: FigureSpec, paths: Iterable[str | os.PathLike[str]], data: Figure
                 expected=" or ".join(f".{f}" for f in FORMATS),
                 got=repr(target.suffix),
                 where=target,
+                next_step="Give the file one of these endings",
             )
     data = load(spec) if data is None else data
     made = render(spec, data, dict.fromkeys(t.suffix.lower().removeprefix(".") for t in targets))

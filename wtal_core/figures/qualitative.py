@@ -136,7 +136,9 @@ def load(spec: FigureSpec) -> FigureData:
 
     truth, file = None, None
     if not spec.video:
-        raise UsageError("the figure names no video", expected="video: its id", where="video")
+        raise UsageError(
+            "the figure names no video", expected="video: its id", where="video", next_step="Add the line 'video: ID'"
+        )
     if spec.data:
         dataset = Dataset.open(spec.path(spec.data))
         if spec.video not in dataset.annotations.videos:
@@ -175,7 +177,10 @@ def assemble(
         duration = max(ends, default=None)
     if duration is None:
         raise UsageError(
-            "nothing says how long the video is", expected="a duration in the annotations, or a run", where=spec.video
+            "nothing says how long the video is",
+            expected="a duration in the annotations, or a run",
+            where=spec.video,
+            next_step="Add the duration to the annotations, or name a run",
         )
     return FigureData(spec.video, label, float(duration), truth, MappingProxyType(dict(runs)), video_file)
 
@@ -213,6 +218,7 @@ class _Painter:
                 expected=f"a start below {data.duration:.1f} s",
                 got=f"{self.t0:g}",
                 where="window",
+                next_step="Choose an earlier start",
             )
         self.axes_width = 1.0  # inches, known after the titles were measured
 
@@ -236,7 +242,11 @@ class _Painter:
     def _run(self, row: Row) -> tuple[str, RunData]:
         if not self.data.runs:
             raise UsageError(
-                f"a row of kind {row.kind!r} needs a run", expected="runs: {name: folder}", got="no runs", where="runs"
+                f"a row of kind {row.kind!r} needs a run",
+                expected="runs: {name: folder}",
+                got="no runs",
+                where="runs",
+                next_step="Name a run under runs, or take the row out",
             )
         name = row.run or next(iter(self.data.runs))
         return name, self.data.runs[name]
@@ -282,7 +292,12 @@ class _Painter:
 
     def _ground_truth(self, row: Row) -> list[_Band]:
         if self.data.truth is None:
-            raise UsageError("ground truth needs a data set", expected="data: its folder", where="rows: ground_truth")
+            raise UsageError(
+                "ground truth needs a data set",
+                expected="data: its folder",
+                where="rows: ground_truth",
+                next_step="Name the data set under data, or take the row out",
+            )
         shown, ambiguous = self.data.instances, self.data.truth.ambiguous
         shown = shown.select(self._inside(shown.start, shown.end))
         ambiguous = ambiguous.select(self._inside(ambiguous.start, ambiguous.end))

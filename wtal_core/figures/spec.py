@@ -102,6 +102,7 @@ class Mark:
                 "a mark is empty",
                 expected="start < end (seconds)",
                 got=f"[{self.start:g}, {self.end:g}]",
+                next_step="Let it end after its start",
             )
 
 
@@ -110,7 +111,13 @@ def _names(values: Any, key: str) -> Mapping[str, str]:
     if not isinstance(values, Mapping) or not all(
         isinstance(k, str) and k and isinstance(v, str) and v for k, v in values.items()
     ):
-        raise UsageError(f"{key} is not a mapping of texts", expected="{name: text}", got=repr(values)[:80], where=key)
+        raise UsageError(
+            f"{key} is not a mapping of texts",
+            expected="{name: text}",
+            got=repr(values)[:80],
+            where=key,
+            next_step="Write one 'name: text' a line",
+        )
     return MappingProxyType(dict(values))
 
 
@@ -153,16 +160,27 @@ class FigureSpec:
         object.__setattr__(self, "folder", Path(self.folder))
         check(self)
         if not self.rows:
-            raise UsageError("the figure has no rows", expected=f"some of: {', '.join(ROW_KINDS)}", where="rows")
+            raise UsageError(
+                "the figure has no rows",
+                expected=f"some of: {', '.join(ROW_KINDS)}",
+                where="rows",
+                next_step="Add rows, e.g. 'rows: [ground_truth]'",
+            )
         if self.window is not None and self.window[1] <= self.window[0]:
             raise UsageError(
                 "the window is empty", expected="[start, end], start < end (seconds)", got=str(list(self.window)),
                 where="window",
-            )  # fmt: skip
+            next_step="Let it end after its start",)  # fmt: skip
         if isinstance(self.width, str) and self.width not in WIDTHS:
             raise unknown_name("width", self.width, [*WIDTHS, "or a number of inches"], where="width")
         if not 1.0 <= self.inches <= 40.0:
-            raise UsageError("is out of range", expected="1 to 40 inches", got=repr(self.width), where="width")
+            raise UsageError(
+                "is out of range",
+                expected="1 to 40 inches",
+                got=repr(self.width),
+                where="width",
+                next_step="Choose a width in inches within the range",
+            )
         for row in self.rows:
             if row.run and row.run not in self.runs:
                 raise unknown_name("run", row.run, self.runs, where=f"rows: {row.kind}")
@@ -198,7 +216,13 @@ class FigureSpec:
             UsageError: a key is unknown (the nearest one is named), or a value is not what it should be.
         """
         if not isinstance(values, Mapping):
-            raise DataError("is not a figure spec", expected="a mapping", got=type(values).__name__, where=where)
+            raise DataError(
+                "is not a figure spec",
+                expected="a mapping",
+                got=type(values).__name__,
+                where=where,
+                next_step="Write one 'key: value' a line",
+            )
         values = dict(values)
         version = values.pop("figure", None)
         if version != SPEC_VERSION or isinstance(version, bool):
@@ -234,7 +258,11 @@ class FigureSpec:
         except (yaml.YAMLError, RecursionError, ValueError) as error:
             mark = getattr(error, "problem_mark", None)
             place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-            raise DataError(f"is not valid YAML{place}: {getattr(error, 'problem', error)}", where=where) from error
+            raise DataError(
+                f"is not valid YAML{place}: {getattr(error, 'problem', error)}",
+                where=where,
+                next_step="Correct this place; texts with ':' or '#' need quotes",
+            ) from error
         return cls.from_dict(values, where, folder)
 
     @classmethod
@@ -297,7 +325,13 @@ class FigureSpec:
                 plain += 1
                 name, path = next(iter(chosen), Path(text).name), text
             if not name or not path or plain > 1:
-                raise UsageError("is not a run", expected="PATH once, or NAME=PATH", got=repr(text), where="--run")
+                raise UsageError(
+                    "is not a run",
+                    expected="PATH once, or NAME=PATH",
+                    got=repr(text),
+                    where="--run",
+                    next_step="Write the run's name, '=' and its folder",
+                )
             chosen[name] = str(Path(path).expanduser().resolve())
         return replace(self, runs=chosen)
 
@@ -325,7 +359,13 @@ def _at(error: UsageError, place: object) -> UsageError:
 
 def _items(values: Any, kind: type[Row] | type[Mark], where: str) -> list[Row] | list[Mark]:
     if isinstance(values, str) or not isinstance(values, list | tuple):
-        raise UsageError("is not a list", expected="a list", got=repr(values)[:80], where=where)
+        raise UsageError(
+            "is not a list",
+            expected="a list",
+            got=repr(values)[:80],
+            where=where,
+            next_step="Begin each entry with '- '",
+        )
     found: list[Any] = []
     for number, value in enumerate(values, 1):
         place = f"{where} {number}"
@@ -335,9 +375,20 @@ def _items(values: Any, kind: type[Row] | type[Mark], where: str) -> list[Row] |
         if kind is Row and isinstance(value, str):
             value = {"kind": value}
         if not isinstance(value, Mapping):
-            raise UsageError("is not a mapping", expected="{key: value}", got=repr(value)[:80], where=place)
+            raise UsageError(
+                "is not a mapping",
+                expected="{key: value}",
+                got=repr(value)[:80],
+                where=place,
+                next_step="Write one 'key: value' a line",
+            )
         if kind is Row and "kind" not in value:
-            raise UsageError("has no kind", expected=f"kind: one of {', '.join(ROW_KINDS)}", where=place)
+            raise UsageError(
+                "has no kind",
+                expected=f"kind: one of {', '.join(ROW_KINDS)}",
+                where=place,
+                next_step="Add the line 'kind: ...' to this row",
+            )
         try:
             found.append(settings.build(kind, value, place))
         except UsageError as error:

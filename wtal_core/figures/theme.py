@@ -135,7 +135,13 @@ def looks(palette: str = "colour", colours: Mapping[str, str] | None = None) -> 
         if name not in LOOKS:
             raise unknown_name("meaning", name, LOOKS, where="colours")
         if not isinstance(colour, str) or not is_color_like(colour):
-            raise UsageError("is not a colour", expected="e.g. '#0072B2'", got=repr(colour), where=f"colours.{name}")
+            raise UsageError(
+                "is not a colour",
+                expected="e.g. '#0072B2'",
+                got=repr(colour),
+                where=f"colours.{name}",
+                next_step="Write '#' and six hexadecimal digits",
+            )
         chosen[name] = replace(chosen[name], colour=to_hex(colour))
     return chosen
 

@@ -116,13 +116,26 @@ def parse_eaf(text: str, where: str) -> tuple[list[Interval], str]:
         DataError: it is not EAF, declares entities, or an annotation names a time that is not there.
     """
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        raise DataError("declares XML entities, which EAF files do not need", where=where)
+        raise DataError(
+            "declares XML entities, which EAF files do not need", where=where, next_step="Save the file again with ELAN"
+        )
     try:
         document = ET.fromstring(text)
     except (ET.ParseError, ValueError) as error:
-        raise DataError(f"is not valid XML: {error}", expected="an ELAN file (.eaf)", where=where) from error
+        raise DataError(
+            f"is not valid XML: {error}",
+            expected="an ELAN file (.eaf)",
+            where=where,
+            next_step="Save the file again with ELAN",
+        ) from error
     if document.tag != "ANNOTATION_DOCUMENT":
-        raise DataError("is not an ELAN file", expected="ANNOTATION_DOCUMENT", got=document.tag, where=where)
+        raise DataError(
+            "is not an ELAN file",
+            expected="ANNOTATION_DOCUMENT",
+            got=document.tag,
+            where=where,
+            next_step="Name a file that ELAN saved",
+        )
     times = {
         slot.get("TIME_SLOT_ID"): int(slot.get("TIME_VALUE", ""))
         for slot in document.iter("TIME_SLOT")
@@ -143,6 +156,7 @@ def parse_eaf(text: str, where: str) -> tuple[list[Interval], str]:
                     expected="both of its time slots",
                     got=str(item.get("ANNOTATION_ID")),
                     where=f"{where}: tier {name!r}",
+                    next_step="Give it both in ELAN, or delete it there",
                 )
             words = (item.findtext("ANNOTATION_VALUE") or "").strip()
             if not words:

@@ -74,7 +74,9 @@ def write_all(
         raise unknown_name("interchange format", format, FORMATS)
     names = [layer.name for layer in layers]
     if len(set(names)) != len(names):
-        raise UsageError("two layers have one name", expected="different names", got=", ".join(names))
+        raise UsageError(
+            "two layers have one name", expected="different names", got=", ".join(names), next_step="Rename one of them"
+        )
     suffix, many, _ = FORMATS[format]
     if not many:
         files = []
@@ -137,7 +139,12 @@ def read(path: str | os.PathLike[str], format: str | None = None, *, fps: float 
     path = Path(path)
     form = detect_format(path) if format is None else format
     if form is None:
-        raise DataError("is in no format of other tools that is known here", expected=", ".join(FORMATS), where=path)
+        raise DataError(
+            "is in no format of other tools that is known here",
+            expected=", ".join(FORMATS),
+            where=path,
+            next_step="Name the format with --format, or export it again in one of these",
+        )
     if form not in FORMATS:
         raise unknown_name("interchange format", form, FORMATS)
     if FORMATS[form][1]:
@@ -153,10 +160,22 @@ def read(path: str | os.PathLike[str], format: str | None = None, *, fps: float 
 def _many(form: str, content: Any, where: str, fps: float | None) -> dict[str, list[Interval]]:
     if form == "via":
         if not isinstance(content, dict):
-            raise DataError("is not a VIA 3 project", expected="an object", got=type(content).__name__, where=where)
+            raise DataError(
+                "is not a VIA 3 project",
+                expected="an object",
+                got=type(content).__name__,
+                where=where,
+                next_step="Save the project from VIA 3 as JSON",
+            )
         return via.parse_via(content, where)
     if not isinstance(content, list):
-        raise DataError("is not a list of tasks", expected="a list", got=type(content).__name__, where=where)
+        raise DataError(
+            "is not a list of tasks",
+            expected="a list",
+            got=type(content).__name__,
+            where=where,
+            next_step="Export the tasks from Label Studio as JSON",
+        )
     return label_studio.parse_label_studio(content, where, fps)
 
 

@@ -86,7 +86,12 @@ def parse_label_studio(content: Sequence[Any], where: str, fps: float | None) ->
         place = f"{where}: task {number}"
         data = task.get("data") if isinstance(task, Mapping) else None
         if not isinstance(data, Mapping):
-            raise DataError("a task has no data", expected="an export of Label Studio (JSON)", where=place)
+            raise DataError(
+                "a task has no data",
+                expected="an export of Label Studio (JSON)",
+                where=place,
+                next_step="Export the tasks from Label Studio as JSON, not JSON_MIN",
+            )
         file = next((v for k, v in data.items() if k == "video" and isinstance(v, str)), "")
         video = str(data.get("video_id") or file.replace("\\", "/").rpartition("/")[2].rpartition(".")[0] or number)
         stated = data.get("fps")
@@ -126,5 +131,9 @@ def _intervals(region: Mapping[str, Any], layer: str, fps: float | None, where: 
         ]
     except (TypeError, KeyError, ValueError) as error:
         raise DataError(
-            "a region cannot be read", expected="ranges of start and end", got=str(region)[:80], where=where
+            "a region cannot be read",
+            expected="ranges of start and end",
+            got=str(region)[:80],
+            where=where,
+            next_step="Correct or delete this region",
         ) from error

@@ -94,7 +94,9 @@ def annotations_of(
     """
     names = list(dict.fromkeys(i.layer for rows in found.values() for i in rows))
     if not names:
-        raise DataError("holds no intervals", expected="at least one", where=source)
+        raise DataError(
+            "holds no intervals", expected="at least one", where=source, next_step="Check that it is the right file"
+        )
     for video, rows in found.items():
         for i in rows:
             if not (0 <= i.start <= i.end < float("inf")):
@@ -103,6 +105,7 @@ def annotations_of(
                     expected="0 <= start <= end (seconds)",
                     got=f"[{i.start:g}, {i.end:g}]",
                     where=f"{source}: {video}, {i.layer}",
+                    next_step="Correct or delete it",
                 )
     lead = next((n for n in names if n.casefold() == GROUND_TRUTH.casefold()), names[0])
 

@@ -31,7 +31,13 @@ def _clock(seconds: float, mark: str, digits: int = 3) -> str:
 def _seconds(text: str, where: str) -> float:
     found = _TIME.fullmatch(text.strip())
     if found is None:
-        raise DataError("is not a time", expected="hours:minutes:seconds.fraction", got=repr(text), where=where)
+        raise DataError(
+            "is not a time",
+            expected="hours:minutes:seconds.fraction",
+            got=repr(text),
+            where=where,
+            next_step="Correct this time",
+        )
     hours, minutes, seconds, part = found.groups()
     return int(hours or 0) * 3600 + int(minutes) * 60 + int(seconds) + float(f"0.{part}")
 
@@ -43,7 +49,12 @@ def _cue_text(interval: Interval) -> str:
 def _read_text(text: str, start: float, end: float, where: str) -> Interval:
     found = _TEXT.fullmatch(" ".join(text.split()))
     if found is None:
-        raise DataError("a cue has no text", expected="Layer: label score", where=where)
+        raise DataError(
+            "a cue has no text",
+            expected="Layer: label score",
+            where=where,
+            next_step="Write what is shown below the cue's times",
+        )
     score = found["score"]
     return Interval(found["layer"] or GROUND_TRUTH, found["label"], start, end, None if score is None else float(score))
 
@@ -127,7 +138,12 @@ def parse_vtt(text: str, where: str) -> list[Interval]:
         DataError: it is not WebVTT, or a cue has no time or text.
     """
     if not text.lstrip("\ufeff").startswith("WEBVTT"):
-        raise DataError("is not WebVTT", expected="WEBVTT in the first line", where=where)
+        raise DataError(
+            "is not WebVTT",
+            expected="WEBVTT in the first line",
+            where=where,
+            next_step="Begin the file with the line WEBVTT",
+        )
     return _cues(text, where, vtt=True)
 
 
@@ -153,7 +169,13 @@ def parse_ass(text: str, where: str) -> list[Interval]:
         place = f"{where}, line {number}"
         parts = line.removeprefix("Dialogue:").split(",", 9)
         if len(parts) < 10:
-            raise DataError("a dialogue line is too short", expected="10 fields", got=str(len(parts)), where=place)
+            raise DataError(
+                "a dialogue line is too short",
+                expected="10 fields",
+                got=str(len(parts)),
+                where=place,
+                next_step="Correct or delete this line",
+            )
         words = re.sub(r"\{[^}]*\}", "", parts[9]).replace("\\N", " ").replace("\\n", " ")
         found.append(_read_text(words, _seconds(parts[1], place), _seconds(parts[2], place), place))
     return found

@@ -93,7 +93,12 @@ def parse_via(content: Mapping[str, Any], where: str) -> dict[str, list[Interval
     def part(key: str) -> dict[str, Any]:
         value = content.get(key)
         if not isinstance(value, dict) or not all(isinstance(v, dict) for v in value.values()):
-            raise DataError(f"{key} is not a mapping of objects", expected="a VIA 3 project", where=where)
+            raise DataError(
+                f"{key} is not a mapping of objects",
+                expected="a VIA 3 project",
+                where=where,
+                next_step="Save the project again from VIA 3",
+            )
         return value
 
     files, views, attributes = part("file"), part("view"), part("attribute")
@@ -112,7 +117,11 @@ def parse_via(content: Mapping[str, Any], where: str) -> dict[str, list[Interval
             continue  # a region of a frame, not a segment of time
         if vid not in names or not isinstance(values, dict) or not all(_is_number(t) for t in z):
             raise DataError(
-                "a segment cannot be read", expected="vid, z and av", got=str(segment)[:80], where=f"{where}: {key}"
+                "a segment cannot be read",
+                expected="vid, z and av",
+                got=str(segment)[:80],
+                where=f"{where}: {key}",
+                next_step="Correct or delete this segment in VIA",
             )
         score = next((_number(values.get(k)) for k in score_ids if k in values), None)
         for attribute, value in values.items():

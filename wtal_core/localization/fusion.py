@@ -87,7 +87,12 @@ def fuse_streams(
         factor: see `discount`.
     """
     if not 0.0 <= threshold <= 1.0:
-        raise UsageError("the tIoU threshold is out of range", expected="within [0, 1]", got=repr(threshold))
+        raise UsageError(
+            "the tIoU threshold is out of range",
+            expected="within [0, 1]",
+            got=repr(threshold),
+            next_step="Choose a value within the range",
+        )
     tiou, rival = best_overlap(
         rgb_start, rgb_end, rgb_group, other_start=flow_start, other_end=flow_end, other_group=flow_group
     )

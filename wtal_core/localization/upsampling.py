@@ -33,7 +33,12 @@ def upsample(curves: CurveLike, factor: int, *, tail: Literal["extrapolate", "st
     """
     rows = Curves.of(curves)
     if factor < 1:
-        raise DataError("the up-sampling factor is out of range", expected=">= 1", got=repr(factor))
+        raise DataError(
+            "the up-sampling factor is out of range",
+            expected=">= 1",
+            got=repr(factor),
+            next_step="Choose 1 to leave the curve as it is",
+        )
     slope = np.zeros_like(rows.values)
     slope[:-1] = np.diff(rows.values)
     ends = rows.offsets[1:] - 1
@@ -74,6 +79,7 @@ def to_frames(
             expected=f"{grid.num_snippets} snippets (at least 1)",
             got=str(rows.shape[-1]),
             where="to_frames",
+            next_step="Make the grid with this number of snippets: grid.with_snippets()",
         )
     knots = grid.to_frame(np.arange(grid.num_snippets))
     frames = np.arange(math.ceil(knots[0]), math.floor(knots[-1]) + 1, dtype=np.int64)

@@ -218,6 +218,7 @@ class ACNConfig:
                 expected="at least one, ascending",
                 got=str(self.anchors),
                 where="ACNConfig.anchors",
+                next_step="Sort the sizes, smallest first",
             )
 
 
@@ -653,18 +654,35 @@ class ACN(Method):
             for stream in self.streams:
                 where = f"predictions of {video}, {stream}"
                 if stream not in by_stream:
-                    raise DataError("a stream is missing", expected=stream, got=str(sorted(by_stream)), where=where)
+                    raise DataError(
+                        "a stream is missing",
+                        expected=stream,
+                        got=str(sorted(by_stream)),
+                        where=where,
+                        next_step="Add this stream's predictions, or leave the video out",
+                    )
                 arrays = [None if a is None else np.asarray(a, dtype=np.float32) for a in by_stream[stream]]
                 scp, attention, scores = (None if a is None else torch.tensor(a) for a in arrays)
                 if scp is None or attention is None:
-                    raise DataError("SCP or attention is missing", where=where)
+                    raise DataError("SCP or attention is missing", where=where, next_step="Give both for every stream")
                 shapes = (tuple(scp.shape), tuple(attention.shape), None if scores is None else tuple(scores.shape))
                 wanted = ((len(attention), self.num_classes), (len(attention),), (self.num_classes,))
                 if len(attention) == 0 or shapes[:2] != wanted[:2] or shapes[2] not in (None, wanted[2]):
-                    raise DataError("has the wrong shapes", expected=str(wanted), got=str(shapes), where=where)
+                    raise DataError(
+                        "has the wrong shapes",
+                        expected=str(wanted),
+                        got=str(shapes),
+                        where=where,
+                        next_step="Bring the arrays to snippets by classes",
+                    )
                 finite = all(bool(torch.isfinite(t).all()) for t in (scp, attention, scores) if t is not None)
                 if not finite or float(scp.min()) < 0 or float(scp.max()) > 1 + 1e-4:
-                    raise DataError("is out of range", expected="SCP in [0, 1], finite numbers", where=where)
+                    raise DataError(
+                        "is out of range",
+                        expected="SCP in [0, 1], finite numbers",
+                        where=where,
+                        next_step="Give SCP after its softmax, without NaN",
+                    )
                 parts[stream] = (scp, attention, scores)
             length = min(len(scp) for scp, _, _ in parts.values())
             self._imported[video] = {
@@ -698,6 +716,7 @@ class ACN(Method):
                     expected="<video>/<rgb|flow>/<scp|attention|class_scores>",
                     got=key,
                     where=path,
+                    next_step="Rename the arrays, or leave this one out",
                 )
             found.setdefault(video, {}).setdefault(stream, {})[kind] = file[key]
         for video, streams in found.items():
@@ -708,6 +727,7 @@ class ACN(Method):
                         expected="scp and attention",
                         got=str(sorted(parts)),
                         where=f"{path}: {video}/{stream}",
+                        next_step="Give both for every stream",
                     )
         return {
             video: {s: (p["scp"], p["attention"], p.get("class_scores")) for s, p in streams.items()}
@@ -1052,6 +1072,7 @@ def _streams_of(videos: Sequence[Activations], wanted: str) -> tuple[str, ...]:
             expected="SCP and attention of a stream, and boundaries",
             got=f"streams {sorted(set(there))}",
             where="acn.propose",
+            next_step="Give what ACN's activations() returned",
         )
     if wanted == "fusion":
         return there

@@ -185,6 +185,7 @@ class Method(nn.Module, ABC):
                 expected="num_classes >= 1 and feature_dim >= 1",
                 got=f"{num_classes} and {feature_dim}",
                 where=self.name,
+                next_step="Give both, at least 1",
             )
         self.num_classes = num_classes
         self.feature_dim = feature_dim
@@ -196,6 +197,7 @@ class Method(nn.Module, ABC):
                 expected=str(num_classes),
                 got=str(len(self.classes)),
                 where=self.name,
+                next_step="Give as many names as classes, or leave num_classes out",
             )
 
     # -- what a subclass provides ---------------------------------------------------------------------------------
@@ -250,6 +252,7 @@ class Method(nn.Module, ABC):
                 expected="an even feature_dim: first half RGB, second half flow",
                 got=str(self.feature_dim),
                 where=self.name,
+                next_step="Stack RGB and flow features of the same width, or choose settings without streams",
             )
         return self.feature_dim // 2
 
@@ -289,10 +292,16 @@ class Method(nn.Module, ABC):
                 expected=f"(T, {self.feature_dim}) or (crops, T, {self.feature_dim}), T >= 1",
                 got=str(tuple(np.shape(features))),
                 where=where,
+                next_step="Put snippets before channels, or make the method with this feature_dim",
             )
         tensor = tensor.to(self.device, torch.float32)
         if not bool(torch.isfinite(tensor).all()):
-            raise DataError("features are not finite", expected="no NaN and no infinity", where=where)
+            raise DataError(
+                "features are not finite",
+                expected="no NaN and no infinity",
+                where=where,
+                next_step="Extract these features again; 'wtal data doctor' finds all that hold NaN",
+            )
         if grid is None:
             grid = SnippetGrid.preset(self.config.grid, tensor.shape[1])
         if grid.num_snippets != tensor.shape[1]:
@@ -301,6 +310,7 @@ class Method(nn.Module, ABC):
                 expected=f"{grid.num_snippets} snippets",
                 got=str(tensor.shape[1]),
                 where=where,
+                next_step="Make the grid with this number of snippets: grid.with_snippets()",
             )
         training = self.training
         self.eval()
@@ -401,7 +411,12 @@ def create_method(
         raise unknown_name("preset", preset, list(cls.presets), where=name)
     if num_classes is None:
         if not classes:
-            raise UsageError("the number of classes is not known", expected="num_classes or classes", where=name)
+            raise UsageError(
+                "the number of classes is not known",
+                expected="num_classes or classes",
+                where=name,
+                next_step="Give one of the two",
+            )
         num_classes = len(classes)
     resolved = settings.override(settings.override(cls.Config(), cls.presets[preset]), config)
     return cls(num_classes, 2048 if feature_dim is None else feature_dim, resolved, classes)
@@ -435,5 +450,11 @@ def read_official_checkpoint(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
     if not isinstance(content, Mapping) or not all(isinstance(v, Tensor) for v in content.values()):
-        raise DataError("holds no state dict", expected="{name: tensor}", got=type(content).__name__, where=path)
+        raise DataError(
+            "holds no state dict",
+            expected="{name: tensor}",
+            got=type(content).__name__,
+            where=path,
+            next_step="Save the model with torch.save(model.state_dict(), ...)",
+        )
     return {str(key): value for key, value in content.items()}

@@ -155,6 +155,7 @@ class CMCSConfig:
                 "hard negatives have no class to be labelled with",
                 expected="background_class=true, or training.hard_negatives=false",
                 where="CMCSConfig.background_class",
+                next_step="Set one of the two",
             )
 
     def outputs(self, num_classes: int) -> int:
@@ -193,7 +194,9 @@ class PackedVideos:
 
     def __init__(self, lengths: Sequence[int], device: torch.device) -> None:
         if min(lengths) < 1:
-            raise DataError("a video has no snippets", expected="at least 1", where="cmcs")
+            raise DataError(
+                "a video has no snippets", expected="at least 1", where="cmcs", next_step="Leave this video out"
+            )
         self.lengths = tuple(lengths)
         videos = torch.arange(len(self.lengths), device=device)  # (B,)
         counts = torch.tensor(self.lengths, device=device)  # (B,)

@@ -77,12 +77,24 @@ def _scalar(option: Option, word: str) -> Any:
     try:
         value = yaml.safe_load(word)
     except yaml.YAMLError as error:
-        raise UsageError("cannot be read", expected="a number", got=repr(word), where=option.key) from error
+        raise UsageError(
+            "cannot be read",
+            expected="a number",
+            got=repr(word),
+            where=option.key,
+            next_step="Write a number, e.g. 0.5",
+        ) from error
     if isinstance(value, str):  # YAML reads 1e-4 as text
         try:
             return float(value)
         except ValueError as error:
-            raise UsageError("is not a number", expected="a number", got=repr(word), where=option.key) from error
+            raise UsageError(
+                "is not a number",
+                expected="a number",
+                got=repr(word),
+                where=option.key,
+                next_step="Write a number, e.g. 0.5",
+            ) from error
     return value
 
 

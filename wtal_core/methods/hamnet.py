@@ -145,6 +145,7 @@ class HAMNetConfig:
                 expected="0, 1, 3, 5, ... snippets",
                 got=str(self.average_pool),
                 where="HAMNetConfig.average_pool",
+                next_step="Choose an odd number, or 0 for none",
             )
 
 

@@ -125,9 +125,15 @@ def _table(paper: str, table: dict[str, Any]) -> PublishedTable:
                 expected=str(len(columns)),
                 got=str(len(row.values)),
                 where=f"{paper}, {table['name']}",
+                next_step="Give one value a column; null where the paper has none",
             )
     if missing := ours - {row.method for row in rows}:
-        raise DataError("the paper's own row is missing", got=str(sorted(missing)), where=f"{paper}, {table['name']}")
+        raise DataError(
+            "the paper's own row is missing",
+            got=str(sorted(missing)),
+            where=f"{paper}, {table['name']}",
+            next_step="Name it among the rows",
+        )
     return PublishedTable(table["name"], table["dataset"], table["subset"], table["about"], columns, rows)
 
 

@@ -39,6 +39,7 @@ __all__ = [
     "filter_failures",
     "moment_of",
     "right_elsewhere",
+    "tagged_videos",
 ]
 
 BoolArray = npt.NDArray[np.bool_]
@@ -115,7 +116,12 @@ class FailureNotes:
         content = read_json(self.path, "tags and notes of failures")
         notes = content.get("notes") if isinstance(content, Mapping) else None
         if not isinstance(notes, Mapping):
-            raise DataError("is not a file of notes", expected='{"notes": {...}}', where=self.path)
+            raise DataError(
+                "is not a file of notes",
+                expected='{"notes": {...}}',
+                where=self.path,
+                next_step="Move the file away: notes begin anew",
+            )
         return {str(key): self._read(key, value) for key, value in notes.items()}
 
     def _read(self, key: object, value: object) -> Note:
@@ -155,6 +161,7 @@ class FailureNotes:
                 raise UsageError(
                     "the note is too long",
                     expected=f"tags of {_LONGEST_TAG} and a note of {_LONGEST_NOTE:,} letters at most",
+                    next_step="Shorten it",
                 )
             if note:
                 notes[key] = note
@@ -167,6 +174,20 @@ class FailureNotes:
     def tags(self) -> tuple[str, ...]:
         """Return every tag that is used, sorted."""
         return tuple(sorted({tag for note in self.all().values() for tag in note.tags}))
+
+
+def tagged_videos(notes: Mapping[str, Note]) -> dict[str, tuple[str, ...]]:
+    """Return `{tag: videos}` that have a failure with the tag, tags and videos sorted."""
+    found: dict[str, set[str]] = {}
+    for key, note in notes.items():
+        for tag in note.tags:
+            found.setdefault(tag, set()).add(video_of(key))
+    return {tag: tuple(sorted(videos)) for tag, videos in sorted(found.items())}
+
+
+def video_of(key: str) -> str:
+    """Return the video in a failure's key, `half|video|class|start|end`."""
+    return key.partition("|")[2].rsplit("|", 3)[0]
 
 
 # -- choosing -------------------------------------------------------------------------------------------------------
@@ -224,7 +245,10 @@ def right_elsewhere(here: Diagnosis, there: Diagnosis) -> BoolArray:
     if here.ground_truth.annotations is not there.ground_truth.annotations and not np.array_equal(
         here.ground_truth.row, there.ground_truth.row
     ):
-        raise UsageError("the two runs were diagnosed on different ground truths")
+        raise UsageError(
+            "the two runs were diagnosed on different ground truths",
+            next_step="Compare runs on the same data set and split",
+        )
     failures = here.failures
     target = failures["target"].to_numpy()
     found = np.isin(target, there.match[there.match >= 0]) & (target >= 0)

@@ -90,7 +90,11 @@ class RunInfo:
         missing = [k for k in ("method", "preset", "config", "classes", "feature_dim") if k not in values]
         if missing:
             raise DataError(
-                "is not a complete run description", expected=", ".join(missing), got="nothing", where=where
+                "is not a complete run description",
+                expected=", ".join(missing),
+                got="nothing",
+                where=where,
+                next_step="Copy run.yaml from the original again, or train anew",
             )
         return settings.build(cls, values, where)
 
@@ -150,9 +154,19 @@ class Run:
         try:
             values = yaml.safe_load(read_text(file))
         except yaml.YAMLError as error:
-            raise DataError(f"is not valid YAML: {str(error).splitlines()[0]}", where=file) from error
+            raise DataError(
+                f"is not valid YAML: {str(error).splitlines()[0]}",
+                where=file,
+                next_step="Copy run.yaml from the original again",
+            ) from error
         if not isinstance(values, dict):
-            raise DataError("is not a run description", expected="a mapping", got=type(values).__name__, where=file)
+            raise DataError(
+                "is not a run description",
+                expected="a mapping",
+                got=type(values).__name__,
+                where=file,
+                next_step="Copy run.yaml from the original again",
+            )
         return cls(path, RunInfo.from_dict(values, file))
 
     @classmethod
@@ -196,7 +210,12 @@ class Run:
             return {"state": "finished" if self.checkpoint_path("last").exists() else "created"}
         value = read_json(file)
         if not isinstance(value, dict) or "state" not in value:
-            raise DataError("is not a run status", expected="an object with a state", where=file)
+            raise DataError(
+                "is not a run status",
+                expected="an object with a state",
+                where=file,
+                next_step="Delete this file: the run opens without it",
+            )
         if value["state"] == "running":
             alive = liveness(value)
             beat = value.get("heartbeat")
@@ -275,7 +294,11 @@ class Run:
         if not path.is_file():
             have = ", ".join(self.checkpoints()) or "none"
             raise DataError(
-                f"has no checkpoint {which!r}", expected="a trained run", got=f"checkpoints: {have}", where=self.folder
+                f"has no checkpoint {which!r}",
+                expected="a trained run",
+                got=f"checkpoints: {have}",
+                where=self.folder,
+                next_step="Name a checkpoint it has, or train it",
             )
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
@@ -284,9 +307,15 @@ class Run:
                 f"cannot be read: {str(error).splitlines()[0][:200]}",
                 expected="a checkpoint of this project",
                 where=path,
+                next_step="Copy it again, or use the other checkpoint",
             ) from error
         if not isinstance(content, dict) or "model" not in content:
-            raise DataError("is not a checkpoint of this project", expected="a mapping with 'model'", where=path)
+            raise DataError(
+                "is not a checkpoint of this project",
+                expected="a mapping with 'model'",
+                where=path,
+                next_step="'wtal runs import' takes official checkpoints",
+            )
         return content
 
     # -- the method -------------------------------------------------------------------------------------------------
@@ -308,7 +337,9 @@ class Run:
             method.load_state_dict(weights)
         except RuntimeError as error:
             raise DataError(
-                f"does not fit run.yaml: {str(error).splitlines()[-1].strip()[:200]}", where=self.checkpoint_path(which)
+                f"does not fit run.yaml: {str(error).splitlines()[-1].strip()[:200]}",
+                where=self.checkpoint_path(which),
+                next_step="Use the run.yaml that this checkpoint was trained with",
             ) from error
         return method.to(device).eval()
 

@@ -45,6 +45,7 @@ def class_names(text: str) -> tuple[str, ...]:
             expected=f"{', '.join(CLASS_LISTS)}, a text file with one name a line, or names with commas between",
             got=repr(text),
             where="--classes",
+            next_step="Name each class once, in the checkpoint's order",
         )
     return names
 
@@ -130,6 +131,7 @@ def _weights(model: Method, files: Sequence[Path]) -> Mapping[str, Any]:
             expected="RGB and flow, in this order" if two else "one file",
             got=f"{len(files)} files",
             where=model.name,
+            next_step=f"Give {'two files' if two else 'one file'}",
         )
     read = [_read(file) for file in files]
     if not two:
@@ -146,6 +148,11 @@ def _read(file: Path) -> Mapping[str, Any]:
 
         arrays = load_npz(file)
         if not arrays or any(getattr(a, "dtype", None) is None or a.dtype == object for a in arrays.values()):
-            raise DataError("holds no state dict", expected="{official key: array of numbers}", where=file)
+            raise DataError(
+                "holds no state dict",
+                expected="{official key: array of numbers}",
+                where=file,
+                next_step="'wtal data explain' says what the file holds",
+            )
         return dict(arrays)
     return read_official_checkpoint(file)

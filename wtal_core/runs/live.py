@@ -75,7 +75,12 @@ def stored_localization(run: Run) -> Any:
         return own
     values = read_json(file, "localization settings")
     if not isinstance(values, Mapping):
-        raise DataError("are not localization settings", expected="an object", where=file)
+        raise DataError(
+            "are not localization settings",
+            expected="an object",
+            where=file,
+            next_step="Delete this file, or run wtal localize again",
+        )
     return settings.build(type(own), values, file)
 
 
@@ -451,7 +456,13 @@ def pick_crop(data: npt.NDArray[np.floating[Any]], crop: int | None) -> npt.NDAr
         return data
     crops = data.shape[0] if data.ndim == 3 else 1
     if not 0 <= crop < crops:
-        raise UsageError("there is no such crop", expected=f"0 to {crops - 1}", got=str(crop), where="features")
+        raise UsageError(
+            "there is no such crop",
+            expected=f"0 to {crops - 1}",
+            got=str(crop),
+            where="features",
+            next_step=f"Choose a crop up to {crops - 1}",
+        )
     return data[crop] if data.ndim == 3 else data
 
 
@@ -465,7 +476,12 @@ def erase(features: VideoFeatures, spans: Sequence[tuple[float, float]], fill: s
             snippet). The sequence keeps its length, so that time stays where it is.
     """
     if fill not in ("zeros", "mean"):
-        raise UsageError("unknown filling of erased snippets", expected="zeros or mean", got=repr(fill))
+        raise UsageError(
+            "unknown filling of erased snippets",
+            expected="zeros or mean",
+            got=repr(fill),
+            next_step="Choose one of the two",
+        )
     if not spans:
         return features
     start, end = np.array(spans, dtype=np.float64).T
@@ -509,7 +525,11 @@ def recompute_split(
     known = set(store.videos)
     present = [v for v in videos if v in known]
     if not present:
-        raise DataError("none of the videos has features", expected=f"features of {len(videos)} videos")
+        raise DataError(
+            "none of the videos has features",
+            expected=f"features of {len(videos)} videos",
+            next_step="Name the features of this data set, or other videos",
+        )
     activations: dict[str, Activations] = {}
     seconds = 0.0
     for done, video in enumerate(present):

@@ -124,7 +124,10 @@ def infer(
     present = [v for v in videos if v in known]
     if not present:
         raise DataError(
-            "none of the videos has features", expected=f"features of {len(videos)} videos", got=f"{len(known)} others"
+            "none of the videos has features",
+            expected=f"features of {len(videos)} videos",
+            got=f"{len(known)} others",
+            next_step="Name the features of this data set, or another split",
         )
     if store.dim != run.info.feature_dim:
         raise DataError(
@@ -132,6 +135,7 @@ def infer(
             expected=str(run.info.feature_dim),
             got=str(store.dim),
             where=run.folder,
+            next_step="Name features of the same extractor as those of the training",
         )
     if not any_features:
         check_provenance(run.info.provenance, store.provenance(present[0]), where=run.folder)
@@ -203,7 +207,7 @@ def evaluate_run(
             raise DataError("has no detections yet", where=run.folder, next_step=f"Run: wtal localize {run.folder}")
         detections = read_detections(run.detections_path)
     if not protocols:
-        raise UsageError("no protocol was named", expected="at least one")
+        raise UsageError("no protocol was named", expected="at least one", next_step="Name one, e.g. activitynet")
     results = {
         name: evaluate(detections, annotations, protocol=name, tiou=tiou, subset=subset, videos=videos, matches=False)
         for name in protocols

@@ -27,7 +27,12 @@ def find_runs(folder: str | os.PathLike[str], *, must_exist: bool = False) -> It
     root = Path(folder)
     if not root.is_dir():
         if must_exist:
-            raise DataError("does not exist", expected="a run folder, or a folder that holds runs", where=root)
+            raise DataError(
+                "does not exist",
+                expected="a run folder, or a folder that holds runs",
+                where=root,
+                next_step="Check the path",
+            )
         return
     if (root / "run.yaml").is_file():
         yield Run.open(root)
@@ -47,7 +52,10 @@ def stored_evaluations(run: Run) -> list[dict[str, Any]]:
     found = content.get("evaluations") if isinstance(content, dict) else None
     if not isinstance(found, list):
         raise DataError(
-            "is not a stored evaluation", expected="an object with 'evaluations'", where=run.evaluation_path
+            "is not a stored evaluation",
+            expected="an object with 'evaluations'",
+            where=run.evaluation_path,
+            next_step="Evaluate again: wtal evaluate RUN",
         )
     return found
 

@@ -115,7 +115,9 @@ def open_truth(
         DataError: nothing is there.
     """
     if annotations is not None and data is not None:
-        raise UsageError("two ground truths are named", expected="either --annotations or --data")
+        raise UsageError(
+            "two ground truths are named", expected="either --annotations or --data", next_step="Leave one of them out"
+        )
     if annotations is not None:
         return Truth(_index(read_annotations(annotations), subset, videos), "", Path(annotations))
     folder = None if data is None else Path(data)

@@ -182,7 +182,9 @@ class Job:
             or not isinstance(values.get("arguments"), list)
             or not all(isinstance(a, str) for a in values["arguments"])
         ):
-            raise DataError("is not a job", expected=", ".join(sorted(known)), where=file)
+            raise DataError(
+                "is not a job", expected=", ".join(sorted(known)), where=file, next_step="Remove the job's folder"
+            )
         return cls(id=folder.name, folder=folder, **{**values, "arguments": tuple(values["arguments"])})
 
     def write(self) -> None:
@@ -339,7 +341,12 @@ class Queue:
         """
         home = Path(cwd or ".").resolve()
         if not re.fullmatch(r"[\w:.-]+", slot):
-            raise UsageError("is not the name of a slot", expected="a device, e.g. cpu or cuda:0", got=repr(slot))
+            raise UsageError(
+                "is not the name of a slot",
+                expected="a device, e.g. cpu or cuda:0",
+                got=repr(slot),
+                next_step="Name the device the job computes on",
+            )
         if result:
             other = self.of_result(home / result)
             if other is not None and other.status().open:
@@ -355,7 +362,9 @@ class Queue:
         try:
             folder.mkdir(parents=True)
         except OSError as error:
-            raise DataError(f"cannot be made: {error.strerror or error}", where=folder) from error
+            raise DataError(
+                f"cannot be made: {error.strerror or error}", where=folder, next_step="Check permissions and free space"
+            ) from error
         job = Job(
             id=name,
             folder=folder,
@@ -474,7 +483,9 @@ def _lock(path: Path, patience: float = 0.0) -> Iterator[bool]:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a")
     except OSError as error:
-        raise DataError(f"cannot be written: {error.strerror or error}", where=path) from error
+        raise DataError(
+            f"cannot be written: {error.strerror or error}", where=path, next_step="Check permissions and free space"
+        ) from error
     with file:
         until = time.monotonic() + patience
         while True:
@@ -675,14 +686,26 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     for word in re.split(r"[\s,;]+", text.strip()):
         first, dash, last = word.partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()) or len(word) > 20:
-            raise UsageError("are not seeds", expected="numbers, e.g. 0, or 0-4, or 1 2 3", got=repr(text))
+            raise UsageError(
+                "are not seeds",
+                expected="numbers, e.g. 0, or 0-4, or 1 2 3",
+                got=repr(text),
+                next_step="Write numbers with spaces or commas between",
+            )
         stop = int(last) if dash else int(first)
         if stop < int(first) or stop - int(first) >= 100:
-            raise UsageError("is not a range of seeds", expected="e.g. 0-4, at most 100", got=repr(word))
+            raise UsageError(
+                "is not a range of seeds",
+                expected="e.g. 0-4, at most 100",
+                got=repr(word),
+                next_step="Begin with the smaller number, and take fewer than 100",
+            )
         seeds += range(int(first), stop + 1)
     seeds = list(dict.fromkeys(seeds))
     if len(seeds) > 100:
-        raise UsageError("too many seeds", expected="at most 100", got=str(len(seeds)))
+        raise UsageError(
+            "too many seeds", expected="at most 100", got=str(len(seeds)), next_step="Train some of them first"
+        )
     return tuple(seeds)
 
 
@@ -801,7 +824,9 @@ def _request_of(folder: Path) -> TrainRequest:
     try:
         info = yaml.safe_load(read_text(file, "a run description"))
     except yaml.YAMLError as error:
-        raise DataError("is not valid YAML", where=file) from error
+        raise DataError(
+            "is not valid YAML", where=file, next_step="Copy run.yaml from the original again, or train anew"
+        ) from error
     info = info if isinstance(info, dict) else {}
     dataset, training = info.get("dataset") or {}, info.get("training") or {}
     if not isinstance(dataset, dict) or not isinstance(training, dict) or not dataset.get("folder"):

@@ -89,7 +89,9 @@ class Corpus:
             UsageError: hard negatives are asked for and the data set has no static clips.
         """
         if residence not in RESIDENCE:
-            raise UsageError("unknown residence", expected=" | ".join(RESIDENCE), got=residence)
+            raise UsageError(
+                "unknown residence", expected=" | ".join(RESIDENCE), got=residence, next_step="Choose one of these"
+            )
         device = torch.device(device)
         known = set(store.videos)
         every, multi_hot = annotations.video_labels()
@@ -152,7 +154,7 @@ class Corpus:
     def _read(self, index: int, name: str) -> Tensor:
         """Return `(variants, T, D)` features of one (pseudo) video from the store."""
         if self._store is None:
-            raise DataError("the feature store is closed", where=name)
+            raise DataError("the feature store is closed", where=name, next_step="Open the features again")
         source = name.removesuffix("/static") if self.background[index] else name
         data = torch.from_numpy(np.asarray(self._store.read(source).data, dtype=np.float32))
         data = data if data.ndim == 3 else data[None]
@@ -239,7 +241,9 @@ class Corpus:
     def _block(self, index: int) -> Tensor:
         """Return `(variants, T, D)` features of one video out of `rows`."""
         if self.rows is None:
-            raise DataError("features are on disk", where=self.videos[index])
+            raise DataError(
+                "features are on disk", where=self.videos[index], next_step="Read this video from the store"
+            )
         first, length = int(self.first[index]), int(self.lengths[index])
         return self.rows[first : first + length * int(self.variants[index])].view(-1, length, self.dim)
 

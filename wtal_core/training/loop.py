@@ -84,7 +84,12 @@ def choose_device(name: str = "auto") -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise UsageError("unknown device", expected="auto, cpu, cuda, cuda:N or mps", got=repr(name)) from error
+        raise UsageError(
+            "unknown device",
+            expected="auto, cpu, cuda, cuda:N or mps",
+            got=repr(name),
+            next_step="Leave the device at auto to take the best there is",
+        ) from error
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not there.get(device.type, False) or (
         device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()

@@ -150,7 +150,12 @@ class BatchSampler:
             self.label = np.full(self.video.size, -1, dtype=np.int64)
             self.weight = np.ones(self.video.size, dtype=np.float32)
         if self.video.size == 0:
-            raise DataError("no training video has a label", expected="at least one", where="training set")
+            raise DataError(
+                "no training video has a label",
+                expected="at least one",
+                where="training set",
+                next_step="Annotate the videos, or train on another split",
+            )
         self.members = [np.flatnonzero(column) for column in labels[self.video].T] if kind == "class_groups" else []
         self.usable = np.array([c for c, m in enumerate(self.members) if m.size >= videos_per_class], dtype=np.int64)
         if kind == "class_groups" and self.usable.size == 0:
