@@ -230,14 +230,15 @@ def acmnet(cas: Sequence[Array], attention: Sequence[Array], scores: Array, sett
     for source in ("cas", "attention"):
         limits = np.asarray(settings[f"{source}_thresholds"])
         curves = class_curves if source == "cas" else attention_curves
-        runs = runs_above(curves, limits, strict=False, min_length=2, drop_lone_first=True)
+        every = runs_above(curves, limits, strict=False)
+        runs = every.select(every.length >= 2)
         if source == "attention":
             runs, _ = runs.onto(video)
 
-        def contrast_on(rows: Curves, index: Array, cut: bool, runs: Runs = runs, limits: Array = limits) -> Contrast:
-            if cut:
-                rows, index = rows.thresholded(limits), index * limits.size + runs.threshold
-            return outer_inner_contrast(rows, runs, row=index, inflation=settings["inflation"])
+        def contrast_on(curves: Curves, row: Array, cut: bool, runs: Runs = runs, every: Runs = every) -> Contrast:
+            return outer_inner_contrast(
+                curves, runs, row=row, inflation=settings["inflation"], above=every if cut else None
+            )
 
         contrast = contrast_on(class_curves, runs.row, source == "cas")
         if alpha:

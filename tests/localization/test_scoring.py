@@ -57,6 +57,19 @@ def test_hamnet_and_acmnet_rule(rows: list[list[float]], inflation: float) -> No
     )
 
 
+@given(rows=ROWS, inflation=st.sampled_from([0.2, 1.0, 3.0]))
+def test_what_is_not_above_the_threshold_counts_as_0(rows: list[list[float]], inflation: float) -> None:
+    limits = [0.3, -0.5, 0.0]
+    every = runs_above(rows, limits, strict=False)
+    runs = every.select(every.length >= 2)
+    got = outer_inner_contrast(rows, runs, inflation=inflation, above=every)
+    want = [
+        inclusive([v if v >= limits[h] else 0.0 for v in rows[r]], a, b, inflation)
+        for r, h, a, b in zip(*(c.tolist() for c in (runs.row, runs.threshold, runs.first, runs.last)), strict=True)
+    ]
+    np.testing.assert_allclose(np.column_stack([got.inner, got.outer]), np.reshape(want, (-1, 2)), atol=1e-9)
+
+
 @given(
     pairs=st.lists(st.tuples(st.floats(0, 1, width=32), st.floats(0, 1, width=32)), min_size=2, max_size=30),
     weight=st.sampled_from([0.0, 0.3, 1.0]),

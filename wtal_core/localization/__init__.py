@@ -6,7 +6,7 @@ localize one video or a whole test set. The steps, and who provides them:
 
 1. `kept_classes(video_scores (V, C), threshold, strict=, at_least_one=)` -> pairs `(video (K,), class (K,))`.
 2. `Curves.of([cas_v[:, kept classes of v].T for each video v])`: the K rows in the pairs' order; `.min_max()`,
-   `.mean()`, `.max()`, `.thresholded()`. `upsample(curves, factor)` / `to_frames(cas.T, grid)` make them dense.
+   `.mean()`, `.max()`. `upsample(curves, factor)` / `to_frames(cas.T, grid)` make them dense.
 3. `runs_above(curves, thresholds, strict=, min_length=)` -> `Runs(row, threshold, first, last)`, both ends inclusive.
    `runs.onto(video)` repeats class-agnostic runs (rows = videos) for each pair; `runs.dilated(20, curves.lengths)`.
 4. `outer_inner_contrast(curves, runs, inflation=)` -> `Contrast`; `.score(gamma * p[runs.row])`. `run_maxima`.
@@ -46,12 +46,12 @@ localize one video or a whole test set. The steps, and who provides them:
 
     video, label = kept_classes(p, 0.25, strict=True, at_least_one=True)
     cas, att = upsample([I[:, label[video == v]].T for v, I in ...], 20), upsample(a_per_video, 20)
-    runs = runs_above(cas, thresholds, strict=False, min_length=2, drop_lone_first=True)      # source "cas"
-    cut = cas.thresholded(thresholds)                                 # row r * H + h: the official code zeroes the rest
-    one = outer_inner_contrast(cut, runs, row=runs.row * H + runs.threshold, inflation=0.2)
+    every = runs_above(cas, thresholds, strict=False)                                         # source "cas"
+    runs = every.select(every.length >= 2)
+    one = outer_inner_contrast(cas, runs, inflation=0.2, above=every)  # the official code zeroes what is not above
     two = outer_inner_contrast(att, runs, row=video[runs.row], inflation=0.2)
     score = one.blend(two, alpha).score(gamma * p[video, label][runs.row])
-    # source "attention": runs_above(att, ...), runs.onto(video); there the attention is the thresholded one
+    # source "attention": runs_above(att, ...), runs.onto(video); there the attention is the one that is zeroed
     done = nms(start, end, score, pair, threshold=0.55, plus_one=True, inclusive=True)        # seconds
 
 **ACN** (regressed proposals `[xs, xe]`, per stream)::

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from wtal_core.errors import DataError
 
-__all__ = ["BoolArray", "CurveLike", "Curves", "FloatArray", "IntArray"]
+__all__ = ["BoolArray", "CurveLike", "Curves", "FloatArray", "IntArray", "expand"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -171,18 +171,10 @@ class Curves:
         shifted = self.values - self.spread(low)
         return self.with_values(np.divide(shifted, span, out=np.zeros_like(shifted), where=span > 0))
 
-    def thresholded(self, thresholds: npt.ArrayLike, *, strict: bool = False) -> Curves:
-        """Return every row once for each threshold, with samples below the threshold set to 0.
-
-        Args:
-            thresholds: `(H,)`; row `r * H + h` of the result is row r cut at threshold h.
-            strict: True sets samples equal to the threshold to 0 as well.
-        """
-        levels = np.atleast_1d(np.asarray(thresholds, dtype=np.float64))
-        every = self.take(np.repeat(np.arange(len(self)), levels.size))
-        cut = every.spread(np.tile(levels, len(self)))
-        kept = every.values > cut if strict else every.values >= cut
-        return every.with_values(np.where(kept, every.values, 0.0))
-
 
 CurveLike = Curves | npt.NDArray[Any] | Sequence[npt.ArrayLike] | Iterable[npt.ArrayLike]
+
+
+def expand(rows: IntArray, begin: IntArray, count: IntArray) -> tuple[IntArray, IntArray]:
+    """Return every pair `(row, begin + 0 .. begin + count - 1)`."""
+    return np.repeat(rows, count), np.arange(count.sum()) + np.repeat(begin - np.cumsum(count) + count, count)

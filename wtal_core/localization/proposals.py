@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wtal_core.errors import DataError, UsageError
-from wtal_core.localization.curves import BoolArray, CurveLike, Curves, FloatArray, IntArray
+from wtal_core.localization.curves import BoolArray, CurveLike, Curves, FloatArray, IntArray, expand
 from wtal_core.localization.suppression import Suppression
 from wtal_core.records import Detections
 
@@ -95,8 +95,8 @@ class Runs:
         rows = np.arange(source.size) if target is None else np.asarray(target, dtype=np.int64)
         begin = np.searchsorted(self.row, source, side="left")
         count = np.searchsorted(self.row, source, side="right") - begin
-        original = np.repeat(begin - np.cumsum(count) + count, count) + np.arange(count.sum())
-        return replace(self.select(original), row=np.repeat(rows, count)), original
+        row, original = expand(rows, begin, count)
+        return replace(self.select(original), row=row), original
 
     def dilated(self, size: int, lengths: npt.ArrayLike) -> Runs:
         """Dilate the runs with `size` ones and merge those that then touch (CMCS).

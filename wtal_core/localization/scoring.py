@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from wtal_core.localization.curves import CurveLike, Curves, FloatArray, IntArray
+from wtal_core.localization.curves import CurveLike, Curves, FloatArray, IntArray, expand
 from wtal_core.localization.proposals import Runs
 
 __all__ = ["Contrast", "outer_inner_contrast", "run_maxima"]
@@ -49,6 +49,7 @@ def outer_inner_contrast(
     inflation: float = 0.25,
     min_outer: int = 0,
     clip_left: bool = True,
+    above: Runs | None = None,
 ) -> Contrast:
     """Compare each run `first..last` of n samples with its surroundings.
 
@@ -70,6 +71,8 @@ def outer_inner_contrast(
         min_outer: fewest samples of each side.
         clip_left: False drops the left side when it would begin before sample 0: CMCS's code slices with that negative
             index, which selects nothing. True cuts it at sample 0.
+        above: all runs of the rows and thresholds that `runs` were chosen from. Then the curve counts as 0 wherever it
+            is not above the run's own threshold (ACM-Net's code scores proposals on the thresholded curve).
     """
     rows = Curves.of(curves)
     index = runs.row if row is None else np.asarray(row, dtype=np.int64)
@@ -80,9 +83,31 @@ def outer_inner_contrast(
     right = np.minimum(right, rows.lengths[index])
     inner = rows.sums(index, runs.first, runs.last + 1) / runs.length
     samples = runs.first - left + right - runs.last - 1
-    total = rows.sums(index, left, runs.first) + rows.sums(index, runs.last + 1, right)
+    sides = (left, runs.first), (runs.last + 1, right)
+    if above is None:
+        total = sum(rows.sums(index, low, high) for low, high in sides)
+    else:
+        total = sum(_sums_above(rows, above, index, runs.threshold, low, high) for low, high in sides)
     outer = np.divide(total, samples, out=np.zeros_like(total), where=samples > 0)
     return Contrast(inner, outer, left, right)
+
+
+def _sums_above(
+    rows: Curves, above: Runs, row: IntArray, threshold: IntArray, start: IntArray, stop: IntArray
+) -> FloatArray:
+    """Return the sums `(N,)` of those samples `start <= t < stop` that runs of the same row and threshold cover.
+
+    An area beside a run holds few other runs: what they share with it is summed run by run.
+    """
+    span, levels = int(rows.lengths.max(initial=0)) + 1, int(above.threshold.max(initial=0)) + 1
+    there = (above.row * levels + above.threshold) * span  # runs are sorted by row, threshold, position
+    here = (row * levels + threshold) * span
+    begin = np.searchsorted(there + above.last, here + start)  # the first run that has not ended before the area
+    count = np.searchsorted(there + above.first, here + stop) - begin
+    area, run = expand(np.arange(row.size), begin, count)
+    low, high = np.maximum(above.first[run], start[area]), np.minimum(above.last[run] + 1, stop[area])
+    shared = rows.sums(row[area], low, high)
+    return np.bincount(area, weights=shared, minlength=row.size).astype(np.float64)  # of nothing it counts integers
 
 
 def run_maxima(curves: CurveLike, runs: Runs, *, row: npt.ArrayLike | None = None) -> FloatArray:

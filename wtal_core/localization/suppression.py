@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wtal_core.errors import DataError, UsageError, unknown_name
-from wtal_core.localization.curves import BoolArray, FloatArray, IntArray
+from wtal_core.localization.curves import BoolArray, FloatArray, IntArray, expand
 
 __all__ = [
     "SoftNMS",
@@ -305,7 +305,7 @@ def best_overlap(
     count = np.searchsorted(og[by_group], g, side="right") - begin
     best, which = np.zeros(s.size), np.full(s.size, -1, dtype=np.int64)
     for rows in _batches(count):
-        a, b = _expand(rows, begin[rows], count[rows])
+        a, b = expand(rows, begin[rows], count[rows])
         b = by_group[b]
         tiou = pairwise_tiou(s[a], e[a], os[b], oe[b])
         order = np.lexsort((b, -tiou, a))  # the best other interval of each comes first
@@ -397,7 +397,7 @@ def _overlapping_pairs(
     following = np.arange(starts.size) + 1
     count = np.maximum(stop - following, 0)
     for rows in _batches(count):
-        a, b = _expand(rows, following[rows], count[rows])
+        a, b = expand(rows, following[rows], count[rows])
         yield order[a], order[b]
 
 
@@ -408,11 +408,6 @@ def _batches(count: IntArray) -> Iterator[IntArray]:
     batch = np.cumsum(count) // _PAIRS_AT_ONCE
     for rows in np.split(np.arange(count.size), np.flatnonzero(np.diff(batch)) + 1):
         yield rows[count[rows] > 0]
-
-
-def _expand(rows: IntArray, begin: IntArray, count: IntArray) -> tuple[IntArray, IntArray]:
-    """Return every pair `(row, begin + 0 .. begin + count - 1)`."""
-    return np.repeat(rows, count), np.arange(count.sum()) + np.repeat(begin - np.cumsum(count) + count, count)
 
 
 def _clusters(starts: FloatArray, ends: FloatArray, groups: IntArray, margin: float) -> Iterator[npt.NDArray[np.int64]]:

@@ -330,27 +330,25 @@ class ACMNet(Method):
                 sources=(source,),
             )
 
-        def contrast_of(curves: Curves, runs: Runs, row: IntArray) -> Contrast:
-            return outer_inner_contrast(curves, runs, row=row, inflation=settings.margin)
-
-        def find(curves: Curves, thresholds: FloatArray) -> Runs:
-            return runs_above(curves, thresholds, strict=False, min_length=2, drop_lone_first=True)
+        def contrast_of(curves: Curves, runs: Runs, row: IntArray, above: Runs | None = None) -> Contrast:
+            return outer_inner_contrast(curves, runs, row=row, inflation=settings.margin, above=above)
 
         # Each source's score mixes both curves, its own one thresholded; with alpha 0 (THUMOS14) only the CAS counts.
         alpha = settings.alpha
         cuts = np.array(settings.cas_thresholds)
-        runs = find(cas, cuts)
-        contrast = contrast_of(cas.thresholded(cuts), runs, runs.row * cuts.size + runs.threshold)
+        every = runs_above(cas, cuts, strict=False)
+        runs = every.select(every.length >= 2)
+        contrast = contrast_of(cas, runs, runs.row, above=every)
         if alpha:
             contrast = contrast.blend(contrast_of(attention, runs, video[runs.row]), alpha)
         from_cas = scored(runs, "cas", cuts, contrast, settings.cas_gamma)
 
         cuts = np.array(settings.attention_thresholds)
-        runs, _ = find(attention, cuts).onto(video)  # class-agnostic runs, repeated for each kept class
+        every = runs_above(attention, cuts, strict=False)
+        runs, _ = every.select(every.length >= 2).onto(video)  # class-agnostic runs, repeated for each kept class
         contrast = contrast_of(cas, runs, runs.row)
         if alpha:
-            cut = attention.thresholded(cuts)
-            contrast = contrast.blend(contrast_of(cut, runs, video[runs.row] * cuts.size + runs.threshold), alpha)
+            contrast = contrast.blend(contrast_of(attention, runs, video[runs.row], above=every), alpha)
         from_attention = scored(runs, "attention", cuts, contrast, settings.attention_gamma)
 
         proposals = Proposals.concat([from_cas, from_attention])
