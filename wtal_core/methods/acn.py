@@ -321,7 +321,7 @@ def claimed_snippets(start: Tensor, size: Tensor, refined: Tensor, selection: st
 
 def holds_few(bad: Tensor, low: Tensor, high: Tensor, share: float) -> Tensor:
     """Return `(N,)`: whether at most `share` of the snippets `low .. high` (flat positions) are bad."""
-    count = F.pad(bad.cumsum(0), (1, 0))
+    count = F.pad(bad.cumsum(0, dtype=torch.int32), (1, 0))
     return count[high + 1] - count[low] <= share * (high - low + 1) + 1e-9
 
 
@@ -394,22 +394,28 @@ class Candidates:
             settings: thresholds and rule.
             discarded: `(sum of T,)` bool, snippets of the curves that attention discarded.
         """
-        count = pairs_of_row[anchored.row]
-        proposal = torch.arange(count.numel(), device=count.device).repeat_interleave(count)
-        nth = torch.arange(proposal.numel(), device=count.device) - (count.cumsum(0) - count)[proposal]
-        pair = (pairs_of_row.cumsum(0) - pairs_of_row)[anchored.row][proposal] + nth
+        video = torch.arange(len(pairs_of_row), device=pairs_of_row.device).repeat_interleave(pairs_of_row)  # of a pair
+        in_video = torch.bincount(anchored.row, minlength=len(pairs_of_row))
+        begin, count = (in_video.cumsum(0) - in_video)[video], in_video[video]
+        pair = torch.arange(len(video), device=count.device).repeat_interleave(count)  # (M,)
+        proposal = torch.arange(len(pair), device=count.device) + (begin + count - count.cumsum(0))[pair]
         first, last = claimed_snippets(anchored.start, anchored.size, refined, settings.selection)
         base = curves.base[pair]
-        low, high = base + first[proposal], base + last[proposal]
+        found = cls(proposal, pair, base + first[proposal], base + last[proposal])
         if settings.selection != "all":
-            admitted = holds_few(curves.values < settings.scp_threshold, low, high, settings.contain_tol)
-            proposal, pair, low, high = (column[admitted] for column in (proposal, pair, low, high))
+            bad = curves.values < settings.scp_threshold
+            found = found.select(holds_few(bad, found.low, found.high, settings.contain_tol))
         if settings.drop_discarded and discarded is not None:
             first, last = claimed_snippets(anchored.start, anchored.size, refined, "cover")
-            base = curves.base[pair]
-            admitted = holds_few(discarded, base + first[proposal], base + last[proposal], settings.contain_tol)
-            proposal, pair, low, high = (column[admitted] for column in (proposal, pair, low, high))
-        return cls(proposal, pair, low, high)
+            base = curves.base[found.pair]
+            low, high = base + first[found.proposal], base + last[found.proposal]
+            found = found.select(holds_few(discarded, low, high, settings.contain_tol))
+        return found
+
+    def select(self, admitted: Tensor) -> Candidates:
+        """Return those for which `(M,)` bool is True."""
+        at = admitted.nonzero()[:, 0]
+        return Candidates(self.proposal[at], self.pair[at], self.low[at], self.high[at])
 
     def best(self, score: Tensor, positions: int, selection: str) -> tuple[Tensor, Tensor]:
         """Return the indices of the candidates that stay, and how often each was the best of a snippet."""
@@ -1134,10 +1140,13 @@ def _stream_proposals(
     discarded = torch.from_numpy(np.concatenate([~kept[v] for v, _ in pairs])) if settings.drop_discarded else None
 
     columns: list[tuple[npt.NDArray[Any], ...]] = []
-    for acts in videos:
+    for v, acts in enumerate(videos):
         b = acts.boundaries
         assert b is not None
         mine = np.flatnonzero(b.stream == stream)
+        if settings.selection == "position":  # most anchors are centred where no class shows: they are not looked at
+            shows = (scps[v][:, label[video == v]] >= settings.scp_threshold).any(1)
+            mine = mine[shows[b.raw[mine, 0].astype(np.int64) + b.anchor[mine] // 2]]
         columns.append((b.anchor[mine], b.raw[mine, 0], b.refined[mine], b.coherence[mine]))
     row = torch.from_numpy(np.repeat(np.arange(len(videos)), [len(c[0]) for c in columns]))
     size, start, refined, term = (torch.from_numpy(np.concatenate(c)) for c in zip(*columns, strict=True))
