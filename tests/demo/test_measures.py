@@ -19,12 +19,23 @@ def segments(*rows: Row) -> Segments:
     return Segments(*(list(c) for c in zip(*rows, strict=True))) if rows else Segments.empty()
 
 
-def world(instances: Sequence[Row], phases: Sequence[Row], context: Sequence[Row], fakes: Sequence[Row]) -> Annotations:
+def world(
+    instances: Sequence[Row],
+    phases: Sequence[Row],
+    context: Sequence[Row],
+    fakes: Sequence[Row],
+    static: Sequence[Row] = (),
+) -> Annotations:
     return Annotations(
         classes=("Dive", "Golf"),
         videos={v: VideoInfo(subset="test", duration=100.0) for v in ("a", "b")},
         instances=segments(*instances),
-        tracks={"phases": segments(*phases), "context": segments(*context), "fakes": segments(*fakes)},
+        tracks={
+            "phases": segments(*phases),
+            "context": segments(*context),
+            "fakes": segments(*fakes),
+            "static": segments(*static),
+        },
     )
 
 
@@ -46,6 +57,7 @@ TRUTH = world(
     [*three_phases("a", 10), *three_phases("b", 50)],
     [("a", "Golf/tee", 20, 30), ("b", "Dive/platform", 60, 70)],
     [("a", "Golf/practice", 40, 44), ("b", "Golf/practice", 80, 84)],
+    [("a", "static", 22, 26), ("b", "static", 60, 66)],
 )
 
 
@@ -54,7 +66,7 @@ def test_perfect_detections() -> None:
     assert found.average_map == 1.0
     assert found.completeness == found.found == found.on_action == 1.0
     assert found.on_context == found.on_fake == found.on_background == found.false_alarms == 0.0
-    assert found.recall == 0.5  # the operating point ends where half is found
+    assert found.action_time == 0.5  # the operating point ends where half is covered
 
 
 def test_incomplete_and_over_complete() -> None:
@@ -63,21 +75,21 @@ def test_incomplete_and_over_complete() -> None:
     found = measure(rows, TRUTH)
     assert found.completeness == pytest.approx((2 / 3 + 1) / 2)
     assert found.found == 1.0
-    assert (found.on_action, found.on_context, found.false_alarms) == (1.0, 0.0, 0.0)  # one detection is enough
-    lower = measure(rows.select([1, 2]), TRUTH)  # now the operating point is the detection in b
-    assert lower.completeness == pytest.approx(0.5)
-    assert lower.on_action == pytest.approx(10 / 22)
-    assert lower.on_context == 0.0  # the platform belongs to another class
-    assert lower.on_fake == pytest.approx(2 / 22)
-    assert lower.on_background == pytest.approx(10 / 22)
-    assert lower.false_alarms == 0.5  # exactly half of the second fake
+    # Six seconds of the first action are not half of the twenty: all three detections are needed.
+    assert found.action_time == pytest.approx(16 / 20)
+    assert found.on_action == pytest.approx(16 / 28)
+    assert found.on_context == 0.0  # the platform belongs to another class
+    assert found.on_fake == pytest.approx(2 / 28)
+    assert found.on_background == pytest.approx(10 / 28)
+    assert found.false_alarms == 0.5  # exactly half of the second fake
 
 
 def test_own_context_counts() -> None:
     found = measure(detections(("a", "Golf", 10, 25, 1)), TRUTH)
     assert found.on_action == pytest.approx(10 / 15)
     assert found.on_context == pytest.approx(5 / 15)
-    assert found.recall == 0.5
+    assert found.static_context == pytest.approx(3 / 10)  # of 22 to 26 and of the platform's 60 to 66
+    assert found.action_time == 0.5
 
 
 def test_time_counts_once_and_shares_add_up() -> None:
@@ -93,11 +105,22 @@ def test_time_counts_once_and_shares_add_up() -> None:
     assert doubled.false_alarms == found.false_alarms
 
 
-def test_operating_point_without_enough_recall_keeps_all() -> None:
-    rows = detections(("a", "Golf", 0, 5, 1), ("a", "Dive", 0, 5, 9))
-    chosen, recall = operating_point(rows, TRUTH.instances)
-    assert chosen.label.tolist() == ["Golf"]  # no instance of Dive, so no operating point for it
-    assert recall == 0.0
+def test_operating_point_ends_where_half_of_the_time_is_covered() -> None:
+    rows = detections(
+        ("a", "Golf", 10, 16, 5), ("a", "Golf", 30, 40, 4), ("a", "Golf", 14, 20, 3), ("b", "Golf", 50, 60, 2)
+    )
+    chosen, share = operating_point(rows, TRUTH.instances)
+    assert chosen.score.tolist() == [5, 4, 3]
+    assert share == 0.5
+    tied = detections(("a", "Golf", 10, 20, 1), ("a", "Golf", 70, 80, 1), ("b", "Golf", 0, 1, 0))
+    assert operating_point(tied, TRUTH.instances)[0].start.tolist() == [10, 70]  # the same score, the same fate
+
+
+def test_operating_point_without_enough_action_keeps_all() -> None:
+    rows = detections(("a", "Golf", 0, 5, 1), ("a", "Golf", 10, 19, 1), ("a", "Dive", 0, 5, 9))
+    chosen, share = operating_point(rows, TRUTH.instances)
+    assert chosen.label.tolist() == ["Golf", "Golf"]  # no instance of Dive, so no operating point for it
+    assert share == pytest.approx(9 / 20)
 
 
 def test_best_is_the_highest_score_that_meets() -> None:

@@ -6,12 +6,13 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from wtal_core.demo.measures import Measures
 from wtal_core.demo.recipes import VARIANTS
-from wtal_core.demo.report import BEGIN, CLAIMS, END, Claim, Report, to_markdown, verdict, write_into
+from wtal_core.demo.report import _T, BEGIN, CLAIMS, END, Claim, Report, to_markdown, verdict, write_into
 from wtal_core.errors import DataError
 
 PLAIN = Measures(
@@ -22,8 +23,9 @@ PLAIN = Measures(
     on_context=0.2,
     on_fake=0.1,
     on_background=0.2,
+    static_context=0.3,
     false_alarms=0.4,
-    recall=0.5,
+    action_time=0.5,
 )
 
 
@@ -45,16 +47,28 @@ def test_claims_name_runs_and_measures_that_exist() -> None:
 
 def test_verdict_by_hand() -> None:
     claim = Claim("x", "full", "less", "on_context", -1)
-    found = verdict(claim, {"full": rows("on_context", 0.1, 0.2, 0.3), "less": rows("on_context", 0.3, 0.5, 0.4)})
-    # Gains 0.2, 0.3, 0.1: mean 0.2, deviation 0.1, standard error 0.058.
-    assert found["gain"] == pytest.approx(0.2)
+
+    def judge(full: list[float], less: list[float]) -> dict[str, Any]:
+        return verdict(claim, {"full": rows("on_context", *full), "less": rows("on_context", *less)})
+
+    # Gains 0.5, 0.6, 0.4: mean 0.5, deviation 0.1, standard error 0.0577, times Student's t of 2 degrees 4.303.
+    found = judge([0.1, 0.2, 0.3], [0.6, 0.8, 0.7])
+    assert found["gain"] == pytest.approx(0.5)
     assert found["spread"] == pytest.approx(0.1)
-    assert found["shows"] is True
-    unsure = verdict(claim, {"full": rows("on_context", 0.1, 0.5, 0.3), "less": rows("on_context", 0.3, 0.4, 0.4)})
-    assert unsure["shows"] is False
-    once = verdict(claim, {"full": rows("on_context", 0.1), "less": rows("on_context", 0.9)})
-    assert once["shows"] is False
-    assert math.isnan(once["spread"])
+    assert found["margin"] == pytest.approx(0.2484, abs=1e-4)
+    assert found["finding"] == "shows"
+    assert judge([0.6, 0.8, 0.7], [0.1, 0.2, 0.3])["finding"] == "the opposite shows"
+    # Two standard errors would call 0.2 ± 0.1 a difference; three seeds are too few for that.
+    assert judge([0.1, 0.2, 0.3], [0.3, 0.5, 0.4])["finding"] == "does not show"
+    once = judge([0.1], [0.9])
+    assert once["finding"] == "does not show"
+    assert math.isinf(once["margin"])
+    assert judge([math.nan, 0.1, 0.1], [0.9, 0.9, 0.9])["finding"] == "does not show"
+
+
+def test_quantiles_are_students() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    assert pytest.approx([stats.t.ppf(0.975, freedom + 1) for freedom in range(len(_T))], abs=1e-3) == list(_T)
 
 
 def test_markdown_says_what_shows_and_what_does_not() -> None:
@@ -66,15 +80,17 @@ def test_markdown_says_what_shows_and_what_does_not() -> None:
             hamnet__no__dropping=rows("completeness", 0.55, 0.55, 0.55),
             acn=rows("average_map", 0.20, 0.21, 0.22),
             acn__oic__only=rows("average_map", 0.30, 0.32, 0.31),
+            acmnet=rows("on_context", 0.2, math.nan, 0.2),
+            acmnet__no__context=rows("on_context", 0.3, 0.3, 0.3),
         )
     )
-    assert "| `cmcs` | 30.0 ± 0.0 | 72.0 ± 2.0 |" in text
+    assert "| `cmcs` | 30.0 ± 0.0 | 72.0 ± 2.0 | 50.0 ± 0.0 |" in text
     lines = text.splitlines()
-    assert any(
-        "one: **shows**" in line and "72.0 with, 62.0 without (+10.0 ± 1.0 over 3 seeds)" in line for line in lines
-    )
-    assert any("HAM-Net" in line and "**does not show**" in line and "(+1.0 ± 6.0" in line for line in lines)
-    assert any("ACN" in line and "**the opposite shows**" in line and "-10.0" in line for line in lines)
+    assert "| CMCS: several branches find more of each instance than one | completeness | 72.0 | 62.0 " in text
+    assert any("than one" in line and line.endswith("| +10.0 ± 2.5 | **shows** |") for line in lines)
+    assert any("HAM-Net" in line and line.endswith("| +1.0 ± 14.9 | does not show |") for line in lines)
+    assert any("ACN" in line and line.endswith("| -10.0 ± 2.5 | the opposite shows |") for line in lines)
+    assert any("ACM-Net" in line and line.endswith("| cannot be measured |") for line in lines)
     assert "deep_metric" not in text
 
 

@@ -1,8 +1,9 @@
 """What average mAP hides, measured against the demo world's truth: completeness, context, false alarms.
 
-Context and false alarms are measured at one *operating point* per class: the detections scoring at least as high as the
-one with which half of the class's instances are found (tIoU of at least 0.3). At the same recall, methods can be
-compared by what else they report. A class that never gets there is measured with all its detections (`recall` says so).
+Context and false alarms are measured at one *operating point* per class: as many of its detections, best first, as it
+takes to cover half of the class's action time. Methods are then compared by what else they report for the same time of
+action; counting found instances instead would let a method look clean that reports only a part of each. A class that
+never gets there is measured with all its detections (`action_time` says so).
 
 * **completeness**: share of an instance's phases that its best detection covers. Best is the highest-scoring detection
   of the class that meets the instance (tIoU of at least 0.1; of all detections, not only those of the operating point);
@@ -10,12 +11,15 @@ compared by what else they report. A class that never gets there is measured wit
 * **on action, context, fake, background**: shares of the detected time. Time that several detections of a class cover
   counts once; the four shares add up to one. Action, context and fakes are the detected class's own, everything else is
   background.
+* **static context**: share of the context in which nothing moves (the empty platform, a table under a caption) that
+  detections of its class cover. It is the context that CMCS's hard negatives are made of.
 * **false alarms**: share of the fakes (practice swings, aborted run-ups) of which detections of their class cover at
   least half.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -31,7 +35,7 @@ __all__ = ["Measures", "best_detections", "covered_share", "measure", "mining_qu
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-RECALL, HIT_TIOU = 0.5, 0.3  # operating point
+ACTION_TIME = 0.5  # share of a class's action time that is covered at its operating point
 MEET_TIOU = 0.1  # the best detection meets the instance at least so much
 HALF = 0.5  # of a phase, or of a fake, that counts as covered
 
@@ -45,8 +49,10 @@ class Measures:
         completeness: mean share of an instance's phases that its best detection covers.
         found: share of instances that any detection meets.
         on_action, on_context, on_fake, on_background: shares of the detected time at the operating point.
+        static_context: share of the motionless context that is reported at the operating point.
         false_alarms: share of fakes that are reported at the operating point.
-        recall: share of instances found at the operating point, mean over classes; below 0.5 a class never gets there.
+        action_time: share of action time covered at the operating point, mean over classes; below 0.5 a class never
+            gets there.
     """
 
     average_map: float
@@ -56,8 +62,9 @@ class Measures:
     on_context: float
     on_fake: float
     on_background: float
+    static_context: float
     false_alarms: float
-    recall: float
+    action_time: float
 
     def to_dict(self) -> dict[str, float]:
         """Return the measures as plain values."""
@@ -69,33 +76,36 @@ def measure(detections: Detections, annotations: Annotations, *, subset: Sequenc
 
     Args:
         detections: of the subset's videos.
-        annotations: with the tracks "phases", "context" and "fakes".
+        annotations: with the tracks "phases", "context", "fakes" and "static".
         subset: which videos.
 
     Raises:
         DataError: the annotations have no such tracks.
     """
-    missing = [name for name in ("phases", "context", "fakes") if name not in annotations.tracks]
+    needed = ("phases", "context", "fakes", "static")
+    missing = [name for name in needed if name not in annotations.tracks]
     if missing:
         raise DataError(
             "the annotations are not those of a demo world",
-            expected="tracks phases, context, fakes",
+            expected=f"tracks {', '.join(needed)}",
             got=f"no {', '.join(missing)}",
             where=annotations.source or "annotations",
             next_step="Name annotations that 'wtal demo build' wrote",
         )
     truth = annotations.subset(*subset)
-    phases, context, fakes = (truth.tracks[name] for name in ("phases", "context", "fakes"))
+    phases, context, fakes, static = (truth.tracks[name] for name in needed)
+    context, fakes = _by_class(context), _by_class(fakes)
     evaluation = evaluate(detections, annotations, subset=tuple(subset), matches=False)
-    chosen, recall = operating_point(detections, truth.instances)
+    chosen, action_time = operating_point(detections, truth.instances)
     best = best_detections(detections, truth.instances)
     return Measures(
         average_map=evaluation.average,
         completeness=_completeness(detections, best, truth.instances, phases),
         found=float((best >= 0).mean()) if best.size else float("nan"),
-        **_time_shares(chosen, truth.instances, _by_class(context), _by_class(fakes)),
-        false_alarms=float(np.mean(covered_share(_by_class(fakes), chosen) >= HALF)) if len(fakes) else float("nan"),
-        recall=recall,
+        **_time_shares(chosen, truth.instances, context, fakes),
+        static_context=_covered_time(_static_parts(context, static), chosen),
+        false_alarms=float(np.mean(covered_share(fakes, chosen) >= HALF)) if len(fakes) else float("nan"),
+        action_time=action_time,
     )
 
 
@@ -125,23 +135,28 @@ def _tiou(a: Segments, b: Segments | Detections) -> tuple[IntArray, IntArray, Fl
 
 
 def operating_point(detections: Detections, instances: Segments) -> tuple[Detections, float]:
-    """Return each class's detections down to the score at which half of its instances are found, and the mean recall.
+    """Return each class's best detections that cover half of its action time, and the share covered, mean over classes.
 
-    A class of which less than half is ever found keeps all its detections; classes without instances keep none.
+    A class of which less than half is ever covered keeps all its detections; classes without instances keep none.
     """
-    i, j, tiou = _tiou(instances, detections)
-    hit = tiou >= HIT_TIOU
-    score = np.full(len(instances), -np.inf)  # the score from which on an instance is found
-    np.maximum.at(score, i[hit], detections.score[j[hit]])
-    keep = np.zeros(len(detections), dtype=bool)
-    recalls = []
+    chosen: list[Detections] = []
+    shares: list[float] = []
     for label in sorted(set(instances.label.tolist())):
-        mine = np.sort(score[instances.label == label])[::-1]
-        wanted = int(np.ceil(RECALL * mine.size))
-        threshold = mine[wanted - 1]
-        keep |= (detections.label == label) & (detections.score >= threshold)
-        recalls.append(float(((mine >= threshold) & np.isfinite(mine)).mean()))
-    return detections.select(np.flatnonzero(keep)), float(np.mean(recalls)) if recalls else float("nan")
+        actions = instances.select(np.flatnonzero(instances.label == label))
+        chosen.append(_best_covering(detections.select(np.flatnonzero(detections.label == label)), actions))
+        shares.append(_covered_time(actions, chosen[-1]))
+    return Detections.concat(chosen), float(np.mean(shares)) if shares else float("nan")
+
+
+def _best_covering(detections: Detections, actions: Segments) -> Detections:
+    """Return the detections down to the highest score at which they cover half of the time of `actions`, or all."""
+    scores = np.unique(detections.score)[::-1].tolist()
+
+    def at_least(score: float) -> Detections:
+        return detections.select(np.flatnonzero(detections.score >= score))
+
+    place = bisect_left(scores, True, key=lambda score: _covered_time(actions, at_least(score)) >= ACTION_TIME)
+    return at_least(scores[place]) if place < len(scores) else detections
 
 
 def best_detections(detections: Detections, instances: Segments) -> IntArray:
@@ -192,6 +207,22 @@ def covered_share(segments: Segments, cover: Segments | Detections) -> FloatArra
     i, _, overlap = _pairs(segments, _merged(cover))
     covered = np.bincount(i, overlap, minlength=len(segments))
     return np.asarray(covered / np.maximum(segments.length, 1e-9))
+
+
+def _covered_time(segments: Segments, cover: Segments | Detections) -> float:
+    """Return the share of the segments' time that rows of their video and label cover; NaN where there is no time."""
+    total = float(segments.length.sum())
+    return float(_pairs(segments, _merged(cover))[2].sum()) / total if total else float("nan")
+
+
+def _static_parts(context: Segments, static: Segments) -> Segments:
+    """Return the parts of `context` that lie in static stretches of their video, labelled as the context."""
+    i, j = np.nonzero(
+        (context.video[:, None] == static.video)
+        & (np.minimum(context.end[:, None], static.end) > np.maximum(context.start[:, None], static.start))
+    )
+    start, end = np.maximum(context.start[i], static.start[j]), np.minimum(context.end[i], static.end[j])
+    return Segments(context.video[i].tolist(), context.label[i].tolist(), start, end)
 
 
 def _time_shares(chosen: Detections, instances: Segments, context: Segments, fakes: Segments) -> dict[str, float]:

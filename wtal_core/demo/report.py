@@ -10,6 +10,8 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, Final
 
+import numpy as np
+
 from wtal_core.data import read_detections
 from wtal_core.data.dataset import Dataset
 from wtal_core.demo.builder import train_runs
@@ -46,19 +48,20 @@ class Claim:
     better: int
 
 
+_BRANCHES: Final = ("cmcs", "cmcs-one-branch")
+_NEGATIVES: Final = ("cmcs", "cmcs-no-hard-negatives")
+_DROPPING: Final = ("hamnet", "hamnet-no-dropping")
+_CONTEXT: Final = ("acmnet", "acmnet-no-context")
+
 CLAIMS: Final = (
-    Claim("CMCS: several branches find more of each instance than one", "cmcs", "cmcs-one-branch", "completeness", 1),
-    Claim("CMCS: hard negatives keep detections off the context", "cmcs", "cmcs-no-hard-negatives", "on_context", -1),
-    Claim(
-        "HAM-Net: dropping discriminative snippets finds more of each instance",
-        "hamnet",
-        "hamnet-no-dropping",
-        "completeness",
-        1,
-    ),
-    Claim(
-        "ACM-Net: the context branch keeps detections off the context", "acmnet", "acmnet-no-context", "on_context", -1
-    ),
+    Claim("CMCS: several branches find more of each instance than one", *_BRANCHES, "completeness", 1),
+    Claim("CMCS: hard negatives keep detections off motionless context", *_NEGATIVES, "static_context", -1),
+    Claim("CMCS: hard negatives keep detections off context of every kind", *_NEGATIVES, "on_context", -1),
+    Claim("CMCS: hard negatives avoid false alarms on fakes", *_NEGATIVES, "false_alarms", -1),
+    Claim("HAM-Net: dropping discriminative snippets finds more of each instance", *_DROPPING, "completeness", 1),
+    Claim("ACM-Net: the context branch keeps detections off the context", *_CONTEXT, "on_context", -1),
+    Claim("ACM-Net: the context branch avoids false alarms on fakes", *_CONTEXT, "false_alarms", -1),
+    Claim("ACM-Net: the context branch localizes better", *_CONTEXT, "average_map", 1),
     Claim("ACN: the coherence term localizes better than contrast alone", "acn", "acn-oic-only", "average_map", 1),
     Claim(
         "Deep metric learning: the metric loss localizes better",
@@ -72,11 +75,22 @@ CLAIMS: Final = (
 _COLUMNS: Final = (
     ("average_map", "average mAP"),
     ("completeness", "completeness"),
+    ("action_time", "action found"),
     ("on_context", "on context"),
+    ("static_context", "static context"),
     ("on_fake", "on fakes"),
     ("false_alarms", "false alarms"),
 )
-_WORDS: Final = {"average_map": "average mAP", "completeness": "completeness", "on_context": "time on context"}
+_WORDS: Final = {
+    "average_map": "average mAP",
+    "completeness": "completeness",
+    "on_context": "time on context",
+    "static_context": "motionless context reported",
+    "false_alarms": "fakes reported",
+}
+
+#: Student's t, 97.5 % quantile, by degrees of freedom from 1.
+_T: Final = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 
 
 @dataclass(frozen=True)
@@ -182,15 +196,17 @@ def verdict(claim: Claim, table: Table) -> dict[str, Any]:
     """Compare the two runs of a claim, seed by seed.
 
     Returns:
-        text, measure, mean of either, mean and sample standard deviation of the difference in the claimed direction,
-        and whether it shows: the mean difference has the claimed sign and exceeds its standard error twice.
+        text, measure, mean of either, mean and sample standard deviation of the gain (the difference in the claimed
+        direction), half the width of the mean gain's 95 % confidence interval (Student's t; infinite for one seed), and
+        "finding": "shows" where the interval lies above zero, "the opposite shows" where below, else "does not show".
+        Where one of the runs has nothing to measure, nothing shows.
     """
     with_it = [getattr(m, claim.measure) for m in table[claim.full]]
     without = [getattr(m, claim.measure) for m in table[claim.without]]
-    gains = [claim.better * (a - b) for a, b in zip(with_it, without, strict=True)]
-    mean, spread = fmean(gains), stdev(gains) if len(gains) > 1 else math.nan
-    # Two standard errors; with one seed there is none to speak of, and nothing shows.
-    shows = mean > 2 * spread / math.sqrt(len(gains)) if len(gains) > 1 else False
+    gains = claim.better * np.subtract(with_it, without)
+    freedom = gains.size - 1
+    mean, spread = float(gains.mean()), float(gains.std(ddof=1)) if freedom else math.nan
+    margin = _T[min(freedom, len(_T)) - 1] * spread / math.sqrt(gains.size) if freedom else math.inf
     return {
         "text": claim.text,
         "measure": claim.measure,
@@ -200,7 +216,8 @@ def verdict(claim: Claim, table: Table) -> dict[str, Any]:
         "mean_without": fmean(without),
         "gain": mean,
         "spread": spread,
-        "shows": bool(shows),
+        "margin": margin,
+        "finding": "shows" if mean > margin else "the opposite shows" if mean < -margin else "does not show",
     }
 
 
@@ -231,16 +248,23 @@ def to_markdown(report: Report) -> str:
         )
     lines += [
         "",
-        "Average mAP: tIoU 0.1 to 0.7. Completeness: share of an instance's phases that its best detection covers. "
-        "Where detections lie (on context, on fakes: shares of detected time) and false alarms (share of fakes "
-        "reported) are measured where half of each class's instances are found, see `wtal_core/demo/measures.py`.",
+        "Average mAP: tIoU 0.1 to 0.7. Completeness: share of an instance's phases that its best detection covers. The "
+        "rest is measured with as many detections of each class, best first, as cover half of its action time: what "
+        "they do cover of it (less where a class never gets there), shares of the detected time on context and on "
+        "fakes, share of the motionless context and of the fakes that they report. See `wtal_core/demo/measures.py`.",
         "",
     ]
     found = [verdict(claim, report.table) for claim in CLAIMS if _has(claim, report.table)]
     if found and several:
-        lines += ["What the papers claim, on this world (a difference counts if it exceeds two standard errors):", ""]
-        lines += [_sentence(v, len(report.seeds)) for v in found]
-        lines.append("")
+        lines += [
+            "What the papers claim, on this world: mean difference ± its 95 % confidence interval over "
+            f"{len(report.seeds)} seeds, points; what lies within is no difference.",
+            "",
+            "| claim | measured | with | without | difference | |",
+            "|---|---|---:|---:|---:|---|",
+            *map(_row, found),
+            "",
+        ]
     if all(map(math.isfinite, report.mining)):
         share, precision = (f"{100 * value:.0f} %" for value in report.mining)
         lines += [
@@ -251,16 +275,16 @@ def to_markdown(report: Report) -> str:
     return "\n".join(lines)
 
 
-def _sentence(v: Mapping[str, Any], seeds: int) -> str:
-    change = 100 * (v["mean_full"] - v["mean_without"])
-    numbers = (
-        f"{_WORDS[v['measure']]} {100 * v['mean_full']:.1f} with, {100 * v['mean_without']:.1f} without "
-        f"({change:+.1f} ± {100 * v['spread']:.1f} over {seeds} seeds)"
+def _row(v: Mapping[str, Any]) -> str:
+    """Return a verdict as a row of the table of claims."""
+    if not math.isfinite(v["gain"]):
+        return f"| {v['text']} | {_WORDS[v['measure']]} | | | | cannot be measured |"
+    with_it, without = 100 * v["mean_full"], 100 * v["mean_without"]
+    finding = f"**{v['finding']}**" if v["finding"] == "shows" else v["finding"]
+    return (
+        f"| {v['text']} | {_WORDS[v['measure']]} | {with_it:.1f} | {without:.1f} "
+        f"| {with_it - without:+.1f} ± {100 * v['margin']:.1f} | {finding} |"
     )
-    if v["shows"]:
-        return f"* {v['text']}: **shows**, {numbers}."
-    opposite = v["gain"] < -2 * v["spread"] / math.sqrt(seeds)
-    return f"* {v['text']}: **{'the opposite shows' if opposite else 'does not show'}**, {numbers}."
 
 
 def write_into(path: str | os.PathLike[str], text: str) -> None:
