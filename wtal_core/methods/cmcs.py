@@ -292,7 +292,7 @@ class MultiBranchNetwork(nn.Module):
         if not self.training or self.dropout == 0:
             return [F.linear(x, weight, bias).relu() for x in videos]
         keep = F.dropout(weight.new_ones(len(videos), 1, weight.shape[1]), self.dropout)  # (B, 1, D): 0 or 1 / (1 - p)
-        return [F.linear(x, w, bias).relu() for x, w in zip(videos, (weight * keep).unbind(), strict=True)]
+        return [F.linear(x, weight * kept, bias).relu() for x, kept in zip(videos, keep.unbind(), strict=True)]
 
     def classify(self, rows: Tensor) -> Tensor:
         """Return the scores of all branches `(R, K, C + 1)` from packed embeddings `(1 + R + 1, F)` (Eq. 2)."""
