@@ -1145,7 +1145,7 @@ def _stream_proposals(
         assert b is not None
         mine = np.flatnonzero(b.stream == stream)
         if settings.selection == "position":  # most anchors are centred where no class shows: they are not looked at
-            shows = (scps[v][:, label[video == v]] >= settings.scp_threshold).any(1)
+            shows = np.any(scps[v][:, label[video == v]] >= settings.scp_threshold, axis=1)
             mine = mine[shows[b.raw[mine, 0].astype(np.int64) + b.anchor[mine] // 2]]
         columns.append((b.anchor[mine], b.raw[mine, 0], b.refined[mine], b.coherence[mine]))
     row = torch.from_numpy(np.repeat(np.arange(len(videos)), [len(c[0]) for c in columns]))
