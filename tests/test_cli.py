@@ -107,11 +107,33 @@ def test_every_option_is_explained_with_its_default(words: tuple[str, ...], caps
     out = capsys.readouterr().out
     assert out.startswith(f"usage: wtal {' '.join(words)}")
     found = options_of(out)
+    assert not re.search(r"\bNone\b|\{None\}|default: *\)|''", words_of(out)), (
+        "an option shows how it is stored, not what it does"
+    )
     assert "--help" in found
     for flag, about in found.items():
         plain = re.sub(r"\{.*?\}\|?|\[.*?\]|\b[A-Z]{3,}\b|\((?:default|required|optional).*", "", about)
         assert len(plain.split()) >= 3, f"{flag} is not explained: {about}"
-        assert flag == "--help" or re.search(r"\((default: .*|required|optional|repeatable.*)\)", about), about
+    for item in dataclasses.fields(command):
+        flag = "--" + (
+            "json" if item.name == "as_json" else "run" if item.name in ("run_folder", "runs") else item.name
+        )
+        about = found.get(flag.replace("_", "-"))
+        if about is not None and isinstance(item.default, int | float | str | Path) and item.default not in (False, ""):
+            assert f"(default: {item.default})" in about
+        if about is not None and item.default is item.default_factory is dataclasses.MISSING:
+            assert "(required)" in about
+
+
+def test_help_wraps_its_paragraphs_and_keeps_examples(capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert cli.main(["extract", "--help"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"^ I3D \(RGB\): {7}wtal weights get i3d-rgb", out, re.MULTILINE)
+    prose = out[: out.index("Without weights")]
+    assert max(len(line) for line in prose.splitlines()) <= 80
+    assert "usage: wtal extract [-h] [OPTIONS] VIDEOS ..." in out
+    assert re.search(r"VIDEOS \.\.\. .*\(required\)", words_of(out))
 
 
 QUANTITIES = {
@@ -149,7 +171,7 @@ def test_commands_that_print_numbers_have_json() -> None:
         ([""], "unknown command ''"),
         (["--frob", "evaluate"], "'--frob' comes before a command"),
         (["-x"], "'-x' comes before a command"),
-        (["evaluate"], "PATH"),
+        (["evaluate"], "Missing from wtal evaluate: DETECTIONS"),
         (["evaluate", "a.json", "--annotatoins", "b"], "--annotat"),
         (["data", "explain", "a", "b"], "Unrecognized options: b"),
         (["data", "explain", "a", "--duration", "long"], "long"),

@@ -1,4 +1,4 @@
-"""The `wtal` command: finds a command's class, lets tyro parse its arguments, runs it, turns errors into one line.
+"""The `wtal` command: finds a command's class, parses its arguments, runs it, turns errors into one line.
 
 A command is a frozen dataclass in `wtal_core/commands/` whose fields are the arguments (field docstrings are the help)
 and whose `run()` does the work. It is imported only when it is asked for, so that `wtal --help` stays quick.
@@ -118,13 +118,10 @@ def _run(arguments: list[str]) -> int:
             print(_help(group))
             return 0 if len(arguments) > 1 else 2
         return _unknown(arguments)
-    import tyro
+    from wtal_core.commands.arguments import parse
 
     words, rest = found
-    command = tyro.cli(
-        load_command(words), args=rest, prog=f"wtal {' '.join(words)}", config=(tyro.conf.FlagCreatePairsOff,)
-    )
-    return int(command.run() or 0)
+    return int(parse(load_command(words), rest, f"wtal {' '.join(words)}").run() or 0)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

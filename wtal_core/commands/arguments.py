@@ -1,0 +1,138 @@
+"""How a command's fields become its arguments: tyro parses them, this says what `--help` shows of them.
+
+A field's docstring is its help, as one paragraph. `X | None` is shown as X (None is what leaving the option out means
+and cannot be written), and a default is printed where there is one to write.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import functools
+import inspect
+import shutil
+import textwrap
+import types
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import tyro
+from tyro.constructors import (
+    ConstructorRegistry,
+    PrimitiveConstructorSpec,
+    PrimitiveTypeInfo,
+    StructConstructorSpec,
+    StructFieldSpec,
+    StructTypeInfo,
+)
+
+__all__ = ["parse"]
+
+_PLACEHOLDERS: dict[Any, str] = {Path: "PATH", str: "TEXT", int: "INTEGER", float: "NUMBER"}
+
+C = TypeVar("C")
+
+
+def parse(command: type[C], arguments: Sequence[str], program: str) -> C:
+    """Build a command of its arguments; prints help or what is wrong with them and raises `SystemExit` (0 or 2)."""
+    registry = ConstructorRegistry()
+    registry.struct_rule(_fields_of)
+    registry.primitive_rule(_without_none)
+    return tyro.cli(
+        command,
+        args=list(arguments),
+        prog=program,
+        description=_paragraphs(inspect.getdoc(command) or ""),
+        config=(tyro.conf.FlagCreatePairsOff,),
+        registry=registry,
+    )
+
+
+def _paragraphs(text: str) -> str:
+    """Wrap a docstring for the terminal; indented lines (examples) stay as they are."""
+    width = min(shutil.get_terminal_size().columns, 100) - 2
+    lines: list[str] = []
+    for block in text.split("\n\n"):
+        example = block.startswith(" ") or "\n " in block
+        lines += [*(block.splitlines() if example else textwrap.wrap(block, width)), ""]
+    # tyro joins a line to the one before it unless it begins with something else than a letter.
+    return "\n".join(f" {line}" if line else "" for line in lines)
+
+
+def _without_none(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """Read `X | None` as X."""
+    parts = _alternatives(info.type)
+    if types.NoneType not in parts or len(parts) != 2:
+        return None
+    inner = next(part for part in parts if part is not types.NoneType)
+    spec = ConstructorRegistry.get_primitive_spec(PrimitiveTypeInfo.make(inner, info.markers))
+    if not isinstance(spec, PrimitiveConstructorSpec):
+        return None
+    return dataclasses.replace(
+        spec,
+        is_instance=lambda value: value is None or spec.is_instance(value),
+        str_from_instance=lambda value: [] if value is None else spec.str_from_instance(value),
+    )
+
+
+def _fields_of(info: StructTypeInfo) -> StructConstructorSpec | None:
+    """Read a command's fields with their docstrings, placeholders and defaults."""
+    if not (isinstance(info.type, type) and dataclasses.is_dataclass(info.type)):
+        return None
+    hints = typing.get_type_hints(info.type, include_extras=True)
+    found = []
+    for item in dataclasses.fields(info.type):
+        default = item.default
+        if item.default_factory is not dataclasses.MISSING:
+            default = item.default_factory()
+        if default is dataclasses.MISSING:
+            default = tyro.constructors.MISSING_NONPROP
+        hint = hints[item.name]
+        if not dataclasses.is_dataclass(_bare(hint)):
+            hint = Annotated[hint, _shown(item.name, hint, default)]
+        found.append(StructFieldSpec(item.name, hint, default, functools.partial(_docstring_of, info.type, item.name)))
+    return StructConstructorSpec(info.type, tuple(found))
+
+
+def _bare(hint: Any) -> Any:
+    return typing.get_args(hint)[0] if typing.get_origin(hint) is Annotated else hint
+
+
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    return typing.get_args(hint) if union else (hint,)
+
+
+def _shown(name: str, hint: Any, default: Any) -> Any:
+    """Return what stands for a value in the help, and what is said of its default."""
+    positional = typing.get_origin(hint) is Annotated and tyro.conf.Positional in typing.get_args(hint)
+    required = default is tyro.constructors.MISSING_NONPROP
+    (inner, *others) = (part for part in _alternatives(_bare(hint)) if part is not types.NoneType)
+    several = typing.get_origin(inner) is tuple and typing.get_args(inner)[1:] == (...,)
+    word = name.upper() if positional else _PLACEHOLDERS.get(typing.get_args(inner)[0] if several else inner)
+    if word is not None:
+        word += " ..." if several else ""
+        word = f"[{word}]" if positional and not required else word
+    silent = default is None or default is False or default in ("", ())
+    note = "(required)" if required and several else "" if silent else None
+    return tyro.conf.arg(metavar=None if others else word, help_behavior_hint=note)
+
+
+@functools.cache
+def _docstrings(cls: type) -> dict[str, str]:
+    """Return `{field: the text below it}` of a class."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
+    assert isinstance(body, ast.ClassDef)
+    found = {}
+    for field, below in zip(body.body, body.body[1:], strict=False):
+        text = below.value.value if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) else None
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, str):
+            found[field.target.id] = " ".join(text.split())
+    return found
+
+
+def _docstring_of(cls: type, name: str) -> str | None:
+    """Return the help of a field, which may stand in a class that `cls` is derived from."""
+    return next((text for base in cls.__mro__[:-1] if (text := _docstrings(base).get(name))), None)
