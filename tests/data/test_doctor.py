@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
+from tests.conftest import REPOSITORY
 from wtal_core.data.annotations import scan_annotations
 from wtal_core.data.dataset import VideoFiles
 from wtal_core.data.doctor import CHECKS, Diagnosis, Subject, diagnose, diagnose_dataset, length_message
@@ -88,7 +89,7 @@ ANNOTATION_FAULTS: list[tuple[str, Any, str, str, str]] = [
     ("no length", lambda d: d["v0"]["annotations"][0].update(segment=[3, 3]), "warning", "empty segments", "empty"),
     ("misspelt", lambda d: d["v0"]["annotations"][0].update(label="Jmup"), "error", "classes", "Did you mean 'Jump'"),
     ("missing video", lambda d: d.update(v9=dict(d["v5"])), "error", "features missing", "v9: is annotated"),
-    ("no file", lambda d: d.update(v9=dict(d["v5"])), "warning", "videos", "v9: has no file"),
+    ("no file", lambda d: d.update(v9=dict(d["v5"])), "note", "videos", "v9: has no file"),
     ("untrained", lambda d: [r.update(label="Jump") for i in (1, 3) for r in d[f"v{i}"]["annotations"]],
      "error", "splits", "class 'Run': no training video, but 1 videos to test on"),
     ("no label", lambda d: d["v0"].update(annotations=[]), "warning", "splits", "1 training videos have no label"),
@@ -297,3 +298,9 @@ def test_real_long_jump(shared: Path) -> None:
         Subject(annotations, problems, {"i3d": open_features(folder, grid="i3d-25fps-16", annotations=annotations)})
     )
     assert "14 snippets, but 25 fps implies 54" in the(wrong, "length", "error")
+
+
+def test_nothing_is_wrong_with_the_bundled_demo() -> None:
+    diagnosis = diagnose_dataset(REPOSITORY / "assets" / "demo")
+    assert (diagnosis.count("error"), diagnosis.count("warning")) == (0, 0)
+    assert diagnosis.examined["videos"] == 54

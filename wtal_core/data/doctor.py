@@ -327,9 +327,7 @@ def _check_videos(subject: Subject) -> Iterator[Finding]:
         return
     missing = [video for video in subject.annotations.videos if files.find(video) is None]
     for video in missing:
-        yield Finding(
-            "warning", "videos", video, f"has no file in {files.folder}", "Fetch it, or do without its pictures"
-        )
+        yield Finding("note", "videos", video, f"has no file in {files.folder}", "Fetch it, or do without its pictures")
 
 
 # -- features -----------------------------------------------------------------------------------------------------

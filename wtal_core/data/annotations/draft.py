@@ -249,7 +249,8 @@ class Draft:
                 rows.where[row],
                 f"a segment of {rows.video[row]} ends at {end[row]:.9g} s, the video at {durations[row]:.9g} s",
             )
-        for row in np.flatnonzero(start == end).tolist():
+        matched = name in ("instances", "ambiguous")  # tracks may hold instants, e.g. cuts
+        for row in np.flatnonzero((start == end) & matched).tolist():
             self.problem("empty_segment", rows.where[row], f"a segment of {rows.video[row]} is empty at {end[row]:g} s")
         seen = Counter(zip(rows.video, rows.label, rows.start, rows.end, strict=True))
         if len(seen) == len(rows.video):
