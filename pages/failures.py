@@ -2,70 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.ui import library, media, pickers, results, theme
+from pages.ui import library, pickers, results, results_gallery, theme
 from pages.ui.errors import guard, show_error
+from pages.ui.results_gallery import Looked
 from pages.ui.state import select, selection
 from wtal_core.errors import WtalError
-from wtal_core.evaluation import (
-    KINDS,
-    Diagnosis,
-    describe_failure,
-    false_positive_profile,
-    list_protocols,
-    missed_share,
-    sensitivity,
-)
-from wtal_core.records import Annotations
-from wtal_core.runs.failures import FailureNotes, Note, filter_failures, moment_of, right_elsewhere
+from wtal_core.evaluation import KINDS, Diagnosis, list_protocols
+from wtal_core.runs.failures import FailureNotes, Note, filter_failures, right_elsewhere
 
 if TYPE_CHECKING:
     import pandas as pd
 
-PER_PAGE = 12
 VIEWS = ("Gallery", "Table", "Overview")
 ALL = "all failures"
 TIOU = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 0.95)
-
-_CSS = """
-<style>
-.fail-head { display:flex; align-items:center; gap:.5rem; font-size:.86rem; line-height:1.25; min-height:1.5rem; }
-.fail-kind { display:inline-flex; align-items:center; gap:.35rem; font-weight:600; white-space:nowrap; }
-.fail-dot { width:.62rem; height:.62rem; border-radius:2px; display:inline-block; flex:none; }
-.fail-dot.hollow { background:transparent !important; border:2px solid; }
-.fail-cost { margin-left:auto; font-variant-numeric:tabular-nums; font-weight:600; white-space:nowrap; }
-.fail-where { font-size:.78rem; opacity:.72; overflow:hidden; text-overflow:ellipsis; white-space:nowrap;
-  font-variant-numeric:tabular-nums; }
-.fail-frames { display:grid; grid-auto-flow:column; grid-auto-columns:1fr; gap:2px; padding-left:14.4%;
-  padding-right:1.4%; margin:.25rem 0 .2rem; }
-.fail-frames img { width:100%; aspect-ratio:16/9; object-fit:cover; border-radius:2px; display:block;
-  background:color-mix(in srgb, currentColor 8%, transparent); }
-.fail-moment { width:100%; display:block; margin:.15rem 0 .1rem; }
-.fail-why { font-size:.8rem; line-height:1.35; min-height:1.1rem; margin:.15rem 0 0; }
-.fail-tags { display:flex; gap:.3rem; flex-wrap:wrap; font-size:.74rem; margin-top:.25rem; }
-.fail-tags span { border:1px solid color-mix(in srgb, currentColor 30%, transparent); border-radius:1rem;
-  padding:0 .5rem; }
-.fail-tags i { opacity:.75; }
-[role="dialog"] h2 { padding: 1rem 1.35rem 0 1.35rem !important; }
-.fail-sum { display:flex; gap:1.6rem; flex-wrap:wrap; align-items:baseline; font-variant-numeric:tabular-nums;
-  font-size:.9rem; margin:.1rem 0 .2rem; }
-.fail-sum b { font-size:1.25rem; font-weight:600; margin-right:.3rem; }
-.fail-sum span { opacity:.95; }
-</style>
-"""
-
 
 # -- what is looked at ----------------------------------------------------------------------------------------------
 
 
 def main() -> None:
     """Draw the page."""
-    st.html(_CSS)
+    st.html(results_gallery.CSS)
     if (problem := st.session_state.pop("note.error", None)) is not None:
         show_error(problem)
     columns = st.columns([1.3, 2.6, 1.1, 0.9], gap="small", vertical_alignment="bottom")
@@ -79,9 +41,8 @@ def main() -> None:
         )
         return
     with guard():
-        dataset = library.load_dataset(entry.id)
         annotations = library.load_annotations(entry.id)
-        split = library.test_split(dataset)
+        split = results.split_of(entry.id)
     with columns[1]:
         runs = pickers.pick_runs(entry.id)
     with columns[2]:
@@ -107,9 +68,9 @@ def main() -> None:
             )
         run_id = picked if picked in runs else runs[0]
     with guard():
-        found = results.diagnosis(run_id, entry.id, split, protocol, tiou)
+        found = results.diagnosis(results.run_set(run_id), split, protocol, tiou)
         notes = FailureNotes(library.load_run(run_id).folder)
-    written = _written(notes)
+    looked = Looked(run_id, runs, split, annotations, found, notes, _written(notes))
     with strip:
         _headline(found)
     if not len(found.failures):
@@ -120,9 +81,9 @@ def main() -> None:
         return
     left, right = st.columns([1, 3.1], gap="medium")
     with left:
-        chosen, order = _filters(found, runs, run_id, entry.id, split, protocol, tiou, written)
+        chosen, order = _filters(looked)
     with right:
-        _views(found, chosen, order, run_id, runs, entry.id, annotations, notes, written, tiou)
+        _views(looked, chosen, order)
 
 
 def _pick_tiou() -> float:
@@ -184,17 +145,9 @@ def _kinds_to_url() -> None:
         st.query_params.pop("kind", None)
 
 
-def _filters(
-    found: Diagnosis,
-    runs: tuple[str, ...],
-    run_id: str,
-    dataset_id: str,
-    split: str,
-    protocol: str,
-    tiou: float,
-    written: dict[str, Note],
-) -> tuple[pd.DataFrame, str]:
+def _filters(looked: Looked) -> tuple[pd.DataFrame, str]:
     """Show the filters and return what passes them, in the chosen order."""
+    found, written = looked.found, looked.written
     failures, summary = found.failures, found.summary
     by_cost = summary.sort_values("cost", ascending=False)
     in_url = (st.query_params.get("kind") or "").split(",")
@@ -212,7 +165,7 @@ def _filters(
     classes = st.multiselect(
         "Class", list(found.ground_truth.classes), key="of_class", bind="query-params", placeholder="all classes"
     )
-    others = [r for r in runs if r != run_id]
+    others = [r for r in looked.runs if r != looked.run]
     compared = ALL
     if others:
         compared = st.selectbox(
@@ -220,21 +173,24 @@ def _filters(
             [ALL, *others],
             format_func=lambda r: r if r == ALL else f"wrong here, right in {r}",
             key="right_in",
+            bind="query-params",
         )
     tags = sorted({tag for note in written.values() for tag in note.tags})
     wanted_tags: list[str] = []
     if written:
-        wanted_tags = st.multiselect("Tag", ["any note", *tags], key="tag", placeholder="tagged or not")
+        wanted_tags = st.multiselect(
+            "Tag", ["any note", *tags], key="tag", bind="query-params", placeholder="tagged or not"
+        )
     score = length = None
     with st.expander("Score, length, order"):
         values = failures["score"].dropna()
         if len(values) and float(values.min()) < float(values.max()):
             low, high = float(values.min()), float(values.max())
-            picked = st.slider("Score", low, high, (low, high), key=f"score.{run_id}.{low}.{high}")
+            picked = st.slider("Score", low, high, (low, high), key=f"score.{looked.run}.{low}.{high}")
             score = None if picked == (low, high) else picked
         lengths = failures["end"] - failures["start"]
         longest = max(float(lengths.max()), 0.1)
-        picked = st.slider("Length in seconds", 0.0, longest, (0.0, longest), key=f"length.{run_id}.{longest}")
+        picked = st.slider("Length in seconds", 0.0, longest, (0.0, longest), key=f"length.{looked.run}.{longest}")
         length = None if picked == (0.0, longest) else picked
         order = st.selectbox("Order", ["cost", "score", "length", "video and time"], key="order", bind="query-params")
         explained = st.toggle(
@@ -251,7 +207,8 @@ def _filters(
     chosen = failures
     if compared != ALL and compared in others:
         with guard():
-            chosen = failures[right_elsewhere(found, results.diagnosis(compared, dataset_id, split, protocol, tiou))]
+            there = results.diagnosis(results.run_set(compared), looked.split, found.protocol, found.tiou)
+            chosen = failures[right_elsewhere(found, there)]
     chosen = filter_failures(
         chosen,
         kinds=kinds,
@@ -277,18 +234,7 @@ def _ordered(chosen: pd.DataFrame, order: str) -> pd.DataFrame:
 # -- views ----------------------------------------------------------------------------------------------------------
 
 
-def _views(
-    found: Diagnosis,
-    chosen: pd.DataFrame,
-    order: str,
-    run_id: str,
-    runs: tuple[str, ...],
-    dataset_id: str,
-    annotations: Annotations,
-    notes: FailureNotes,
-    written: dict[str, Note],
-    tiou: float,
-) -> None:
+def _views(looked: Looked, chosen: pd.DataFrame, order: str) -> None:
     head = st.columns([2, 3], vertical_alignment="center")
     with head[0]:
         view = st.segmented_control(
@@ -301,7 +247,7 @@ def _views(
             bind="query-params",
         )
     if view == "Overview":
-        _overview(found)
+        results_gallery.overview(looked.found)
         return
     if not len(chosen):
         st.info("No failure passes these filters. Clear one on the left.", icon=":material/filter_alt_off:")
@@ -309,232 +255,14 @@ def _views(
     rows = _ordered(chosen, order)
     with head[1]:
         st.html(
-            f'<div style="text-align:right" class="fail-where">{len(chosen):,} of {len(found.failures):,} failures, '
-            f"by {escape(order)}</div>"
+            f'<div style="text-align:right" class="fail-where">{len(chosen):,} of '
+            f"{len(looked.found.failures):,} failures, by {escape(order)}</div>"
         )
     if view == "Table":
-        _table(rows, written)
+        results_gallery.table(rows, looked.written)
         return
-    pages = -(-len(rows) // PER_PAGE)
-    if st.session_state.get("failures_page", 1) > pages:
-        st.session_state["failures_page"] = 1
-    page = st.session_state.get("failures_page", 1)
-    shown = list(rows.iloc[(page - 1) * PER_PAGE : page * PER_PAGE].itertuples())
-    for i in range(0, len(shown), 2):
-        for column, failure in zip(st.columns(2, gap="small"), shown[i : i + 2], strict=False):
-            with column:
-                _card(failure, found, run_id, runs, dataset_id, annotations, notes, written, tiou)
-    if pages > 1:
-        with st.container(horizontal=True, horizontal_alignment="center"):
-            st.pagination(pages, key="failures_page")
-
-
-def _card(
-    failure: Any,
-    found: Diagnosis,
-    run_id: str,
-    runs: tuple[str, ...],
-    dataset_id: str,
-    annotations: Annotations,
-    notes: FailureNotes,
-    written: dict[str, Note],
-    tiou: float,
-) -> None:
-    from wtal_core.figures.moments import moment_image
-    from wtal_core.figures.plots import kind_colour
-
-    moment = moment_of(failure, annotations, found.detections, results.activations_of(run_id, failure.video))
-    colour = kind_colour(failure.kind, results.page_mode())
-    frames = ""
-    if library.load_dataset(dataset_id).video_path(failure.video) is not None:
-        frames = (
-            '<div class="fail-frames">'
-            + "".join(
-                f'<img loading="lazy" alt="frame at {theme.seconds(t)}" '
-                f'src="{escape(media.frame_url(dataset_id, failure.video, t, 90))}">'
-                for t in moment.key_times
-            )
-            + "</div>"
-        )
-    note = written.get(failure.key, Note())
-    tags = "".join(f"<span>{escape(tag)}</span>" for tag in note.tags)
-    if note.text:
-        tags += f"<i>{escape(note.text[:140])}</i>"
-    facts = f"{escape(failure.video)}, {theme.seconds(failure.start)} to {theme.seconds(failure.end)}"
-    if not failure.miss:
-        facts += f", score {failure.score:.3g}, rank {failure.rank:,}"
-    drawing = moment_image(moment, theme.palette(), miss=bool(failure.miss), text=results.plot_theme().text)
-    hollow = " hollow" if failure.miss else ""
-    with st.container(border=True, gap="small", key=f"card-{failure.Index}"):
-        st.html(
-            f'<div class="fail-head"><span class="fail-kind"><span class="fail-dot{hollow}" '
-            f'style="background:{colour};border-color:{colour}"></span>{escape(failure.kind)}</span>'
-            f"<span>{escape(failure.label)}</span>"
-            '<span class="fail-cost" title="mAP gained by repairing this one">'
-            f"{_cost(failure.cost)} mAP</span></div>"
-            f'<div class="fail-where" title="{facts}">{facts}</div>{frames}'
-            f'<img class="fail-moment" alt="{escape(_in_words(failure))}" src="{drawing}">'
-            f'<div class="fail-why">{escape(describe_failure(failure, annotations.instances, tiou))}</div>'
-            + (f'<div class="fail-tags">{tags}</div>' if tags else "")
-        )
-        with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-            st.page_link(
-                "pages/explore.py",
-                label="Open in Explore",
-                icon=":material/movie:",
-                query_params=_moment_query(failure, moment.t0, moment.t1, run_id, runs, dataset_id, tiou),
-            )
-            st.button(
-                "Edit note" if note else "Tag or note",
-                key=f"note-{failure.Index}",
-                icon=":material/sell:",
-                type="tertiary",
-                on_click=_edit,
-                args=(failure.key, f"{failure.kind}: {failure.label}", notes),
-            )
-
-
-def _cost(value: float) -> str:
-    text = f"{100 * value:.2f}"
-    return f"−{text}" if float(text) else text
-
-
-def _in_words(failure: Any) -> str:
-    return (
-        f"timeline around {failure.kind}, {failure.label}, "
-        f"{theme.seconds(failure.start)} to {theme.seconds(failure.end)} of {failure.video}"
-    )
-
-
-def _moment_query(
-    failure: Any, t0: float, t1: float, run_id: str, runs: tuple[str, ...], dataset_id: str, tiou: float
-) -> dict[str, str]:
-    """Return the URL parameters of the moment: this run in the lead, the window around the failure."""
-    return replace(
-        selection(),
-        dataset=dataset_id,
-        runs=(run_id, *(r for r in runs if r != run_id)),
-        video=failure.video,
-        label=failure.other or failure.label if failure.miss else failure.label,
-        t=float(failure.start),
-        t0=float(t0),
-        t1=float(t1),
-        tiou=tiou,
-        settings={},
-    ).to_query()
-
-
-def _edit(key: str, title: str, notes: FailureNotes) -> None:
-    st.session_state["editing"] = (key, title, str(notes.path.parent))
-
-
-@st.dialog("Tag or note")
-def _dialog(key: str, title: str, folder: str) -> None:
-    notes = FailureNotes(folder)
-    with guard():
-        note = notes.get(key)
-        used = sorted({*notes.tags(), *note.tags})
-    st.markdown(f"**{title}**")
-    st.multiselect(
-        "Tags",
-        used,
-        default=list(note.tags),
-        accept_new_options=True,
-        placeholder="type a new tag or choose",
-        key="note.tags",
-    )
-    st.text_area("Note", note.text, height=120, key="note.text")
-    st.caption("Kept with the run, in its failures.json.")
-    if st.button("Save", type="primary", on_click=_save, args=(key, folder)):
-        st.rerun()  # closes the dialog
-
-
-def _save(key: str, folder: str) -> None:
-    try:
-        FailureNotes(folder).set(key, st.session_state["note.tags"], st.session_state["note.text"])
-    except WtalError as error:
-        st.session_state["note.error"] = error
-
-
-def _table(rows: pd.DataFrame, written: dict[str, Note]) -> None:
-    shown = rows[["kind", "label", "video", "start", "end", "score", "rank", "tiou", "inside", "cost", "key"]].copy()
-    shown["cost"] *= 100
-    shown["rank"] = shown["rank"].where(shown["rank"] > 0)  # misses have none
-    shown["tiou"] = shown["tiou"].where(shown["tiou"] > 0)
-    shown["tags"] = [", ".join(written[key].tags) if key in written else "" for key in shown["key"]]
-    shown["note"] = [written[key].text if key in written else "" for key in shown["key"]]
-    shown = shown.drop(columns="key")
-    number = st.column_config.NumberColumn
-    st.dataframe(
-        shown,
-        hide_index=True,
-        height=560,
-        column_config={
-            "label": "class",
-            "start": number("start s", format="%.1f"),
-            "end": number("end s", format="%.1f"),
-            "score": number(format="%.3g"),
-            "rank": number(format="%d", help="among the detections of its class that count"),
-            "tiou": number("tIoU", format="%.2f", help="with the instance that is meant"),
-            "inside": number(format="%.2f", help="share of the detection that lies on instances of its class"),
-            "cost": number("mAP cost", format="%.2f", help="mAP points gained by repairing just this one"),
-        },
-    )
-    st.download_button(
-        "Download as CSV",
-        data=lambda: shown.to_csv(index=False).encode(),
-        file_name="failures.csv",
-        mime="text/csv",
-        icon=":material/download:",
-    )
-
-
-def _overview(found: Diagnosis) -> None:
-    from wtal_core.figures import plots
-
-    look, mode = results.plot_theme(), results.page_mode()
-    left, right = st.columns(2, gap="medium")
-    with left:
-        st.subheader("What would repairing a kind gain?")
-        st.plotly_chart(
-            plots.cost_figure(found.summary, look, mode), theme=None, config=plots.plotly_config("cost"), key="fig.cost"
-        )
-    with right:
-        st.subheader("What are the top predictions?")
-        profile = false_positive_profile(found)
-        if len(profile):
-            st.plotly_chart(
-                plots.profile_figure(profile, look, mode),
-                theme=None,
-                config=plots.plotly_config("profile"),
-                key="fig.profile",
-            )
-        else:
-            st.caption("No detection counts here.")
-    left, right = st.columns(2, gap="medium")
-    with left:
-        st.subheader("Which instances is it good at?")
-        st.plotly_chart(
-            plots.sensitivity_figure(sensitivity(found), look),
-            theme=None,
-            config=plots.plotly_config("sensitivity"),
-            key="fig.sens",
-        )
-    with right:
-        st.subheader("Which instances are missed?")
-        st.plotly_chart(
-            plots.missed_figure(missed_share(found), look),
-            theme=None,
-            config=plots.plotly_config("missed"),
-            key="fig.missed",
-        )
-    st.caption(
-        "Profile, sensitivity and misses as in DETAD (Alwassel et al., ECCV 2018); mAP_N is mAP with precision "
-        "normalised for the number of instances, the dashed line that of all instances. Repairs as in TIDE (Bolya et "
-        "al., ECCV 2020)."
-    )
+    results_gallery.gallery(rows, looked)
 
 
 main()
-if editing := st.session_state.pop("editing", None):
-    _dialog(*editing)
+results_gallery.edit_note()

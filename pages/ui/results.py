@@ -1,4 +1,8 @@
-"""What the failures and compare pages share: cached diagnoses, comparisons, and activations of single videos."""
+"""What the failures and compare pages share: sets of detections by reference, and what is computed of them, cached.
+
+References (`SetRef`, `SplitRef`) are cheap to hash and carry stamps that change with the files, so that they serve as
+keys of the caches: what is computed is computed once and forgotten when a file changes.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,15 @@ from pages.ui import library, theme
 from wtal_core.data import read_detections
 from wtal_core.data.activations import ActivationStore
 from wtal_core.errors import DataError, WtalError
-from wtal_core.evaluation import Comparison, Diagnosis, compare_detections, diagnose, paired_bootstrap
+from wtal_core.evaluation import (
+    Comparison,
+    Diagnosis,
+    GroundTruthIndex,
+    compare_detections,
+    diagnose,
+    paired_bootstrap,
+    slice_by_videos,
+)
 from wtal_core.records import Activations, Detections
 
 if TYPE_CHECKING:
@@ -24,16 +36,20 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SetRef",
+    "SplitRef",
     "activations_of",
     "bootstrap",
     "comparison",
     "diagnosis",
     "file_set",
+    "imported_sets",
     "load_set",
     "page_mode",
     "plot_theme",
     "run_set",
+    "split_of",
     "upload_set",
+    "video_slices",
 ]
 
 
@@ -47,21 +63,6 @@ def plot_theme() -> PlotTheme:
     from wtal_core.figures.plots import THEMES
 
     return THEMES[page_mode()]
-
-
-def diagnosis(run_id: str, dataset_id: str, split: str, protocol: str, tiou: float) -> Diagnosis:
-    """Return the diagnosis of a run's stored detections on a split."""
-    run = library.load_run(run_id)
-    stamp = (str(run.folder), library.stamp(run.detections_path), *_truth_stamp(dataset_id))
-    return _diagnosis(run_id, dataset_id, split, protocol, tiou, stamp)
-
-
-@st.cache_resource(max_entries=24, show_spinner="Diagnosing")
-def _diagnosis(
-    run_id: str, dataset_id: str, split: str, protocol: str, tiou: float, stamp: tuple[str | int, ...]
-) -> Diagnosis:
-    truth = library.ground_truth(dataset_id, split)
-    return diagnose(library.load_detections(run_id), truth, protocol=protocol, tiou=tiou)
 
 
 def activations_of(run_id: str, video: str) -> Activations | None:
@@ -79,12 +80,38 @@ def _activations(path: str, stamp: int, video: str) -> Activations | None:
         return store.read(video) if video in store.videos else None
 
 
-# -- sets of detections to compare ----------------------------------------------------------------------------------
+# -- references -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SplitRef:
+    """A split of a data set by reference.
+
+    Args:
+        dataset: id of the data set.
+        name: of the split.
+        stamp: changes when the data set or its annotations do.
+    """
+
+    dataset: str
+    name: str
+    stamp: tuple[str, int, int]
+
+    def truth(self) -> GroundTruthIndex:
+        """Return its ground truth."""
+        return library.ground_truth(self.dataset, self.name)
+
+
+def split_of(dataset_id: str) -> SplitRef:
+    """Return the split of a data set that results are shown on."""
+    dataset = library.load_dataset(dataset_id)
+    stamps = library.stamp(dataset.folder / "dataset.yaml"), library.stamp(dataset.folder / dataset.annotations_path)
+    return SplitRef(dataset_id, library.test_split(dataset), (str(dataset.folder), *stamps))
 
 
 @dataclass(frozen=True)
 class SetRef:
-    """A set of detections by reference: cheap to hash, so that what is computed of it can be kept.
+    """A set of detections by reference.
 
     Args:
         name: how it is called in tables.
@@ -104,7 +131,7 @@ def run_set(run_id: str) -> SetRef:
     return SetRef(run_id, "run", run_id, library.stamp(library.load_run(run_id).detections_path))
 
 
-def file_set(path: str) -> SetRef:
+def file_set(path: str | Path) -> SetRef:
     """Return a detection file of the machine the app runs on (or a folder with one)."""
     file = Path(path).expanduser()
     if file.is_dir():
@@ -112,6 +139,24 @@ def file_set(path: str) -> SetRef:
     return SetRef(
         file.parent.name if file.name == "detections.json" else file.stem, "file", str(file), library.stamp(file)
     )
+
+
+def imported_sets(dataset_id: str) -> dict[str, SetRef]:
+    """Return `{id: set}` of the detections imported into the workspace that speak of this data set's videos.
+
+    Files that cannot be read are among them: what is wrong is said when they are chosen.
+    """
+    videos = library.load_annotations(dataset_id).videos
+    found = {}
+    for name, path in library.workspace().detection_files().items():
+        ref = file_set(path)
+        try:
+            fits = any(video in videos for video in load_set(ref).video_codes[1])
+        except WtalError:
+            fits = True
+        if fits:
+            found[f"{name} (file)"] = ref
+    return found
 
 
 def upload_set(name: str, content: bytes) -> SetRef:
@@ -148,62 +193,42 @@ def _file(path: str, stamp: int) -> Detections:
     return read_detections(path)
 
 
-def _truth_stamp(dataset_id: str) -> tuple[str, int, int]:
-    dataset = library.load_dataset(dataset_id)
-    return (
-        str(dataset.folder),
-        library.stamp(dataset.folder / "dataset.yaml"),
-        library.stamp(dataset.folder / dataset.annotations_path),
-    )
+# -- what is computed -----------------------------------------------------------------------------------------------
 
 
-def comparison(
-    sets: tuple[SetRef, ...], dataset_id: str, split: str, protocols: tuple[str, ...], tiou: tuple[float, ...]
-) -> Comparison:
-    """Return the evaluations of several sets side by side."""
-    return _comparison(sets, dataset_id, split, protocols, tiou, _truth_stamp(dataset_id))
+@st.cache_resource(max_entries=24, show_spinner="Diagnosing")
+def diagnosis(ref: SetRef, split: SplitRef, protocol: str, tiou: float) -> Diagnosis:
+    """Return the diagnosis of a set on a split."""
+    return diagnose(load_set(ref), split.truth(), protocol=protocol, tiou=tiou)
 
 
 @st.cache_resource(max_entries=32, show_spinner="Evaluating")
-def _comparison(
-    sets: tuple[SetRef, ...],
-    dataset_id: str,
-    split: str,
-    protocols: tuple[str, ...],
-    tiou: tuple[float, ...],
-    stamp: tuple[str, int, int],
+def comparison(
+    sets: tuple[SetRef, ...], split: SplitRef, protocols: tuple[str, ...], tiou: tuple[float, ...]
 ) -> Comparison:
-    truth = library.ground_truth(dataset_id, split)
-    return compare_detections({s.name: load_set(s) for s in sets}, truth, protocols=protocols, tiou=tiou)
-
-
-def bootstrap(
-    first: SetRef,
-    second: SetRef,
-    dataset_id: str,
-    split: str,
-    protocol: str,
-    tiou: tuple[float, ...],
-    resamples: int,
-    seed: int,
-) -> pd.DataFrame:
-    """Return the paired bootstrap of two sets."""
-    return _bootstrap(first, second, dataset_id, split, protocol, tiou, resamples, seed, _truth_stamp(dataset_id))
+    """Return the evaluations of several sets side by side."""
+    return compare_detections({s.name: load_set(s) for s in sets}, split.truth(), protocols=protocols, tiou=tiou)
 
 
 @st.cache_resource(max_entries=64, show_spinner="Drawing videos with replacement")
-def _bootstrap(
-    first: SetRef,
-    second: SetRef,
-    dataset_id: str,
-    split: str,
-    protocol: str,
-    tiou: tuple[float, ...],
-    resamples: int,
-    seed: int,
-    stamp: tuple[str, int, int],
+def bootstrap(
+    first: SetRef, second: SetRef, split: SplitRef, protocol: str, tiou: tuple[float, ...], resamples: int, seed: int
 ) -> pd.DataFrame:
-    truth = library.ground_truth(dataset_id, split)
+    """Return the paired bootstrap of two sets."""
     return paired_bootstrap(
-        load_set(first), load_set(second), truth, protocol=protocol, tiou=tiou, resamples=resamples, seed=seed
+        load_set(first), load_set(second), split.truth(), protocol=protocol, tiou=tiou, resamples=resamples, seed=seed
+    )
+
+
+@st.cache_resource(max_entries=32, show_spinner="Evaluating")
+def video_slices(
+    sets: tuple[SetRef, ...],
+    split: SplitRef,
+    groups: tuple[tuple[str, tuple[str, ...]], ...],
+    protocol: str,
+    tiou: float,
+) -> pd.DataFrame:
+    """Return mAP of several sets on groups of videos, as `slice_by_videos`."""
+    return slice_by_videos(
+        {s.name: load_set(s) for s in sets}, split.truth(), dict(groups), protocol=protocol, tiou=tiou
     )

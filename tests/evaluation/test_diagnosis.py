@@ -290,10 +290,18 @@ def test_coverage_needs_durations() -> None:
 def test_a_failure_in_words() -> None:
     truth = annotations()
     rows = detections(("A", 42, 45, 0.9), ("A", 61, 70, 0.5), ("A", 20, 30, 0.4))
-    words = [describe_failure(f, truth.instances, 0.5) for f in diagnose(rows, truth).failures.itertuples()]
+    words = [describe_failure(f, truth, 0.5) for f in diagnose(rows, truth).failures.itertuples()]
     assert "Too short for A [40.0, 50.0] s: 7.0 s missing, 0.0 s too much, tIoU 0.30 < 0.5." in words
     assert "Lies on B [60.0, 70.0] s (tIoU 0.90), detected as A." in words
+    tracks = annotations(**TRACKS)
+    rows = detections(("A", 80, 83, 0.9), ("A", 89, 91, 0.5), ("A", 31, 34, 0.4))
+    words = [describe_failure(f, tracks, 0.5) for f in diagnose(rows, tracks).failures.itertuples()]
+    assert "Lies on a practice [80.0, 84.0] s, which looks like A and is not." in words
+    assert "Lies on context [88.0, 92.0] s, which goes with A." in words
+    assert "This A lies on or beside what goes with the action, not on the action." in words, "beside an instance"
     for kind in KINDS:  # every kind has a sentence
         miss = kind.startswith("missed")
-        fake = SimpleNamespace(kind=kind, miss=miss, target=0, label="A", start=1.0, end=2.0, tiou=0.2, other="B")
-        assert describe_failure(fake, truth.instances, 0.5).endswith(".")
+        fake = SimpleNamespace(
+            kind=kind, miss=miss, target=0, label="A", start=1.0, end=2.0, tiou=0.2, other="B", video="v"
+        )
+        assert describe_failure(fake, truth, 0.5).endswith(".")

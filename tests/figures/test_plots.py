@@ -13,6 +13,7 @@ pytest.importorskip("plotly", reason="charts need plotly: pip install 'wtal[figu
 
 from wtal_core.evaluation import (
     KINDS,
+    GroundTruthIndex,
     compare_detections,
     diagnose,
     false_positive_profile,
@@ -21,10 +22,12 @@ from wtal_core.evaluation import (
     precision_recall,
     score_histogram,
     sensitivity,
+    slice_by_videos,
 )
 from wtal_core.evaluation.benchmark import random_case
 from wtal_core.figures import plots
 from wtal_core.figures.moments import moment_image, moment_svg
+from wtal_core.records import Detections
 from wtal_core.runs.failures import moment_of
 
 ROWS, TRUTH = random_case(300, 12, 3, seed=1)
@@ -45,7 +48,12 @@ def figures(mode: str) -> dict[str, Any]:
         "classes": plots.class_figure(compared.ap("activitynet"), theme),
         "curves": plots.precision_recall_figure(curves, theme, title="t"),
         "histogram": plots.histogram_figure(score_histogram(ROWS, TRUTH), theme),
-        "intervals": plots.interval_figure({"b": paired_bootstrap(ROWS, OTHER, TRUTH, resamples=20)}, theme, first="a"),
+        "intervals": plots.interval_figure(
+            {"b": paired_bootstrap(ROWS, OTHER, TRUTH, resamples=20)}, theme, first="a", names=["a", "b"]
+        ),
+        "slices": plots.slice_figure(
+            slice_by_videos({"a": ROWS, "b": OTHER}, GroundTruthIndex(TRUTH), {}), ["a", "b"], theme
+        ),
         "cost": plots.cost_figure(found.summary, theme, mode),
         "profile": plots.profile_figure(false_positive_profile(found), theme, mode),
         "sensitivity": plots.sensitivity_figure(sensitivity(found), theme),
@@ -76,6 +84,26 @@ def test_what_is_drawn() -> None:
     true, false = drawn["histogram"].data
     assert sum(true.y) == pytest.approx(100)
     assert sum(false.y) == pytest.approx(-100)
+
+
+def test_a_set_keeps_its_colour_whoever_it_is_compared_with() -> None:
+    theme = plots.THEMES["light"]
+    table = paired_bootstrap(ROWS, OTHER, TRUTH, resamples=20)
+    names = ["a", "b", "c"]
+    figure = plots.interval_figure({"a": table, "c": table}, theme, first="b", names=names)
+    assert [trace.marker.color for trace in figure.data] == [theme.series[0], theme.series[2]]
+
+
+def test_scales_have_round_numbers() -> None:
+    rng = np.random.default_rng(0)
+    for spread in (0.01, 0.1, 1.0):
+        rows = Detections(ROWS.video, ROWS.label, ROWS.start, ROWS.end, rng.normal(0, spread, len(ROWS)).round(1))
+        axis = plots.histogram_figure(score_histogram(rows, TRUTH), plots.THEMES["light"]).layout.yaxis
+        ticks = np.array(axis.tickvals)
+        assert 3 <= len(ticks) <= 9
+        assert 0 in ticks
+        assert ticks[-1] <= axis.range[1]
+        assert all(float(text) == abs(tick) for text, tick in zip(axis.ticktext, ticks, strict=True))
 
 
 def test_compared_sets_differ_in_more_than_colour() -> None:

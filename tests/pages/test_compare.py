@@ -12,7 +12,9 @@ from streamlit.testing.v1 import AppTest
 
 from tests.pages.workspace import make_dataset
 from wtal_core.data import Dataset, read_detections, write_detections
-from wtal_core.evaluation import GroundTruthIndex, evaluate
+from wtal_core.evaluation import GroundTruthIndex, diagnose, evaluate
+from wtal_core.records import Detections
+from wtal_core.runs.failures import FailureNotes
 
 OpenPage = Callable[..., AppTest]
 PAGE = "pages/compare.py"
@@ -60,7 +62,7 @@ def test_protocols_and_printed_numbers(open_page: OpenPage, small_home: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("view", "charts"), [("Classes", 1), ("Precision-recall", 1), ("Scores", 2), ("Significance", 1)]
+    ("view", "charts"), [("Classes", 1), ("Precision-recall", 1), ("Scores", 2), ("Slices", 1), ("Significance", 1)]
 )
 def test_every_view(open_page: OpenPage, small_home: Path, view: str, charts: int) -> None:
     app = open_page(PAGE, small_home, run="acmnet,hamnet", view=view)
@@ -88,6 +90,41 @@ def test_files_of_other_systems(open_page: OpenPage, small_home: Path, tmp_path:
     uploaded = ("mine.json", (small_home / "runs" / "hamnet" / "detections.json").read_bytes(), "application/json")
     again(app.file_uploader(key="uploads").upload(*uploaded))
     assert "</span>mine</td>" in html(app)
+
+
+def test_imported_detections_stand_among_the_runs(open_page: OpenPage, home: Path) -> None:
+    rows = read_detections(home / "runs" / "hamnet" / "detections.json")
+    (home / "detections").mkdir()
+    write_detections(rows, home / "detections" / "other system.json", format="activitynet")
+    strange = Detections(["elsewhere"] * 2, "Dive", [0, 1], [1, 2], [0.5, 0.4])
+    write_detections(strange, home / "detections" / "of other videos.json", format="activitynet")
+    (home / "detections" / "damaged.json").write_text("{[")
+    app = open_page(PAGE, home, sets="other system (file)")
+    assert "</span>other system</td>" in html(app)
+    options = app.multiselect(key="sets").options
+    assert {"other system (file)", "damaged (file)"} <= set(options)
+    assert not any("of other videos" in option for option in options), "it speaks of no video of this data set"
+    again(app.multiselect(key="sets").set_value(["hamnet", "other system (file)", "damaged (file)"]))
+    assert "</span>hamnet</td>" in html(app)
+    assert "damaged.json" in app.error[0].value
+
+
+def test_slices_by_length_and_by_tag(open_page: OpenPage, home: Path) -> None:
+    app = open_page(PAGE, home, run="acmnet,hamnet", view="Slices")
+    assert "DETAD" in app.caption[0].value
+    assert "<th>length</th><th>instances</th>" in html(app)
+    assert len(app.get("plotly_chart")) == 1
+    again(app.selectbox(key="slice_class").set_value("tag"))
+    assert "No failure of these runs has a tag yet" in app.info[0].value
+    truth = GroundTruthIndex(Dataset.open(home / "datasets" / "planted").annotations, "test")
+    rows = {run: read_detections(home / "runs" / run / "detections.json") for run in ("acmnet", "hamnet")}
+    failure = next(diagnose(rows["hamnet"], truth).failures.itertuples())
+    FailureNotes(home / "runs" / "hamnet").set(failure.key, ["camera <moves>"])
+    again(app)
+    assert "<td>camera &lt;moves&gt;</td><td>1</td>" in html(app)
+    alone = GroundTruthIndex(truth.annotations, None, [failure.video])
+    for table in rows.values():
+        assert f"{100 * evaluate(table, alone, tiou=0.5, matches=False).average:.1f}" in html(app)
 
 
 def test_a_bad_upload_is_a_sentence(open_page: OpenPage, small_home: Path) -> None:

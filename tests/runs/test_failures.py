@@ -14,7 +14,7 @@ import pytest
 from wtal_core.errors import DataError, UsageError
 from wtal_core.evaluation import diagnose
 from wtal_core.records import Activations, Annotations, Detections, Segments, VideoInfo
-from wtal_core.runs.failures import FailureNotes, Note, filter_failures, moment_of, right_elsewhere
+from wtal_core.runs.failures import FailureNotes, Note, filter_failures, moment_of, right_elsewhere, tagged_videos
 from wtal_core.snippet_grid import SnippetGrid
 
 TRUTH = Annotations(
@@ -99,6 +99,16 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path, monkeypatch: py
     with pytest.raises(DataError, match="cannot be written: Permission denied"):
         FailureNotes(tmp_path).set("k", ["lost"])
     assert FailureNotes(tmp_path).tags() == ("kept",)
+
+
+def test_videos_of_a_tag() -> None:
+    notes = {
+        "fp|v|A|1.00|2.00": Note(("dark", "replay")), "miss|odd|name|A|3.00|4.00": Note(("dark",)),
+        "fp|v|A|5.00|6.00": Note(("dark",)), "fp|w|A|1.00|2.00": Note((), "text alone"),
+    }  # fmt: skip
+    assert tagged_videos(notes) == {"dark": ("odd|name", "v"), "replay": ("v",)}
+    for failure in diagnose(FIRST, TRUTH).failures.itertuples():
+        assert tagged_videos({failure.key: Note(("t",))}) == {"t": (failure.video,)}
 
 
 def test_keys_outlive_the_threshold() -> None:

@@ -35,9 +35,11 @@ from wtal_core.evaluation.protocols import (
     parse_tiou,
 )
 from wtal_core.evaluation.sensitivity import false_positive_profile, missed_share, sensitivity
+from wtal_core.evaluation.slices import CHARACTERISTICS, slice_by_instances, slice_by_videos
 from wtal_core.evaluation.video_level import VideoLevelScores, video_level_map
 
 __all__ = [
+    "CHARACTERISTICS",
     "DROPPED",
     "FALSE_POSITIVE_KINDS",
     "KINDS",
@@ -72,6 +74,8 @@ __all__ = [
     "precision_recall",
     "score_histogram",
     "sensitivity",
+    "slice_by_instances",
+    "slice_by_videos",
     "temporal_iou",
     "video_level_map",
 ]

@@ -616,17 +616,22 @@ def _keys(half: str, video: Iterable[str], label: Iterable[str], start: FloatArr
     ]
 
 
-def describe_failure(failure: Any, instances: Segments, tiou: float) -> str:
+def describe_failure(failure: Any, annotations: Annotations, tiou: float) -> str:
     """Return one sentence about a row of `Diagnosis.failures`.
 
     Args:
         failure: the row (attributes as the columns).
-        instances: the annotations' instances.
+        annotations: the ground truth; its tracks name the fakes and the context.
         tiou: the threshold of the diagnosis.
     """
     kind = str(failure.kind)
     target = int(failure.target)
     name = str(failure.label)
+    instances = annotations.instances
+    if not failure.miss and (under := _under(failure, annotations, {"fake": "fakes"}.get(kind, kind))):
+        what, start, end = under
+        tail = f"which looks like {name} and is not" if kind == "fake" else f"which goes with {name}"
+        return f"Lies on {what} [{start:.1f}, {end:.1f}] s, {tail}."
     if target >= 0 and not failure.miss:
         a, b = float(instances.start[target]), float(instances.end[target])
         shared = max(min(b, float(failure.end)) - max(a, float(failure.start)), 0.0)
@@ -655,3 +660,18 @@ def describe_failure(failure: Any, instances: Segments, tiou: float) -> str:
         return f"{name} is detected as {failure.other} (tIoU {float(failure.tiou):.2f})."
     meaning = KINDS[kind]
     return f"{name}: {meaning}." if failure.miss else f"This {name} {meaning}."
+
+
+def _under(failure: Any, annotations: Annotations, track: str) -> tuple[str, float, float] | None:
+    """Return name, start and end of what a failure lies on most among a track's segments of its class, if it does."""
+    if track not in annotations.tracks:
+        return None
+    table = annotations.tracks[track]
+    rows = np.flatnonzero(table.video == failure.video)
+    rows = rows[[str(label).partition("/")[0] == failure.label for label in table.label[rows]]]
+    shared = np.minimum(table.end[rows], failure.end) - np.maximum(table.start[rows], failure.start)
+    if not rows.size or shared.max() <= 0:
+        return None
+    row = rows[int(shared.argmax())]
+    what = str(table.label[row]).partition("/")[2].replace("_", " ") or track.removesuffix("s")
+    return f"a {what}" if track == "fakes" else what, float(table.start[row]), float(table.end[row])

@@ -28,6 +28,7 @@ __all__ = [
     "profile_figure",
     "sensitivity_figure",
     "series_look",
+    "slice_figure",
 ]
 
 
@@ -273,29 +274,33 @@ def histogram_figure(histogram: ScoreHistogram, theme: PlotTheme, *, height: int
             marker=_hatched(colour, pattern, theme),
             hovertemplate="score %{x:.3g}: %{customdata[0]:,} (%{customdata[1]:.1f} %)",
         )
-    ticks = np.unique(np.round(np.linspace(-top, top, 5)))
+    step = next(s for s in (0.5, 1, 2, 5, 10, 20, 25, 50) if 3 * s >= top)
+    ticks = step * np.arange(-(top // step), top // step + 1)
     figure.update_xaxes(title_text="score")
     figure.update_yaxes(
         title_text="% of each",
         range=[-1.05 * top, 1.05 * top],
         tickvals=ticks,
-        ticktext=[f"{abs(t):.0f}" for t in ticks],
+        ticktext=[f"{abs(t):g}" for t in ticks],
         zerolinecolor=theme.muted,
     )
     return figure
 
 
-def interval_figure(tables: Mapping[str, pd.DataFrame], theme: PlotTheme, *, first: str) -> go.Figure:
+def interval_figure(
+    tables: Mapping[str, pd.DataFrame], theme: PlotTheme, *, first: str, names: Sequence[str]
+) -> go.Figure:
     """Draw differences in mAP with their bootstrap intervals, one group for each compared set.
 
     Args:
         tables: `{name: paired_bootstrap(first, name)}`.
         theme: colours.
         first: name of the set that the others are compared with.
+        names: of all sets, in the order of their colours.
     """
     figure = _figure(theme, 330)
-    for i, (name, table) in enumerate(tables.items(), start=1):
-        look = series_look(theme, i)
+    for name, table in tables.items():
+        look = series_look(theme, list(names).index(name))
         figure.add_scatter(
             x=[t if isinstance(t, str) else f"{t:g}" for t in table.index],
             y=_percent(table["difference"]),
@@ -318,6 +323,29 @@ def interval_figure(tables: Mapping[str, pd.DataFrame], theme: PlotTheme, *, fir
     figure.update_layout(scattermode="group", showlegend=True)
     figure.update_xaxes(title_text="tIoU", type="category")
     figure.update_yaxes(title_text="difference in mAP, points")
+    return figure
+
+
+def slice_figure(table: pd.DataFrame, names: Sequence[str], theme: PlotTheme) -> go.Figure:
+    """Draw mAP on every slice (rows of `table`) as bars side by side, one for each set (columns `names`)."""
+    figure = _figure(theme, 320, barmode="group", bargap=0.25, bargroupgap=0.06)
+    for i, name in enumerate(names):
+        figure.add_bar(
+            x=[str(part) for part in table["slice"]],
+            y=_percent(table[name]),
+            customdata=table["instances"],
+            name=name,
+            text=[f"{100 * v:.1f}" for v in table[name]],
+            textposition="outside",
+            textangle=0,
+            textfont={"color": theme.text, "size": 11},
+            cliponaxis=False,
+            marker=_hatched(series_look(theme, i)["colour"], ("", "/", ".", "\\", "x")[i % 5], theme),
+            hovertemplate="%{y:.1f} on %{customdata:,} instances",
+        )
+    figure.update_xaxes(type="category", showgrid=False)
+    figure.update_yaxes(title_text="%", rangemode="tozero")
+    figure.update_layout(showlegend=True)
     return figure
 
 

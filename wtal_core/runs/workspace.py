@@ -22,6 +22,7 @@ __all__ = ["DatasetEntry", "RunEntry", "Workspace", "home_folder"]
 
 _DATASET, _RUN = "dataset.yaml", "run.yaml"
 _SEARCHED = ("assets/demo", "datasets", "runs")
+DETECTIONS = "detections"  # folder of the home that imported detection files are kept in
 _DEPTH = 4  # folders below a searched one
 
 
@@ -136,6 +137,11 @@ class Workspace:
         if id not in known:
             raise unknown_name("run", id, known, where=self.home)
         return known[id]
+
+    def detection_files(self) -> dict[str, Path]:
+        """Return `{name: file}` of the detections of other systems that were imported, by name."""
+        folder = self.home / DETECTIONS
+        return {file.stem: file for file in sorted(folder.glob("*.json"))} if folder.is_dir() else {}
 
     # -- registering ----------------------------------------------------------------------------------------------
 
