@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.golden.fidelity import Fidelity
 from wtal_core.methods import Batch, create_method
 from wtal_core.methods.acmnet import BRANCHES, ACMNet
 from wtal_core.snippet_grid import SnippetGrid
@@ -31,10 +32,7 @@ def make(golden: Golden, tag: str) -> ACMNet:
     return method.eval()
 
 
-def close(ours: torch.Tensor | np.ndarray, theirs: np.ndarray, rtol: float = 1e-4, atol: float = 1e-5) -> None:
-    if isinstance(ours, torch.Tensor):
-        ours = ours.detach().numpy()
-    np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=atol)
+close = Fidelity("acmnet", rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("tag", PRESET)
@@ -45,14 +43,14 @@ def test_network(golden: Golden, tag: str) -> None:
         x, attention, logits = method(features)
         video = method.video_logits(attention, logits)
         chosen = method.branch_features(x, attention, torch.ones(features.shape[:2], dtype=torch.bool))
-    close(x, golden[f"{tag}/embedded"])
-    close(attention, golden[f"{tag}/att"])
-    close(logits, golden[f"{tag}/logits"])
-    close(logits.softmax(-1), golden[f"{tag}/cas"])
+    close(x, golden[f"{tag}/embedded"], "embedding")
+    close(attention, golden[f"{tag}/att"], "attentions")
+    close(logits, golden[f"{tag}/logits"], "logits")
+    close(logits.softmax(-1), golden[f"{tag}/cas"], "CAS")
     for i, (branch, short) in enumerate(zip(BRANCHES, ("inst", "cont", "back"), strict=True)):
-        close(video[branch].softmax(-1), golden[f"{tag}/{short}_cls"])
-        close(chosen[branch], golden[f"{tag}/{short}_feat"])
-        close((logits * attention[..., i : i + 1]).softmax(-1), golden[f"{tag}/{short}_cas"])
+        close(video[branch].softmax(-1), golden[f"{tag}/{short}_cls"], "video scores")
+        close(chosen[branch], golden[f"{tag}/{short}_feat"], "branch features")
+        close((logits * attention[..., i : i + 1]).softmax(-1), golden[f"{tag}/{short}_cas"], "CAS")
 
 
 @pytest.mark.parametrize("tag", ["thu64", "act64", "short64"])
@@ -79,15 +77,15 @@ def test_losses_gradients_and_adam_steps(golden: Golden, tag: str) -> None:
                 "sparse": "sparse_loss",
                 "total": "total",
             }.items():
-                assert losses[ours].item() == pytest.approx(float(golden[f"{tag}/loss_{theirs}"]), rel=1e-4), ours
+                close(losses[ours], golden[f"{tag}/loss_{theirs}"], f"loss {ours}", atol=0)
             parameters = dict(method.named_parameters())
             for official, name in names.items():
                 gradient = parameters[name].grad
                 assert gradient is not None
-                close(gradient, golden[f"{tag}/grad/{official}"])
+                close(gradient, golden[f"{tag}/grad/{official}"], "gradients")
         optimizer.step()
     for official, name in names.items():
-        close(method.state_dict()[name], golden[f"{tag}/sd_after2/{official}"])
+        close(method.state_dict()[name], golden[f"{tag}/sd_after2/{official}"], "two Adam steps")
 
 
 @pytest.mark.parametrize(("variant", "preset"), [("thu", "thumos14"), ("act", "activitynet13")])
@@ -96,13 +94,22 @@ def test_detections(golden: Golden, variant: str, preset: str) -> None:
     length = int(golden["tr256/vid_len"])
     grid = SnippetGrid.preset("i3d-25fps-16", length)
     acts = method.activations(golden["tr256/x"][0], grid=grid)
-    close(acts.cas, golden["tr256/inst_cas"][0])
-    close(acts.video_scores, golden["tr256/inst_cls"][0, :20])
+    close(acts.cas, golden["tr256/inst_cas"][0], "CAS")
+    close(acts.video_scores, golden["tr256/inst_cls"][0, :20], "video scores")
     localization = create_method("acmnet", num_classes=20, feature_dim=256, preset=preset).config.localization
     found = ACMNet.localize_many({"v": acts}, localization)
+    every = ACMNet.propose({"v": acts}, localization)
+    ours = np.stack([every.label, every.score, every.start, every.end], axis=1)
+    theirs = golden[f"tr256/proposals_before_nms_{variant}"]
+    order = [np.lexsort((a[:, 1].round(4), a[:, 3].round(4), a[:, 2].round(4), a[:, 0])) for a in (ours, theirs)]
+    ours, theirs = ours[order[0]], theirs[order[1]]
+    close(ours[:, [0, 2, 3]], theirs[:, [0, 2, 3]], "proposals: class, times", rtol=1e-7, atol=1e-6)
+    close(ours[:, 1], theirs[:, 1], "proposals: scores", rtol=0, atol=1e-4)
+
     theirs = golden[f"tr256/det_{variant}"]
     ours = np.stack([[acts.classes.index(c) for c in found.label], found.start, found.end, found.score], axis=1)
     assert ours.shape == theirs.shape
     order = [np.lexsort((a[:, 1].round(4), -a[:, 3].round(4), a[:, 0])) for a in (ours, theirs)]
-    np.testing.assert_allclose(ours[order[0]][:, :3], theirs[order[1]][:, :3], atol=1e-6)
-    np.testing.assert_allclose(ours[order[0]][:, 3], theirs[order[1]][:, 3], atol=1e-4)
+    ours, theirs = ours[order[0]], theirs[order[1]]
+    close(ours[:, :3], theirs[:, :3], "detections: class, times", rtol=1e-7, atol=1e-6)
+    close(ours[:, 3], theirs[:, 3], "detections: scores", rtol=0, atol=1e-4)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.golden.fidelity import Fidelity
 from wtal_core.localization import Proposals
 from wtal_core.methods.acn import (
     ACN,
@@ -25,7 +26,6 @@ from wtal_core.methods.acn_integrals import GramIntegral, StepIntegral, coherenc
 from wtal_core.records import Activations, Boundaries, as_names
 from wtal_core.snippet_grid import SnippetGrid
 
-VALUES, GRADIENTS = 1e-10, 1e-6
 PADS, AREAS = ("zero", "replicate"), ("inclusive", "disjoint")
 
 
@@ -45,10 +45,8 @@ def golden(shared: Path) -> Golden:
     return Golden(shared / "golden" / "acn.npz")
 
 
-def close(ours: Tensor | np.ndarray, theirs: Tensor | np.ndarray, atol: float = VALUES) -> None:
-    torch.testing.assert_close(
-        torch.as_tensor(ours).detach(), torch.as_tensor(theirs), rtol=0, atol=atol, check_dtype=False
-    )
+close = Fidelity("acn", rtol=0, atol=1e-10)
+GRADIENTS = 1e-6
 
 
 def rows(count: int) -> Tensor:
@@ -66,7 +64,7 @@ def oic(s: Tensor, start: Tensor, end: Tensor, margin: Tensor, pad: str = "zero"
 @pytest.mark.parametrize("pad", PADS)
 def test_integrals(golden: Golden, pad: str) -> None:
     integral = StepIntegral([golden["S"]], pad)
-    close(integral.between(rows(40), golden["g1_a"], golden["g1_b"]), golden[f"g1_I_{pad}"])
+    close(integral.between(rows(40), golden["g1_a"], golden["g1_b"]), golden[f"g1_I_{pad}"], "integrals of the SCP")
 
 
 @pytest.fixture
@@ -83,18 +81,27 @@ def gradients(values: Tensor, start: Tensor, end: Tensor) -> Tensor:
 def test_oic(golden: Golden, boundaries: tuple[Tensor, ...], pad: str) -> None:
     start, end, margin = boundaries
     values = oic(golden["S"], start, end, margin, pad)  # (64, 3)
-    close(values, golden[f"g2_oic_{pad}"])
+    close(values, golden[f"g2_oic_{pad}"], "loss term L_OIC")
     for k in range(3):
-        close(gradients(values[:, k], start, end), golden[f"g2_oic_grad_{pad}"][:, k], GRADIENTS)
+        close(
+            gradients(values[:, k], start, end),
+            golden[f"g2_oic_grad_{pad}"][:, k],
+            "gradients of L_OIC",
+            atol=GRADIENTS,
+        )
 
 
 def test_area_features(golden: Golden, boundaries: tuple[Tensor, ...]) -> None:
     start, end, margin = boundaries
     features = StepIntegral([golden["F"]])
     wide = (1 + margin)[:, None]
-    close(features.between(rows(64), start - margin, start + 1) / wide, golden["g2_Rs"])
-    close(features.between(rows(64), start, end + 1) / (end - start + 1)[:, None], golden["g2_Ra"])
-    close(features.between(rows(64), end, end + margin + 1) / wide, golden["g2_Re"])
+    close(features.between(rows(64), start - margin, start + 1) / wide, golden["g2_Rs"], "area features (Eq. 2)")
+    close(
+        features.between(rows(64), start, end + 1) / (end - start + 1)[:, None],
+        golden["g2_Ra"],
+        "area features (Eq. 2)",
+    )
+    close(features.between(rows(64), end, end + margin + 1) / wide, golden["g2_Re"], "area features (Eq. 2)")
 
 
 @pytest.mark.parametrize("areas", AREAS)
@@ -102,26 +109,26 @@ def test_area_features(golden: Golden, boundaries: tuple[Tensor, ...]) -> None:
 def test_coherence(golden: Golden, boundaries: tuple[Tensor, ...], name: str, key: str, areas: str) -> None:
     start, end, margin = boundaries
     values = coherence(StepIntegral([golden[name]]), rows(64), start, end, margin, areas)
-    close(values, golden[f"g2_lc_{key}_{areas}"])
-    close(gradients(values, start, end), golden[f"g2_lc_grad_{key}_{areas}"], GRADIENTS)
+    close(values, golden[f"g2_lc_{key}_{areas}"], "loss term L_c")
+    close(gradients(values, start, end), golden[f"g2_lc_grad_{key}_{areas}"], "gradients of L_c", atol=GRADIENTS)
     anchored = start.detach().floor().long().clamp(0, len(golden[name]) - 1)
     fast = GramIntegral([golden[name]], 10, 40).coherence(rows(64), anchored, start, end, margin, areas)
-    close(fast, golden[f"g2_lc_{key}_{areas}"])
-    close(gradients(fast, start, end), golden[f"g2_lc_grad_{key}_{areas}"], GRADIENTS)
+    close(fast, golden[f"g2_lc_{key}_{areas}"], "loss term L_c, blocked Gram")
+    close(gradients(fast, start, end), golden[f"g2_lc_grad_{key}_{areas}"], "gradients of L_c", atol=GRADIENTS)
 
 
 def test_whole_loss(golden: Golden, boundaries: tuple[Tensor, ...]) -> None:
     start, end, margin = boundaries
     term = coherence(StepIntegral([golden["F"]]), rows(64), start, end, margin)
     values = proposal_loss(oic(golden["S"], start, end, margin), term[:, None], "full", 0.6)
-    close(values, golden["g2_L"])
+    close(values, golden["g2_L"], "loss L")
     for k in range(3):
-        close(gradients(values[:, k], start, end), golden["g2_L_grad"][:, k], GRADIENTS)
+        close(gradients(values[:, k], start, end), golden["g2_L_grad"][:, k], "gradients of L", atol=GRADIENTS)
 
 
 def test_integer_boundaries_are_plain_sums(golden: Golden) -> None:
     size, start, end = golden["g3_P_xs_xe"].double().unbind(1)
-    close(oic(golden["S"], start, end, size / 4), golden["g3_oic"])
+    close(oic(golden["S"], start, end, size / 4), golden["g3_oic"], "loss term L_OIC")
 
 
 # -- G4: regression ---------------------------------------------------------------------------------------------------
@@ -134,7 +141,7 @@ def test_decoding_and_its_gradient(golden: Golden, size: int) -> None:
     anchored = Anchored.of(length, [size])
     refined = decode(offsets[None], anchored, torch.tensor([0]), length, clamp="hard")
     clamped = golden[f"g4_clamped_P{size}"]
-    close(refined, golden[f"g4_prop_P{size}"])
+    close(refined, golden[f"g4_prop_P{size}"], "regressed boundaries")
 
     def gradient(boundaries: Tensor) -> tuple[Tensor, Tensor]:
         start, end = boundaries.unbind(1)
@@ -144,10 +151,10 @@ def test_decoding_and_its_gradient(golden: Golden, size: int) -> None:
         return loss, torch.autograd.grad(loss, offsets)[0]
 
     loss, hard = gradient(refined)
-    close(loss, golden[f"g4_loss_P{size}"])
-    close(hard, golden[f"g4_loss_grad_P{size}"], GRADIENTS)
+    close(loss, golden[f"g4_loss_P{size}"], "loss L")
+    close(hard, golden[f"g4_loss_grad_P{size}"], "gradients of the regression", atol=GRADIENTS)
     through = decode(offsets[None], anchored, torch.tensor([0]), length, clamp="straight_through")
-    close(through, refined)
+    close(through, refined, "regressed boundaries")
     difference = (gradient(through)[1] - hard).abs() > 1e-12  # (2, 17): only where a boundary was clamped
     allowed = torch.zeros(2, 17, dtype=torch.bool)
     starts = torch.arange(17 - size)
@@ -206,8 +213,8 @@ def test_selection(golden: Golden, case: Activations, rule: str) -> None:
     proposals = propose(case, selection=rule, nms=1.0)
     found = indices(proposals, golden["g5_props"])
     assert sorted(found.tolist()) == sorted(golden[f"g5_keep_{rule}"].tolist())
-    close(proposals.score, golden["g5_score"][found])
-    close(-proposals.score.mean(), golden[f"g5_train_loss_{rule}"])
+    close(proposals.score, golden["g5_score"][found], "selected proposals: scores")
+    close(-proposals.score.mean(), golden[f"g5_train_loss_{rule}"], "loss of the selected proposals")
 
 
 @pytest.mark.parametrize(("rule", "key"), [("cover", "g5_nms_of_cover"), ("all", "g5_nms_of_all")])
@@ -242,7 +249,7 @@ def test_fusion(golden: Golden) -> None:
     kept = fused.select(fused.suppressed_by < 0)
     kept = kept.select(np.argsort(-kept.score, kind="stable"))
     source, index, score = golden.arrays["g6_fused"].T
-    close(kept.score, score)
+    close(kept.score, score, "fused detections: scores")
     assert [kept.sources[i] for i in kept.source] == [("flow P=1", "rgb P=1")[int(s)] for s in source]
     for number, key in ((0, "f"), (1, "r")):
         expected = golden.arrays[f"g6_keep_{key}"][index[source == number].astype(int)]
@@ -258,16 +265,16 @@ def test_fusion(golden: Golden) -> None:
 
 def test_head(golden: Golden) -> None:
     z, a = golden["g7_z"].requires_grad_(), golden["g7_a"].requires_grad_()
-    close(z.softmax(-1), golden["g7_scp"])
-    close(a.softmax(0), golden["g7_lam"])
-    close(video_probability(z.softmax(-1)[None], a[None])[0], golden["g7_p"])
+    close(z.softmax(-1), golden["g7_scp"], "SCP")
+    close(a.softmax(0), golden["g7_lam"], "attention")
+    close(video_probability(z.softmax(-1)[None], a[None])[0], golden["g7_p"], "video scores")
     loss = head_loss(z[None], a[None], golden["g7_y"][None])
-    close(loss, golden["g7_loss"])
+    close(loss, golden["g7_loss"], "loss of the head")
     loss.backward()
     assert z.grad is not None
     assert a.grad is not None
-    close(z.grad, golden["g7_grad_z"], GRADIENTS)
-    close(a.grad, golden["g7_grad_a"], GRADIENTS)
+    close(z.grad, golden["g7_grad_z"], "gradients of the head", atol=GRADIENTS)
+    close(a.grad, golden["g7_grad_a"], "gradients of the head", atol=GRADIENTS)
 
 
 def test_attention_ratio(golden: Golden) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.golden.fidelity import Fidelity
 from wtal_core.methods import Batch, create_method
 from wtal_core.methods.cmcs import CMCS, CMCSLocalization, PackedVideos, late_fusion_checkpoint
 from wtal_core.records import Activations, Detections
@@ -73,25 +74,22 @@ def batch_of(features: np.ndarray, labels: list[int], weight: list[float]) -> Ba
     )
 
 
-def close(ours: Any, theirs: np.ndarray, rtol: float = 1e-4, atol: float = 1e-5) -> None:
-    if isinstance(ours, torch.Tensor):
-        ours = ours.detach().numpy()
-    np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=atol)
+close = Fidelity("cmcs", rtol=1e-4, atol=1e-5)
 
 
 def close_gradient(ours: torch.Tensor | None, theirs: np.ndarray) -> None:
     """Compare to 1e-4 of the largest entry: the official float32 attention gradients are themselves that exact."""
     assert ours is not None
-    close(ours, theirs, atol=max(1e-5, 1e-4 * float(np.abs(theirs).max())))
+    close(ours, theirs, "gradients", atol=max(1e-5, 1e-4 * float(np.abs(theirs).max())))
 
 
 def same_detections(ours: Detections, theirs: np.ndarray) -> None:
     """Compare with official rows (class, start, end, score): count, order, times and scores."""
     label = [int(name.removeprefix("class_")) for name in ours.label]
     assert label == theirs[:, 0].astype(int).tolist()
-    close(ours.start, theirs[:, 1], rtol=0, atol=1e-6)
-    close(ours.end, theirs[:, 2], rtol=0, atol=1e-6)
-    close(ours.score, theirs[:, 3], rtol=0, atol=1e-4)
+    close(ours.start, theirs[:, 1], "detections: times", rtol=0, atol=1e-6)
+    close(ours.end, theirs[:, 2], "detections: times", rtol=0, atol=1e-6)
+    close(ours.score, theirs[:, 3], "detections: scores", rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("streams", STREAMS)
@@ -107,19 +105,23 @@ def test_network(golden: Golden, features: np.ndarray, streams: str) -> None:
         values = torch.stack([getattr(scores, name) for scores in every]).mean(0)
         return values.view(crops, length + 1, *values.shape[1:])[:, :-1]
 
-    close(videos("average"), golden[f"{streams}/avg_score"])
-    close(videos("branches").permute(2, 0, 1, 3), golden[f"{streams}/branch_scores"])
-    close(videos("attention")[..., None], golden[f"{streams}/att"])
-    close(torch.stack([s.video for s in every]).mean(0), golden[f"{streams}/global_score"])
-    close(videos("average").softmax(-1), golden[f"{streams}/avg_cas"])
-    close(videos("branches").permute(2, 0, 1, 3).softmax(-1), golden[f"{streams}/branch_cas"])
+    close(videos("average"), golden[f"{streams}/avg_score"], "average scores (raw)")
+    close(videos("branches").permute(2, 0, 1, 3), golden[f"{streams}/branch_scores"], "branch scores (raw)")
+    close(videos("attention")[..., None], golden[f"{streams}/att"], "attention")
+    close(torch.stack([s.video for s in every]).mean(0), golden[f"{streams}/global_score"], "video scores (raw)")
+    close(videos("average").softmax(-1), golden[f"{streams}/avg_cas"], "CAS")
+    close(videos("branches").permute(2, 0, 1, 3).softmax(-1), golden[f"{streams}/branch_cas"], "branch CAS")
 
 
 @pytest.mark.parametrize("stream", SINGLE)
 def test_embedding(golden: Golden, features: np.ndarray, stream: str) -> None:
     method = trained(golden, stream)
     videos = [method.select_streams(x, stream) for x in torch.from_numpy(features)]
-    close(torch.stack(method.networks[stream].embed(videos)).transpose(1, 2), golden[f"{stream}/base_feature"])
+    close(
+        torch.stack(method.networks[stream].embed(videos)).transpose(1, 2),
+        golden[f"{stream}/base_feature"],
+        "embedding",
+    )
 
 
 @pytest.mark.parametrize("streams", STREAMS)
@@ -127,43 +129,44 @@ def test_activations(golden: Golden, features: np.ndarray, streams: str) -> None
     acts = trained(golden, streams).activations(features)
     average = torch.from_numpy(golden[f"{streams}/test_avg_score"])
     branches = torch.from_numpy(golden[f"{streams}/branch_scores"]).mean(1)  # crops
-    close(acts.cas, average.softmax(-1).numpy())
-    close(acts.branch_cas, branches.softmax(-1).numpy())
-    close(acts.attention["temporal"], golden[f"{streams}/test_weight"][:, 0])
-    close(acts.video_scores, golden[f"{streams}/test_video_prob"][:20])
+    close(acts.cas, average.softmax(-1), "CAS")
+    close(acts.branch_cas, branches.softmax(-1), "branch CAS")
+    close(acts.attention["temporal"], golden[f"{streams}/test_weight"][:, 0], "attention")
+    close(acts.video_scores, golden[f"{streams}/test_video_prob"][:20], "video scores")
     close(
         torch.from_numpy(golden[f"{streams}/test_global_score"]).softmax(-1)[:20],
         golden[f"{streams}/test_video_prob"][:20],
+        "video scores",
     )
     if streams == "late":
         for stream in ("rgb", "flow"):
             alone = torch.from_numpy(golden[f"{stream}/test_avg_score"]).softmax(-1)
-            close(acts.extra_cas[stream], alone.numpy())
+            close(acts.extra_cas[stream], alone, "CAS")
 
 
 def test_a_single_stream_network_also_takes_features_of_that_stream_alone(golden: Golden) -> None:
     method = create_method("cmcs", num_classes=20, feature_dim=1024)
     method.load_official(weights(golden, "flow"))
     acts = method.activations(golden["flow"])
-    close(acts.video_scores, golden["flow/test_video_prob"][:20])
+    close(acts.video_scores, golden["flow/test_video_prob"][:20], "video scores")
 
 
 @pytest.mark.parametrize("stream", SINGLE)
 def test_losses_and_gradients(golden: Golden, features: np.ndarray, stream: str) -> None:
     method = trained(golden, stream)
     losses = method.losses(batch_of(features[:1], [7], [0.5]))
-    close(losses["mil"], golden[f"{stream}/loss_ce"])
-    close(losses["div"], golden[f"{stream}/loss_div"])
-    close(losses["norm"], golden[f"{stream}/loss_norm"])
-    close(losses["total"], golden[f"{stream}/loss_total"])
+    close(losses["mil"], golden[f"{stream}/loss_ce"], "loss MIL")
+    close(losses["div"], golden[f"{stream}/loss_div"], "loss div")
+    close(losses["norm"], golden[f"{stream}/loss_norm"], "loss norm")
+    close(losses["total"], golden[f"{stream}/loss_total"], "loss total")
     losses["total"].backward()
     own = dict(method.named_parameters())
     for official, name in method.official_names().items():
         close_gradient(own[name].grad, golden[f"{stream}/grad/{official}"])
 
     three = method.losses(batch_of(features, [7, 4, 20], [0.5, 0.5, 1.0]))
-    close(three["div"], golden[f"{stream}/loss_div_b3"])
-    close(three["norm"], golden[f"{stream}/loss_norm_b3"])
+    close(three["div"], golden[f"{stream}/loss_div_b3"], "loss div")
+    close(three["norm"], golden[f"{stream}/loss_norm_b3"], "loss norm")
 
 
 @pytest.mark.parametrize("stream", SINGLE)
@@ -183,9 +186,10 @@ def test_two_adam_steps(golden: Golden, features: np.ndarray, stream: str) -> No
     noise = 0
     own = method.state_dict()
     for official, name in method.official_names().items():
-        apart = np.abs(own[name].numpy() - golden[f"{stream}/sd_after2/{official}"])
+        theirs = golden[f"{stream}/sd_after2/{official}"]
+        apart = np.abs(own[name].numpy() - theirs)
         clear = np.abs(first[name].numpy()) > 1e-5  # the golden float32 gradients are exact to a few 1e-6
-        assert apart[clear].max(initial=0) < 5e-6, official
+        close(own[name].numpy()[clear], theirs[clear], "two Adam steps", rtol=0, atol=5e-6)
         assert apart.max() <= 4 * lr
         noise += int((apart > 5e-6).sum())
     assert noise <= 6
@@ -194,7 +198,7 @@ def test_two_adam_steps(golden: Golden, features: np.ndarray, stream: str) -> No
 def test_late_fusion_trains_each_stream_as_if_alone(golden: Golden, features: np.ndarray) -> None:
     method = trained(golden, "late")
     losses = method.losses(batch_of(features[:1], [7], [0.5]))
-    close(losses["total"], golden["rgb/loss_total"] + golden["flow/loss_total"])
+    close(losses["total"], golden["rgb/loss_total"] + golden["flow/loss_total"], "loss total")
     losses["total"].backward()
     own = dict(method.named_parameters())
     for official, name in method.official_names().items():
@@ -220,7 +224,7 @@ def test_detections(golden: Golden, features: np.ndarray, streams: str, threshol
         text = [line.split() for line in str(golden["both/detections_thr1e-6_txt"]).splitlines()]
         times = zip(detections.start, detections.end, strict=True)
         assert [[f"{start:.2f}", f"{end:.2f}"] for start, end in times] == [[t[1], t[2]] for t in text]
-        close(detections.score, np.array([float(t[4]) for t in text]), rtol=0, atol=1e-4)
+        close(detections.score, [float(t[4]) for t in text], "detections: printed scores", rtol=0, atol=1e-4)
 
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -283,7 +287,7 @@ def test_real_features_of_a_real_video(golden: Golden, shared: Path) -> None:
     assert score["Diving"] == pytest.approx(0.057, abs=5e-4)
     assert 1 - acts.video_scores.sum() == pytest.approx(0.050, abs=5e-4)
     printed = [0.000, 0.000, 0.006, 0.198, 0.828, 0.773, 0.148, 0.004, 0.052, 0.323, 0.717, 0.651, 0.392, 0.005]
-    np.testing.assert_allclose(acts.cas[:, classes.index("LongJump")], printed, atol=5.1e-4)
+    close(acts.cas[:, classes.index("LongJump")], printed, "printed CAS of the real long jump", rtol=0, atol=5.1e-4)
 
     detections = method.localize(acts, video="women_long_jump")
     assert set(detections.label) == {"LongJump"}
