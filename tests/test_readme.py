@@ -20,13 +20,14 @@ TEXT = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 QUICKER = {
     "wtal train hamnet": "--set training.steps=2 training.snippets=10 training.batch_size=2 --quiet",
     "wtal train cmcs": "--quiet",
+    "wtal demo sheet": "Background --width 400",
     "wtal demo features": "--max-videos 3 --max-seconds 60 --dim 16 --quiet",
 }
 REPLACED = {"training.steps=3000": "training.steps=3", "--seeds 0 1 2": "--seeds 0"}
 
 #: Commands that set up or serve forever, or take minutes; other tests cover what they start.
 ELSEWHERE = ("make ", "pip ", "streamlit ", "python -m pytest", "wtal app", "wtal demo build", "wtal demo report",
-             "wtal demo table", "wtal bench", "wtal weights get")  # fmt: skip
+             "wtal demo real", "wtal demo table", "wtal bench", "wtal weights get")  # fmt: skip
 
 
 def commands() -> list[str]:

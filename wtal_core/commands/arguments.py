@@ -115,7 +115,7 @@ def _shown(name: str, hint: Any, default: Any) -> Any:
     if word is not None:
         word += " ..." if several else ""
         word = f"[{word}]" if positional and not required else word
-    silent = default is None or default is False or default in ("", ())
+    silent = default is None or isinstance(default, bool) or default in ("", ())
     note = "(required)" if required and several else "" if silent else None
     return tyro.conf.arg(metavar=None if others else word, help_behavior_hint=note)
 

@@ -108,7 +108,7 @@ class _Foreign:
         }
 
 
-Foreign = Annotated[_Foreign, tyro.conf.OmitArgPrefixes]
+Foreign = Annotated[_Foreign, tyro.conf.OmitArgPrefixes, tyro.conf.arg(name="feature file")]
 
 
 # -- doctor -------------------------------------------------------------------------------------------------------

@@ -181,7 +181,7 @@ class DemoReal:
     golden: Path | None = None
     """Folder with cmcs_golden.npz, CMCS's official weights. Default: beside the shared folder."""
     i3d: bool = True
-    """Describe the clips by I3D (RGB) where its weights are present, not by the appearance descriptor."""
+    """Describe the clips by the appearance descriptor also where I3D's weights are present."""
     quiet: bool = False
     """No progress bar."""
     as_json: Annotated[bool, tyro.conf.arg(name="json")] = False
