@@ -42,6 +42,17 @@ QUICK: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+#: A training of a few steps, batches and snippets drawn as published.
+FEW_STEPS: dict[str, dict[str, Any]] = {
+    "acmnet": {"training.steps": 6, "training.batch_size": 5, "training.snippets": 40},
+    "acn": {"head_training.steps": 6, "training.steps": 6},
+    "cmcs": {"training.steps": 6, "training.batch_size": 7},
+    "deep_metric": {"training.steps": 6, "training.batch_size": 9, "training.videos_per_class": 3,
+                    "training.classes_per_batch": 2, "training.snippets": 40},
+    "hamnet": {"training.steps": 6, "training.batch_size": 7, "training.snippets": 40},
+}  # fmt: skip
+
+
 def make(name: str, seed: int = 0, **config: Any) -> Method:
     torch.manual_seed(seed)
     return create_method(name, classes=CLASSES, feature_dim=DIM, **{**SMALL.get(name, {}), **config})
@@ -222,6 +233,47 @@ class TestEveryMethod:
         found = method.localize_many(acts, method.config.localization)
         scored = evaluate(found, world.annotations, subset="test", tiou=(0.5,), matches=False)
         assert scored.mean_ap[0.5] >= 0.60, f"mAP@0.5 {scored.mean_ap[0.5]:.3f}"
+
+    def test_resume_continues_bit_identically(self, name: str, world: World, tmp_path: Path) -> None:
+        method = create_method(name, classes=CLASSES, feature_dim=DIM, **{**SMALL.get(name, {}), **FEW_STEPS[name]})
+        steps = [stage.recipe.steps for stage in method.stages()]
+        hard = any(stage.recipe.hard_negatives for stage in method.stages())
+        options = TrainOptions(seed=3, log_every=1, checkpoint_every=2)
+        info = RunInfo(name, "thumos14", to_dict(method.config), CLASSES, DIM)
+
+        def corpus() -> Corpus:
+            videos = world.videos("training")
+            return Corpus.load(world.store, world.annotations, videos, hard_negatives=hard, quiet=True)
+
+        def losses(run: Run) -> list[Any]:
+            return [(m["stage"], m["step"], m["losses"]) for m in run.metrics()]
+
+        whole = Run.create(tmp_path / "whole", info)
+        train(whole, corpus(), options, quiet=True)
+        assert len(losses(whole)) == sum(steps)
+        theirs = whole.load_checkpoint("last")
+        for stage in range(len(steps)):
+            run, dying, left = Run.create(tmp_path / f"dies {stage}", info), corpus(), sum(steps[:stage]) + 4
+
+            def power_cut(*arguments: Any, batch: Any = dying.batch) -> Batch:
+                nonlocal left
+                left -= 1
+                if left == 0:  # in step 4 of the stage: step 3 is done again from the checkpoint of step 2
+                    raise RuntimeError("power cut")
+                found: Batch = batch(*arguments)
+                return found
+
+            dying.batch = power_cut  # type: ignore[method-assign]
+            with pytest.raises(RuntimeError, match="power cut"):
+                train(run, dying, options, quiet=True)
+            assert run.status()["state"] == "failed"
+            torch.manual_seed(99)  # what this process drew before must not matter
+            outcome = train(run, corpus(), options, resume=True, quiet=True)
+            assert (outcome.state, outcome.steps) == ("finished", sum(steps))
+            assert losses(run) == losses(whole)
+            ours = run.load_checkpoint("last")
+            assert all(torch.equal(ours["model"][key], value) for key, value in theirs["model"].items())
+            assert ours["state"] == theirs["state"]
 
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
     def test_cuda_gives_the_same_detections(self, name: str) -> None:
