@@ -16,8 +16,8 @@ from pages.ui.state import select, selection
 from wtal_core.data import Dataset
 from wtal_core.errors import WtalError
 from wtal_core.figures import theme
+from wtal_core.figures.content import FigureData, RunData, assemble, describe
 from wtal_core.figures.export import latex, render, simulated_png
-from wtal_core.figures.qualitative import FigureData, RunData, assemble, describe
 from wtal_core.figures.spec import ROW_KINDS, WIDTHS, FigureSpec, Mark, Row
 
 TITLES = {
@@ -29,6 +29,7 @@ TITLES = {
     "branches": "Branches",
     "attention": "Attention",
     "dropped": "Dropped snippets",
+    "boundaries": "Raw and regressed boundaries",
     "heatmap": "Heat map of classes",
 }
 STYLES = {"barcode": "Barcodes (CMCS Fig. 5)", "curve": "Curves (ACM-Net Fig. 3, HAM-Net Fig. 5)"}
@@ -227,6 +228,7 @@ def _possible(data: FigureData) -> list[str]:
         "branches": any(a.branch_cas is not None for a in acts),
         "attention": any(a.attention for a in acts),
         "dropped": any(a.drop_mask is not None for a in acts),
+        "boundaries": any(a.boundaries is not None for a in acts),
         "heatmap": bool(acts),
     }
     return [kind for kind in ROW_KINDS if can[kind]]
@@ -303,7 +305,7 @@ def _row_options(
 
     kind = row.kind
     option(st.text_input, "Title", "title", placeholder="What it shows")
-    if kind in ("detections", "cas", "branches", "attention", "dropped", "heatmap") and runs:
+    if kind in ("detections", "cas", "branches", "attention", "dropped", "boundaries", "heatmap") and runs:
         first = "every run" if kind == "detections" else "leading run"
         option(st.selectbox, "Run", "run", ["", *runs], format_func=lambda r: names.get(r, first))
     run = data.runs.get(names.get(row.run, ""), next(iter(data.runs.values()), RunData()))
@@ -325,6 +327,8 @@ def _row_options(
         option(st.number_input, "Only the best-scored (0: all)", "top", 0, 500)
         option(st.number_input, "Lowest score", "min_score", value=None, format="%.3f", placeholder="none")
         option(st.toggle, "Print scores", "scores")
+    if kind == "boundaries":
+        option(st.number_input, "Only the best by OIC (0: six)", "top", 0, 50)
     if kind in ("cas", "branches", "attention"):
         option(
             st.selectbox, "Drawn as", "style", ["", "barcode", "curve"], format_func=lambda s: s or "the figure's style"

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("matplotlib", reason="figures need matplotlib: pip install 'wtal[figures]'")
 
-from wtal_core.figures.qualitative import FigureData, RunData
+from wtal_core.figures.content import FigureData, RunData
 from wtal_core.records import Activations, Annotations, Detections, Segments, VideoInfo
 from wtal_core.snippet_grid import SnippetGrid
 

@@ -17,9 +17,11 @@ from matplotlib.figure import Figure
 
 from wtal_core.errors import DataError, UsageError
 from wtal_core.figures import theme, timeline
+from wtal_core.figures.content import FigureData, RunData, assemble
 from wtal_core.figures.export import FORMATS, latex, render, save, simulated_png
-from wtal_core.figures.qualitative import FigureData, RunData, assemble, draw
+from wtal_core.figures.qualitative import draw
 from wtal_core.figures.spec import FigureSpec, Mark, Row
+from wtal_core.records import Boundaries
 
 EVERY_ROW = (
     Row("frames"), Row("ground_truth"), Row("track"), Row("detections"), Row("cas"), Row("cas", name="context"),
@@ -45,6 +47,77 @@ def row(figure: Figure, label: str) -> Axes:
 
 def bars(axes: Axes, gid: str) -> list[tuple[float, float]]:
     return [(p.get_x(), p.get_x() + p.get_width()) for p in axes.patches if p.get_gid() == gid]
+
+
+def with_boundaries(data: FigureData) -> FigureData:
+    """Let the leading run regress boundaries: two of "Jump" (one of them twice), one that is better for "Dive"."""
+    ours = data.runs["Ours"]
+    oic = np.full((4, 3), 0.5)
+    oic[:, 1] = [-0.8, -0.7, -0.9, 0.4]
+    oic[3, 0] = -1.0
+    boundaries = Boundaries(
+        stream=np.array(["rgb", "flow", "rgb", "flow"]), anchor=np.array([4, 4, 8, 2]),
+        raw=np.array([[9, 13], [10, 14], [24, 31], [1, 2]], dtype=float),
+        refined=np.array([[10, 14], [10.5, 14.5], [25, 31], [1, 2]], dtype=float), coherence=np.zeros(4), oic=oic,
+    )  # fmt: skip
+    runs = {**data.runs, "Ours": replace(ours, activations=replace(ours.activations, boundaries=boundaries))}
+    return replace(data, runs=runs)
+
+
+def test_boundaries_before_and_after_regression(data: FigureData) -> None:
+    data = with_boundaries(data)
+    assert data.has()["boundaries"]
+    axes = row(drawn(replace(SPEC, rows=(Row("ground_truth"), Row("boundaries", top=2))), data), "boundaries")
+    assert bars(axes, "regressed") == [(25, 32), (10, 15)], "best by OIC; the second one is the first one again"
+    assert sorted(tuple(line.get_xdata()) for line in axes.lines if line.get_gid() == "raw") == [(9, 14), (24, 32)]
+    lines = {line.get_gid(): line.get_ydata()[0] for line in axes.lines}
+    assert all(0 < y < 1 for y in lines.values())
+    every = row(drawn(replace(SPEC, rows=(Row("boundaries"),)), data), "boundaries")
+    assert len(bars(every, "regressed")) == 3
+    with pytest.raises(UsageError, match="has no boundaries"):
+        drawn(replace(SPEC, rows=(Row("boundaries"),)), without_boundaries(data))
+
+
+def without_boundaries(data: FigureData) -> FigureData:
+    ours = data.runs["Ours"]
+    return replace(
+        data, runs={**data.runs, "Ours": replace(ours, activations=replace(ours.activations, boundaries=None))}
+    )
+
+
+def test_every_attention_has_a_look_of_its_own() -> None:
+    for palette in theme.PALETTES:
+        for names in (("rgb", "flow", "rgb_rank", "flow_rank"), ("foreground", "semi_soft", "hard"),
+                      ("instance", "context", "background")):  # fmt: skip
+            found = [theme.looks(palette)[name] for name in names]
+            assert len({(look.colour, look.dash) for look in found}) == len(names), (palette, names)
+
+
+def test_ranks_are_drawn_where_they_are_asked_for(data: FigureData) -> None:
+    ours = data.runs["Ours"]
+    attention = {name: np.linspace(0, 1, 40) for name in ("rgb", "flow", "rgb_rank", "flow_rank")}
+    run = replace(ours, activations=replace(ours.activations, attention=attention))
+    data = replace(data, runs={"Ours": run})
+    assert data.has()["attention"] == ("rgb", "flow")
+    spec = replace(SPEC, runs={"Ours": "a"}, rows=(Row("attention"), Row("attention", name="flow_rank")))
+    figure = drawn(spec, data)
+    assert [a.get_label().partition(": ")[2] for a in figure.axes] == [
+        "attention rgb", "attention flow", "attention flow_rank",
+    ]  # fmt: skip
+    assert [t.get_text() for t in figure.texts if t.get_gid() == "row-title"] == [
+        "RGB attention", "Flow attention", "Flow rank attention",
+    ]  # fmt: skip
+
+
+def test_what_is_on_or_off_has_edges(data: FigureData) -> None:
+    ours = data.runs["Ours"]
+    hard = (np.arange(40) % 10 < 5).astype(float)
+    changed = replace(ours.activations, attention={"hard": hard, "foreground": hard * 0.5})
+    data = replace(data, runs={"Ours": replace(ours, activations=changed)})
+    spec = replace(SPEC, runs={"Ours": "a"}, style="curve", rows=(Row("attention", name="hard"), Row("attention")))
+    first, both = drawn(spec, data).axes
+    assert [line.get_drawstyle() for line in first.lines] == ["steps-mid"]
+    assert [line.get_drawstyle() for line in both.lines] == ["steps-mid", "default"]
 
 
 def test_rows_in_order(data: FigureData) -> None:

@@ -136,9 +136,18 @@ def test_other_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_templates_show_what_there_is() -> None:
-    everything = dict.fromkeys(("frames", "truth", "cas", "branches", "attention", "dropped"), True)
-    barcode = [row.kind for row in template_rows("barcode", everything, ["a", "b"])]
-    assert barcode == ["frames", "ground_truth", "detections", "detections", "cas", "branches", "dropped"]
-    curve = [row.kind for row in template_rows("curve", {**everything, "frames": False, "branches": False}, ["a"])]
-    assert curve == ["ground_truth", "detections", "cas", "attention", "dropped"]
-    assert [row.kind for row in template_rows("curve", {}, [])] == ["ground_truth"]
+    everything = {
+        "frames": True, "truth": True, "cas": True, "branches": ("1", "2"), "attention": ("soft", "hard"),
+        "dropped": True, "boundaries": True,
+    }  # fmt: skip
+
+    def rows(style: str, has: dict[str, object], runs: list[str]) -> list[str]:
+        return [f"{row.kind} {row.run or row.name}".strip() for row in template_rows(style, has, runs)]
+
+    ends = ["dropped", "boundaries"]
+    start = ["frames", "ground_truth", "detections a", "detections b", "cas"]
+    assert rows("barcode", everything, ["a", "b"]) == [*start, "branches", *ends]
+    attention = ["attention soft", "attention hard"]
+    assert rows("curve", everything, ["a", "b"]) == [*start, "branches 1", "branches 2", *attention, *ends]
+    assert rows("barcode", {**everything, "branches": ()}, ["a", "b"]) == [*start, "attention", *ends]
+    assert rows("curve", {}, []) == ["ground_truth"]

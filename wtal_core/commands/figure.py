@@ -40,8 +40,8 @@ class Figure:
 
         if importlib.util.find_spec("matplotlib") is None:
             raise MissingDependency("matplotlib is not installed", next_step="Install it: pip install 'wtal[figures]'")
+        from wtal_core.figures.content import load
         from wtal_core.figures.export import save
-        from wtal_core.figures.qualitative import load
         from wtal_core.figures.spec import FigureSpec
 
         spec = FigureSpec.open(self.spec)

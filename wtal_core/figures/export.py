@@ -15,7 +15,8 @@ from matplotlib.image import AxesImage
 
 from wtal_core.errors import UsageError, unknown_name
 from wtal_core.figures import theme
-from wtal_core.figures.qualitative import FigureData, draw, load
+from wtal_core.figures.content import FigureData, load
+from wtal_core.figures.qualitative import draw
 from wtal_core.figures.spec import FigureSpec
 from wtal_core.files import atomic_path
 

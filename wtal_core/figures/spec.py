@@ -53,6 +53,7 @@ ROW_KINDS: Mapping[str, str] = MappingProxyType(
         "branches": "CAS of every branch (CMCS)",
         "attention": "attention sequences",
         "dropped": "dropped snippets (HAM-Net)",
+        "boundaries": "raw and regressed boundaries (ACN)",
         "heatmap": "CAS of several classes",
     }
 )
@@ -71,7 +72,11 @@ class Row:
     style: str = option("", "barcode or curve; empty: as the figure", choices=("", *STYLES))
     height: float = option(0.0, "height; 0: what suits it", unit="inches", low=0, high=8)
     count: int = option(0, "frames in the strip, or classes in the heat map; 0: what fits", low=0, high=200)
-    top: int = option(0, "detections: only so many best-scored ones; 0: all (verdicts always count all)", low=0)
+    top: int = option(
+        0,
+        "only so many best ones; 0: all detections (verdicts always count all), six boundaries (best by OIC)",
+        low=0,
+    )
     min_score: float | None = option(None, "detections: only those with at least this score")
     scores: bool = option(False, "detections: print scores above the bars, where there is room")
     scale: str = option(
@@ -421,15 +426,20 @@ def template_rows(style: str, has: Mapping[str, Any], runs: Iterable[str]) -> tu
 
     Args:
         style: "barcode" (CMCS Fig. 5) or "curve" (ACM-Net Fig. 3, HAM-Net Fig. 5).
-        has: `{"frames": bool, "truth": bool, "cas": bool, "branches": bool, "attention": bool, "dropped": bool}` of the
-            video and the leading run.
+        has: of the video and the leading run, whether there are "frames", "truth", "cas", "dropped", "boundaries", and
+            the names of its "branches" and "attention".
         runs: names of the runs.
     """
     rows = [Row("frames")] if has.get("frames") else []
     rows += [Row("ground_truth")] if has.get("truth") else []
     rows += [Row("detections", run=name, top=12) for name in runs]
     rows += [Row("cas")] if has.get("cas") else []
-    rows += [Row("branches")] if has.get("branches") else []
-    rows += [Row("attention")] if has.get("attention") and not (style == "barcode" and has.get("branches")) else []
+    if style == "curve":  # a row each: curves that cross in one row are hard to follow in a column of a paper
+        rows += [Row(kind, name=name) for kind in ("branches", "attention") for name in has.get(kind, ())]
+    elif has.get("branches"):
+        rows += [Row("branches")]
+    else:
+        rows += [Row("attention")] if has.get("attention") else []
     rows += [Row("dropped")] if has.get("dropped") else []
+    rows += [Row("boundaries")] if has.get("boundaries") else []
     return tuple(rows) or (Row("ground_truth"),)

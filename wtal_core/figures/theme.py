@@ -83,6 +83,10 @@ LOOKS: Mapping[str, Look] = MappingProxyType(
         "temporal": Look("#D55E00"),
         "rgb": Look("#0072B2"),
         "flow": Look("#D55E00", _DASHED),
+        "rgb_rank": Look("#009E73", _DASHDOT),
+        "flow_rank": Look("#A8447F", _DOTTED),
+        "regressed": Look("#0072B2"),
+        "raw": Look("#444444"),
         "attention": Look("#D55E00"),
         "dropped": Look("#B0568C", hatch="xxxxxx", fill=False),
         "track": Look("#B87A00", _DOTTED, r"\\\\", fill=False),
@@ -108,7 +112,8 @@ _GREYS: Mapping[str, str] = MappingProxyType(
         "gt": "#000000", "detection": "#5A5A5A", "tp": "#5A5A5A", "fp": "#5A5A5A", "fn": "#5A5A5A",
         "ambiguous": "#8A8A8A", "cas": "#000000", "instance": "#000000", "context": "#6E6E6E", "background": "#9A9A9A",
         "foreground": "#000000", "semi_soft": "#6E6E6E", "hard": "#9A9A9A", "temporal": "#000000", "rgb": "#000000",
-        "flow": "#7A7A7A", "attention": "#000000", "dropped": "#5A5A5A", "track": "#6E6E6E", "mark": "#000000",
+        "flow": "#7A7A7A", "rgb_rank": "#3A3A3A", "flow_rank": "#9A9A9A", "regressed": "#7A7A7A", "raw": "#000000",
+        "attention": "#000000", "dropped": "#5A5A5A", "track": "#6E6E6E", "mark": "#000000",
         "threshold": "#5A5A5A", "ink": "#000000", "frame": "#9A9A9A",
     }
 )  # fmt: skip

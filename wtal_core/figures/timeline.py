@@ -29,6 +29,7 @@ __all__ = [
     "draw_heatmap",
     "draw_missing_frames",
     "draw_segments",
+    "draw_spans",
     "draw_tint",
     "format_time",
     "text_width",
@@ -166,6 +167,18 @@ def draw_segments(
     return bars
 
 
+def draw_spans(
+    axes: Axes, start: FloatArray, end: FloatArray, height: FloatArray, look: Look, *, gid: str = "span"
+) -> None:
+    """Draw intervals in seconds as thin lines with ticks at their ends, each at its own height."""
+    for a, b, y in zip(start.tolist(), end.tolist(), height.tolist(), strict=True):
+        line = axes.plot(
+            [a, b], [y, y], color=look.colour, linestyle=look.dash, linewidth=0.7, marker="|", markersize=3.0,
+            markeredgewidth=0.7, zorder=4, clip_on=True,
+        )  # fmt: skip
+        line[0].set_gid(gid)
+
+
 def draw_tint(axes: Axes, start: FloatArray, end: FloatArray, colour: str) -> None:
     """Tint intervals over the whole height, behind everything else."""
     for a, b in zip(start.tolist(), end.tolist(), strict=True):
@@ -177,9 +190,11 @@ def draw_curve(
 ) -> None:
     """Draw a sequence `(T,)` as a line through the centres of the snippets' cells."""
     part = visible(grid, t0, t1, margin=1)  # one more on both sides, so that the line runs to the edges
+    shown = np.asarray(values, dtype=np.float64)
     axes.plot(
         grid.centres()[part],
-        np.asarray(values, dtype=np.float64)[part],
+        shown[part],
+        drawstyle="steps-mid" if np.isin(shown, (0.0, 1.0)).all() else "default",  # what is on or off has edges
         color=look.colour,
         linestyle=look.dash,
         linewidth=width,
