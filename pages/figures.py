@@ -328,7 +328,7 @@ def _row_options(
         option(st.number_input, "Lowest score", "min_score", value=None, format="%.3f", placeholder="none")
         option(st.toggle, "Print scores", "scores")
     if kind == "boundaries":
-        option(st.number_input, "Only the best by OIC (0: six)", "top", 0, 50)
+        option(st.number_input, "Only the best (0: six)", "top", 0, 50)
     if kind in ("cas", "branches", "attention"):
         option(
             st.selectbox, "Drawn as", "style", ["", "barcode", "curve"], format_func=lambda s: s or "the figure's style"

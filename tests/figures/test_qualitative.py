@@ -21,7 +21,7 @@ from wtal_core.figures.content import FigureData, RunData, assemble
 from wtal_core.figures.export import FORMATS, latex, render, save, simulated_png
 from wtal_core.figures.qualitative import draw
 from wtal_core.figures.spec import FigureSpec, Mark, Row
-from wtal_core.records import Boundaries
+from wtal_core.records import Boundaries, Detections
 
 EVERY_ROW = (
     Row("frames"), Row("ground_truth"), Row("track"), Row("detections"), Row("cas"), Row("cas", name="context"),
@@ -60,8 +60,8 @@ def with_boundaries(data: FigureData) -> FigureData:
         raw=np.array([[9, 13], [10, 14], [24, 31], [1, 2]], dtype=float),
         refined=np.array([[10, 14], [10.5, 14.5], [25, 31], [1, 2]], dtype=float), coherence=np.zeros(4), oic=oic,
     )  # fmt: skip
-    runs = {**data.runs, "Ours": replace(ours, activations=replace(ours.activations, boundaries=boundaries))}
-    return replace(data, runs=runs)
+    ours = replace(ours, activations=replace(ours.activations, boundaries=boundaries), detections=None)
+    return replace(data, runs={**data.runs, "Ours": ours})
 
 
 def test_boundaries_before_and_after_regression(data: FigureData) -> None:
@@ -74,6 +74,11 @@ def test_boundaries_before_and_after_regression(data: FigureData) -> None:
     assert all(0 < y < 1 for y in lines.values())
     every = row(drawn(replace(SPEC, rows=(Row("boundaries"),)), data), "boundaries")
     assert len(bars(every, "regressed")) == 3
+    rows = Detections("v", ["Jump", "Jump", "Dive"], [10.5, 1.0, 25], [15.5004, 3.0, 32], [0.2, 0.9, 0.5])
+    runs = {**data.runs, "Ours": replace(data.runs["Ours"], detections=rows)}
+    spec = replace(SPEC, rows=(Row("boundaries"),))
+    axes = row(drawn(spec, replace(data, runs=runs)), "boundaries")
+    assert bars(axes, "regressed") == [(1, 3), (10.5, 15.5)], "those that became detections of the class, best first"
     with pytest.raises(UsageError, match="has no boundaries"):
         drawn(replace(SPEC, rows=(Row("boundaries"),)), without_boundaries(data))
 

@@ -29,6 +29,7 @@ _FRAME_HEIGHT = 0.42  # inches a strip of key frames aims at
 _BAR_HEIGHT = {"barcode": 0.13, "curve": 0.13}
 _LANE_HEIGHT = 0.085
 _BOUNDARIES = 6  # proposals a row of boundaries shows
+_SAME = 2e-3  # seconds: detection files keep three decimals
 _CURVE_HEIGHT = 0.3
 
 
@@ -396,10 +397,7 @@ class Painter:
         if acts.boundaries is None:
             raise self._lacks(row, name, "boundaries", acts)
         raw, start, end, oic = _seconds(acts.boundaries, acts.grid, index)
-        seen = self._inside(start, end)
-        # Neighbouring anchors are regressed to much the same: the best of each bunch is shown.
-        best = nms(start[seen], end[seen], -oic[seen], np.zeros(seen.size, dtype=np.int64), threshold=0.5)
-        shown = seen[best.keep[: row.top or _BOUNDARIES]]
+        shown = self._best_boundaries(start, end, oic, self.data.runs[name].detections, row.top or _BOUNDARIES)
         raw, start, end, oic = raw[shown], start[shown], end[shown], oic[shown]
         lanes, count = timeline.assign_lanes(np.minimum(start, raw[:, 0]), np.maximum(end, raw[:, 1]), -oic)
         height = row.height or max(_BAR_HEIGHT[self._style(row)], count * 1.5 * _LANE_HEIGHT + 0.03)
@@ -424,6 +422,22 @@ class Painter:
         legend = (("regressed", "bar", self.looks["regressed"]), ("raw", "line", self.looks["raw"]))
         title = row.title or "Boundaries" + self._many(name)
         return [Band("boundaries", "", title, height, paint, legend=legend)]
+
+    def _best_boundaries(
+        self, start: FloatArray, end: FloatArray, oic: FloatArray, found: Detections | None, count: int
+    ) -> npt.NDArray[np.int64]:
+        """Return the visible proposals that the best-scored detections came from; without any, the best by OIC."""
+        if found is not None and len(found):
+            own = found.select(np.flatnonzero(found.label == self.data.label))
+            own = own.select(self._inside(own.start, own.end))
+            own = own.select(np.argsort(-own.score, kind="stable")[:count])
+            far = np.abs(own.start[:, None] - start) + np.abs(own.end[:, None] - end)  # (D, N)
+            if far.size and (near := far.min(axis=1) < _SAME).any():
+                return np.asarray(far.argmin(axis=1)[near], dtype=np.int64)
+        seen = self._inside(start, end)
+        # Neighbouring anchors are regressed to much the same: the best of each bunch is shown.
+        best = nms(start[seen], end[seen], -oic[seen], threshold=0.5)
+        return np.asarray(seen[best.keep[:count]], dtype=np.int64)
 
     def _heatmap(self, row: Row) -> list[Band]:
         name, acts = self._activations(row)

@@ -53,7 +53,7 @@ ROW_KINDS: Mapping[str, str] = MappingProxyType(
         "branches": "CAS of every branch (CMCS)",
         "attention": "attention sequences",
         "dropped": "dropped snippets (HAM-Net)",
-        "boundaries": "raw and regressed boundaries (ACN)",
+        "boundaries": "boundaries of the best detections, raw and regressed (ACN)",
         "heatmap": "CAS of several classes",
     }
 )
@@ -74,7 +74,7 @@ class Row:
     count: int = option(0, "frames in the strip, or classes in the heat map; 0: what fits", low=0, high=200)
     top: int = option(
         0,
-        "only so many best ones; 0: all detections (verdicts always count all), six boundaries (best by OIC)",
+        "only so many best ones; 0: all detections (verdicts always count all), six boundaries",
         low=0,
     )
     min_score: float | None = option(None, "detections: only those with at least this score")
