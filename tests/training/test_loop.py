@@ -16,7 +16,7 @@ from tests.planted import CLASSES, World, make_world
 from wtal_core import settings
 from wtal_core.errors import DataError, UsageError
 from wtal_core.files import write_json
-from wtal_core.methods import create_method
+from wtal_core.methods import arithmetic, create_method
 from wtal_core.runs.folder import Run, RunInfo
 from wtal_core.runs.processes import identity
 from wtal_core.training.corpus import Corpus
@@ -168,7 +168,14 @@ def test_other_arithmetic_trains(tmp_path: Path, world: World, precision: str) -
     run = new_run(tmp_path / "run")
     train(run, load(world), TrainOptions(precision=precision, log_every=1), quiet=True)
     assert torch.get_float32_matmul_precision() == "highest"  # the next one in this process is not touched
+    assert torch.backends.cudnn.allow_tf32  # as PyTorch has it
     assert all(math.isfinite(total) for _, total in losses(run))
+
+
+def test_float32_means_float32_also_in_convolutions_on_a_gpu() -> None:
+    for precision, products, convolutions in (("float32", "highest", False), ("tf32", "high", True)):
+        with arithmetic(precision):
+            assert (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32) == (products, convolutions)
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:99", ""])

@@ -98,8 +98,6 @@ class BenchTrain:
 
     def run(self) -> int:
         """Run the benchmark."""
-        import torch
-
         from wtal_core.training.benchmark import median, time_step
         from wtal_core.training.loop import choose_device, device_name
 
@@ -110,8 +108,6 @@ class BenchTrain:
                 next_step="Leave the options out to take their defaults",
             )
         device = choose_device(self.device)
-        if self.precision == "tf32":
-            torch.set_float32_matmul_precision("high")
         times = [
             t
             for name in _methods(self.method)

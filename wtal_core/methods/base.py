@@ -7,6 +7,7 @@ localization. Nothing here decides anything that a paper decides.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
 from abc import ABC, abstractmethod
@@ -34,6 +35,7 @@ __all__ = [
     "Method",
     "Recipe",
     "Stage",
+    "arithmetic",
     "create_method",
     "list_methods",
     "method_class",
@@ -48,6 +50,22 @@ METHODS: dict[str, tuple[str, str]] = {
     "deep_metric": ("wtal_core.methods.deep_metric", "DeepMetric"),
     "hamnet": ("wtal_core.methods.hamnet", "HAMNet"),
 }
+
+
+@contextlib.contextmanager
+def arithmetic(precision: str) -> Iterator[None]:
+    """Compute float32 products and convolutions as such, or in TF32 where `precision` is "tf32"; then as before.
+
+    PyTorch's own default lets convolutions use TF32 on a GPU, and matrix products not.
+    """
+    products, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(products)
+        torch.backends.cudnn.allow_tf32 = convolutions
 
 
 @dataclass(frozen=True, eq=False)
@@ -315,7 +333,8 @@ class Method(nn.Module, ABC):
         training = self.training
         self.eval()
         try:
-            return self._activations(tensor, grid)
+            with arithmetic("float32"):
+                return self._activations(tensor, grid)
         finally:
             self.train(training)
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from wtal_core.methods import Batch, Method, create_method
+from wtal_core.methods import Batch, Method, arithmetic, create_method
 from wtal_core.records import Activations
 from wtal_core.snippet_grid import SnippetGrid
 from wtal_core.training.sampling import BatchSampler, sample_snippets
@@ -102,11 +102,12 @@ def time_step(
             _wait(device)
             began, worked = time.perf_counter(), time.process_time()
             optimizer.zero_grad(set_to_none=True)
-            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-                total = method.losses(batch, stage=stage.name)["total"]
-            if total.requires_grad:
-                torch.autograd.backward(total)
-                optimizer.step()
+            with arithmetic(precision):
+                with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+                    total = method.losses(batch, stage=stage.name)["total"]
+                if total.requires_grad:
+                    torch.autograd.backward(total)
+                    optimizer.step()
             _wait(device)
             wall.append(time.perf_counter() - began)
             cpu.append(time.process_time() - worked)

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from wtal_core.errors import DataError, UsageError
-from wtal_core.methods import Method, Recipe, Stage
+from wtal_core.methods import Method, Recipe, Stage, arithmetic
 from wtal_core.progress import progress_bar
 from wtal_core.runs.folder import Run
 from wtal_core.runs.processes import liveness
@@ -132,7 +132,7 @@ def train(
     trainer = _Trainer(run, corpus, options, validation, quiet)
     if resume:
         trainer.restore()
-    with _graceful_stop() as asked, _matmul_precision(options.precision):
+    with _graceful_stop() as asked, arithmetic(options.precision):
         try:
             return trainer.run_stages(lambda: asked.is_set() or (run.folder / "stop").exists())
         except BaseException as error:
@@ -141,18 +141,6 @@ def train(
                     "failed", step=trainer.step, stage=trainer.stage_index, message=f"{type(error).__name__}: {error}"
                 )
             raise
-
-
-@contextlib.contextmanager
-def _matmul_precision(precision: str) -> Iterator[None]:
-    """Let matrix products use TF32 where the training asks for it, and only as long."""
-    before = torch.get_float32_matmul_precision()
-    if precision == "tf32":
-        torch.set_float32_matmul_precision("high")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
 
 
 def _refuse_a_second_process(run: Run) -> None:
