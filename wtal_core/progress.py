@@ -1,15 +1,17 @@
-"""Progress bars with a remaining-time estimate on the standard error stream, and in a file for who watches a job.
+"""Progress bars with a remaining-time estimate on the standard error stream, and for who watches a job.
 
 Where the environment variable `WTAL_PROGRESS` names a file, every bar (also a quiet one) writes what it counts there,
 as JSON: description, done, total, updated (seconds since 1970). That is how the app follows a command it started.
+Inside `listening`, every bar of the same thread tells a function, which is how the app follows its own threads.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import TypeVar
 
 from rich.console import Console
@@ -22,7 +24,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-__all__ = ["PROGRESS_VARIABLE", "Advance", "progress_bar", "stderr", "track"]
+__all__ = ["PROGRESS_VARIABLE", "Advance", "listening", "progress_bar", "stderr", "track"]
 
 #: Environment variable that names the file in which bars write what they count.
 PROGRESS_VARIABLE = "WTAL_PROGRESS"
@@ -31,7 +33,22 @@ _SECONDS_BETWEEN_WRITES = 0.25
 
 T = TypeVar("T")
 
+#: Called with units done, units in all (None: not known) and a description.
+Listener = Callable[[float, float | None, str], object]
+
+_listener: ContextVar[Listener | None] = ContextVar("wtal_progress_listener", default=None)
+
 stderr = Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Tell `listener` what every bar inside counts; it may raise, which ends the work that the bar counts."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
 
 
 class _ProgressFile:
@@ -65,6 +82,13 @@ class Advance:
         self._progress = progress
         self._task = task
         self._file = file
+        self._listener = _listener.get()
+        if self._listener is not None:
+            self._tell(self._listener)
+
+    def _tell(self, listener: Listener) -> None:
+        bar = self._progress.tasks[self._task]
+        listener(bar.completed, bar.total, str(bar.description))
 
     def __call__(self, units: float = 1, description: str | None = None) -> None:
         if description is not None:
@@ -73,6 +97,8 @@ class Advance:
             self._progress.update(self._task, advance=units)  # type: ignore[arg-type]
         if self._file is not None:
             self._file.advance(units, description)
+        if self._listener is not None:
+            self._tell(self._listener)
 
 
 @contextmanager

@@ -69,11 +69,12 @@ def media_of(dataset_id: str, video: str) -> Media:
     if path is None:
         return Media("", problem="This data set has no file of this video: the timeline works without it.")
     facts = _facts(str(path), path.stat().st_mtime_ns)
-    if not facts.problem:
-        return Media(media_url(dataset_id, video), fps=facts.fps, duration=facts.duration)
-    if _copy_of(path).is_file():
-        return Media(media_url(dataset_id, video), fps=facts.fps, duration=facts.duration)
-    return facts
+    copy = _copy_of(path)
+    if facts.problem and not copy.is_file():
+        return facts
+    served = copy if copy.is_file() else path
+    url = f"{media_url(dataset_id, video)}?v={served.stat().st_mtime_ns // 1_000_000:x}"  # a new copy is a new URL
+    return Media(url, fps=facts.fps, duration=facts.duration)
 
 
 def make_copy(dataset_id: str, video: str) -> None:

@@ -1,8 +1,8 @@
 """What is selected, kept in the URL so that every view can be linked to.
 
-Keys: `data`, `run` (comma-separated), `video`, `class`, `t`, `from`, `to` (seconds), `tiou`, `set.<setting>` for
-changed post-processing settings. A URL that carries any of them says everything; without them, what was selected
-last in this session holds.
+Keys: `data`, `run` (comma-separated), `video`, `class`, `t`, `from`, `to` (seconds), `protocol`, `tiou`, `gamma`
+(HAM-Net's drop threshold), `set.<setting>` for changed post-processing settings. A URL that carries any of them says
+everything; without them, what was selected last in this session holds.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import yaml
 
 __all__ = ["Selection", "explore_link", "explore_query", "select", "selection"]
 
-_KEYS = {"dataset": "data", "runs": "run", "video": "video", "label": "class", "t": "t", "t0": "from", "t1": "to"}
+_KEYS = {"dataset": "data", "runs": "run", "video": "video", "label": "class", "t": "t", "t0": "from", "t1": "to",
+         "protocol": "protocol", "tiou": "tiou", "gamma": "gamma"}  # fmt: skip
 _REMEMBERED = "wtal.selection"
 _PREFIX = "set."
 
@@ -34,7 +35,9 @@ class Selection:
         label: class.
         t: playhead in seconds.
         t0, t1: visible part of the time axis in seconds.
+        protocol: evaluation protocol that mAP and verdicts are made under.
         tiou: tIoU that verdicts are made at.
+        gamma: drop threshold that HAM-Net's dropped snippets are shown at.
         settings: changed localization settings of the first run.
     """
 
@@ -45,7 +48,9 @@ class Selection:
     t: float | None = None
     t0: float | None = None
     t1: float | None = None
+    protocol: str | None = None
     tiou: float | None = None
+    gamma: float | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def to_query(self) -> dict[str, str]:
@@ -59,8 +64,6 @@ class Selection:
                 value = _number(value)
             if value is not None:
                 query[key] = value
-        if self.tiou is not None:
-            query["tiou"] = f"{self.tiou:g}"
         for name, value in sorted(self.settings.items()):
             query[_PREFIX + name] = _setting_text(value)
         return query
@@ -78,7 +81,7 @@ def _setting_text(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _seconds(text: str | None) -> float | None:
+def _not_negative(text: str | None) -> float | None:
     try:
         value = float(text) if text is not None else math.nan
     except ValueError:
@@ -96,25 +99,27 @@ def _from_query(query: Mapping[str, str]) -> Selection:
                 continue  # a mangled link: the setting stays as the run has it
             found[key.removeprefix(_PREFIX)] = tuple(value) if isinstance(value, list) else value
     runs = tuple(dict.fromkeys(r for r in (query.get("run") or "").split(",") if r))[:4]
-    t0, t1 = _seconds(query.get("from")), _seconds(query.get("to"))
+    t0, t1 = _not_negative(query.get("from")), _not_negative(query.get("to"))
     if t0 is None or t1 is None or t1 <= t0:
         t0 = t1 = None
-    tiou = _seconds(query.get("tiou"))
+    tiou, gamma = _not_negative(query.get("tiou")), _not_negative(query.get("gamma"))
     return Selection(
         dataset=query.get("data") or None,
         runs=runs,
         video=query.get("video") or None,
         label=query.get("class") or None,
-        t=_seconds(query.get("t")),
+        t=_not_negative(query.get("t")),
         t0=t0,
         t1=t1,
+        protocol=query.get("protocol") or None,
         tiou=tiou if tiou is not None and 0 < tiou <= 1 else None,
+        gamma=gamma if gamma is not None and gamma <= 1 else None,
         settings=found,
     )
 
 
 def _own_keys(query: Mapping[str, str]) -> list[str]:
-    return [k for k in query if k in _KEYS.values() or k == "tiou" or k.startswith(_PREFIX)]
+    return [k for k in query if k in _KEYS.values() or k.startswith(_PREFIX)]
 
 
 def _query() -> dict[str, str]:
@@ -140,16 +145,17 @@ def select(**changes: Any) -> Selection:
     """Change parts of the selection and write the URL; None clears a part.
 
     A new data set clears what belonged to the old one; a new video clears time and zoom; a new leading run clears
-    changed settings.
+    changed settings and the drop threshold.
     """
     old = selection()
     resets: dict[str, Any] = {}
     if "dataset" in changes and old.dataset is not None and changes["dataset"] != old.dataset:
-        resets = {"runs": (), "video": None, "label": None, "t": None, "t0": None, "t1": None, "settings": {}}
+        resets = {"runs": (), "video": None, "label": None, "t": None, "t0": None, "t1": None, "gamma": None}
+        resets["settings"] = {}
     if "video" in changes and old.video is not None and changes["video"] != old.video:
         resets |= {"t": None, "t0": None, "t1": None}
     if "runs" in changes and old.runs and tuple(changes["runs"])[:1] != old.runs[:1]:
-        resets |= {"settings": {}}
+        resets |= {"settings": {}, "gamma": None}
     new = replace(old, **{**resets, **changes})
     if new != old:
         _write(new)

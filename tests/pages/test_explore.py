@@ -44,7 +44,7 @@ def test_shows_truth_detections_and_what_the_method_sees(open_page: OpenPage, sm
     app = open_page(PAGE, small_home, run="hamnet")
     header = payload(app)
     assert header["subject"] == "planted/test_024"
-    assert header["video"]["url"] == "/video/planted/test_024"
+    assert header["video"]["url"].startswith("/video/planted/test_024?v=")
     assert header["duration"] == pytest.approx(27.5, abs=0.2)
     assert [i["label"] for i in track(header, "gt")["items"]] == ["Dive"]
     found = track(header, "det:A")
@@ -120,7 +120,7 @@ def test_a_link_restores_thresholds_time_and_zoom(open_page: OpenPage, small_hom
     app = open_page(PAGE, small_home, **link, **{"set.class_threshold": "0.4"})
     header = payload(app)
     assert header["subject"] == "planted/test_026"
-    assert header["start"] == {"t": 5.5, "from": 2.0, "to": 9.25, "nonce": 0}
+    assert header["start"] == {"t": 5.5, "from": 2.0, "to": 9.25}
     assert header["tiou"] == 0.3
     assert next(f for f in form(app) if f["key"] == "class_threshold")["value"] == 0.4
 
@@ -143,18 +143,64 @@ def test_keeping_makes_a_run_folder_that_leaves_the_first_alone(
     assert app.query_params["run"] == "hamnet-2,hamnet"
 
 
+def open_tab(app: AppTest, name: str) -> AppTest:
+    app.session_state["explore.tab"] = name
+    app.run()
+    assert not app.exception, [e.value for e in app.exception]
+    return app
+
+
+def press(app: AppTest, label: str) -> AppTest:
+    next(b for b in app.button if b.label == label).click().run()
+    assert not app.exception, [e.value for e in app.exception]
+    return app
+
+
 def test_asking_the_model_again_says_device_and_time(open_page: OpenPage, small_home: Path) -> None:
-    app = open_page(PAGE, small_home, run="hamnet")
+    app = open_tab(open_page(PAGE, small_home, run="hamnet"), "Recompute")
     next(b for b in app.button if b.label == "This video").click().run()
     assert not app.exception
     assert "test_024:" in texts(app)
     assert " ms on CPU" in texts(app) or " s on CPU" in texts(app)
     stored = [s for s in track(payload(app), "cas:A")["series"] if s["ghost"]]
     assert [s["name"] for s in stored] == ["before"]
+    press(app, "Back to the stored activations")
+    assert not any(s["ghost"] for s in track(payload(app), "cas:A")["series"])
+
+
+def test_a_whole_split_is_asked_beside_the_page(open_page: OpenPage, small_home: Path) -> None:
+    app = open_tab(open_page(PAGE, small_home, run="hamnet"), "Recompute")
+    next(s for s in app.slider if s.label == "Drop threshold γ").set_value(0.6).run()
+    press(app, "Whole test split")
+    job = app.session_state["wtal.work"].get("explore.split")
+    if job is not None:
+        job.job.wait(20)
+        app.run()
+    assert not app.exception
+    assert "6 videos:" in texts(app)
+    assert "gamma=0.6" in texts(app)
+    assert not app.session_state["wtal.work"], "the answer was taken"
+
+
+def test_erased_snippets_are_asked_about_once_and_come_back(open_page: OpenPage, small_home: Path) -> None:
+    from pages.ui.explore.view import Erased
+
+    app = open_page(PAGE, small_home, run="hamnet")
+    app.session_state["explore.erased"] = Erased("planted/test_024", ((0.0, 6.4),))
+    open_tab(app, "Recompute")
+    header = payload(app)
+    assert header["erased"] == [[0.0, 6.4]]
+    assert track(header, "stored:A")["items"]
+    assert "10 snippets erased" in texts(app)
+    before = app.session_state["explore.erased"]
+    app.run()
+    assert app.session_state["explore.erased"] is before, "the model is asked once"
+    press(app, "Bring them back")
+    assert payload(app)["erased"] == []
 
 
 def test_a_wrong_changed_setting_is_said_with_the_nearest_name(open_page: OpenPage, small_home: Path) -> None:
-    app = open_page(PAGE, small_home, run="hamnet")
+    app = open_tab(open_page(PAGE, small_home, run="hamnet"), "Recompute")
     next(t for t in app.text_input if t.label == "Changed settings").set_value("gama=0.3").run()
     next(b for b in app.button if b.label == "This video").click().run()
     assert not app.exception

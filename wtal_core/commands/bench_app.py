@@ -195,7 +195,7 @@ def measure_python(home: Path, run_id: str, video: str | None, repeats: int) -> 
     """Time what a moved threshold computes: the video's detections with verdicts, and the split's mAP."""
     from wtal_core.data import Dataset, read_detections
     from wtal_core.evaluation import GroundTruthIndex
-    from wtal_core.runs import live
+    from wtal_core.runs import explain, live
     from wtal_core.runs.folder import Run
     from wtal_core.runs.pipeline import stored_activations
     from wtal_core.runs.workspace import Workspace
@@ -222,7 +222,9 @@ def measure_python(home: Path, run_id: str, video: str | None, repeats: int) -> 
         changes = {"class_threshold": 0.05 + 0.01 * k} if hasattr(whole.localization, "class_threshold") else {}
         began = time.perf_counter()
         result = live.localize_video(run.info.method, subject, whole.activations[subject], whole.settings(changes))
-        live.explain(result, whole.activations[subject], live.judge(result.detections, dataset.annotations, subject))
+        explain.explain(
+            result, whole.activations[subject], explain.judge(result.detections, dataset.annotations, subject)
+        )
         times["video_detections"].append(1000 * (time.perf_counter() - began))
         times["split_map"].append(1000 * whole.update(changes).seconds)
     return times

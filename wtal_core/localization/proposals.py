@@ -246,12 +246,14 @@ class Proposals:
     Args:
         video, label: `(N,)` indices into lists of videos and classes that the caller keeps.
         start, end: `(N,)` seconds.
-        score: `(N,)` score before suppression.
+        score: `(N,)` the final score.
         source: `(N,)` index into `sources`.
         threshold: `(N,)` value of the threshold that the run lies above; NaN where there is none.
         inner, outer: `(N,)` means of the two areas that the score compares; NaN where the score is no contrast.
         outer_start, outer_end: `(N,)` seconds from the left edge of the outer area to its right edge.
         suppressed_by: `(N,)` index of the proposal that suppressed this one, -1 for none.
+        lowered_by: `(N,)` soft suppression: index of the one that lowered this one's score most, -1 for none.
+        raw_score: `(N,)` soft suppression: the score before it.
         sources: names of the curves ("cas", "attention", "rgb", ...).
 
     Raises:
@@ -270,6 +272,8 @@ class Proposals:
     outer_start: FloatArray
     outer_end: FloatArray
     suppressed_by: IntArray
+    lowered_by: IntArray
+    raw_score: FloatArray
     sources: tuple[str, ...] = ("",)
 
     def __post_init__(self) -> None:
@@ -316,6 +320,8 @@ class Proposals:
             outer_start=times.copy() if outer_start is None else floats(outer_start),
             outer_end=floats(end) if outer_end is None else floats(outer_end),
             suppressed_by=ints(-1),
+            lowered_by=ints(-1),
+            raw_score=floats(score),
             sources=tuple(sources),
         )
 
@@ -337,8 +343,12 @@ class Proposals:
         return replace(self, **{f.name: getattr(self, f.name)[index] for f in fields(self) if f.name != "sources"})
 
     def with_rivals(self, done: Suppression) -> Proposals:
-        """Return all proposals, each with the one that suppressed it (soft: lowered it most), scores unchanged."""
+        """Return all proposals, each with the one that suppressed it, scores unchanged."""
         return replace(self, suppressed_by=done.suppressed_by)
+
+    def softened(self, done: Suppression) -> Proposals:
+        """Return all proposals with the scores of a soft suppression, each with the one that lowered it most."""
+        return replace(self, score=done.score, lowered_by=done.suppressed_by)
 
     def after(self, done: Suppression) -> Proposals:
         """Return the proposals that a suppression kept, in its order, with their new scores."""
@@ -357,6 +367,7 @@ class Proposals:
                 part,
                 source=np.array([names.index(name) for name in part.sources], dtype=np.int64)[part.source],
                 suppressed_by=np.where(part.suppressed_by < 0, -1, part.suppressed_by + offset),
+                lowered_by=np.where(part.lowered_by < 0, -1, part.lowered_by + offset),
                 sources=names,
             )
             for part, offset in zip(parts, shift, strict=False)

@@ -32,7 +32,7 @@ Differences between the paper and the official code (github asrafulashiq/hamnet)
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -394,9 +394,7 @@ class HAMNet(Method):
         )
         columns = (proposals.start, proposals.end, proposals.score, runs.row)
         if settings.suppression == "soft":  # every proposal stays, with a lower score
-            done = soft_nms(*columns, sigma=settings.sigma, plus_one=settings.plus_one)
-            return replace(proposals, score=done.score)
+            return proposals.softened(soft_nms(*columns, sigma=settings.sigma, plus_one=settings.plus_one))
         if settings.suppression == "hard":
-            done = nms(*columns, threshold=settings.tiou, plus_one=settings.plus_one)
-            return replace(proposals, suppressed_by=done.suppressed_by)
+            return proposals.with_rivals(nms(*columns, threshold=settings.tiou, plus_one=settings.plus_one))
         return proposals

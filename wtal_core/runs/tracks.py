@@ -1,8 +1,8 @@
 """What the timeline shows of a video, as plain values: which tracks a method has, their curves, ranges and colours.
 
 A track has a `key` that is the same for every video and data set (what a person hid or folded is remembered by it) and
-one of these kinds: "segments", "detections", "lines", "area", "heat", "mask", "boundaries". Curves are float32; heat
-maps are quantised to 8 bit, which is for drawing only.
+one of these kinds: "segments", "detections", "lines", "area", "heat", "mask", "boundaries", "offer". Curves are
+float32; heat maps are quantised to 8 bit, which is for drawing only.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from wtal_core.records import Activations, Annotations, Segments
-from wtal_core.runs.live import Explanation
+from wtal_core.runs.explain import Explanation
 from wtal_core.snippet_grid import SnippetGrid
 
-__all__ = ["Series", "Track", "detection_track", "run_tracks", "truth_tracks"]
+__all__ = ["Series", "Track", "detection_track", "flow_track", "offer_track", "run_tracks", "truth_tracks"]
 
 Array = npt.NDArray[Any]
 
@@ -154,21 +154,14 @@ def _start(item: Mapping[str, Any]) -> float:
 
 
 #: Fields of an explanation that are plain values.
-_EXPLAINED = [f.name for f in fields(Explanation) if f.name not in ("near", "rivals")]
+_EXPLAINED = [f.name for f in fields(Explanation) if f.name not in ("near", "rivals", "lowered_by")]
 
 
 # -- detections ---------------------------------------------------------------------------------------------------
 
 
 def detection_track(
-    explanations: Sequence[Explanation],
-    missed: Segments,
-    *,
-    run: str,
-    title: str,
-    key: str,
-    label: str | None,
-    count: int,
+    explanations: Sequence[Explanation], missed: Segments, *, run: str, title: str, key: str, count: int
 ) -> Track:
     """Return the track of one set of detections.
 
@@ -177,37 +170,36 @@ def detection_track(
         missed: instances that nothing found.
         run: letter of the run.
         title: e.g. the run's name.
-        key: "det" or "stored", plus the letter.
-        label: only this class, None: all.
+        key: "det" or "stored", which the letter is added to.
         count: detections of the video in all.
     """
-    chosen = [e for e in explanations if label is None or e.label == label]
-    scores = np.array([e.score for e in chosen]) if chosen else np.zeros(0)
-    low, high = (float(scores.min()), float(scores.max())) if chosen else (0.0, 1.0)
+    scores = [e.score for e in explanations]
+    low, high = (min(scores), max(scores)) if scores else (0.0, 1.0)
     items = []
-    for number, e in enumerate(chosen):
-        rank = (e.score - low) / (high - low) if high > low else 1.0
-        items.append(
-            {
-                **{name: getattr(e, name) for name in _EXPLAINED},
-                "near": None if e.near is None else asdict(e.near),
-                "rivals": [asdict(r) for r in e.rivals],
-                "id": f"{key}:{run}:{number}",
-                "rank": rank,
-            }
-        )
-    others = count - len(chosen)
-    note = f"{len(chosen)} shown" + (f", {others} of other classes" if others and label is not None else "")
+    for number, e in enumerate(explanations):
+        item = {name: getattr(e, name) for name in _EXPLAINED}
+        item["near"] = e.near and asdict(e.near)
+        item["rivals"] = [asdict(r) for r in e.rivals]
+        item["lowered_by"] = e.lowered_by and asdict(e.lowered_by)
+        item["id"] = f"{key}:{run}:{number}"
+        item["rank"] = (e.score - low) / (high - low) if high > low else 1.0
+        items.append(item)
+    shown = f"{len(items)} best of {count}" if count > len(items) else f"{count}"
     return Track(
         f"{key}:{run}",
         title,
         "detections",
         run=run,
         items=tuple(items),
-        misses=_items(missed if label is None else missed.select(missed.label == label), "fn"),
-        labels=len({e.label for e in chosen}),
-        note=note,
+        misses=_items(missed, "fn"),
+        labels=len({e.label for e in explanations}),
+        note=f"{shown} detection{'s' if count != 1 else ''}",
     )
+
+
+def offer_track(key: str, title: str, text: str) -> Track:
+    """Return a row that offers to compute what it would show; without text it is being computed."""
+    return Track(key, title, "offer", note=text)
 
 
 # -- what a method says -------------------------------------------------------------------------------------------

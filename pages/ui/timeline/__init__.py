@@ -83,8 +83,8 @@ def pack(tracks: Sequence[Track], *, start: Mapping[str, Any], **facts: Any) -> 
 
     Args:
         tracks: from top to bottom.
-        start: `{"t", "from", "to", "nonce"}`: where playhead and view start for a new subject; not part of `rev`.
-        facts: what else the header says, see `pages/explore.py`.
+        start: `{"t", "from", "to"}`: where playhead and view start for a new subject; not part of `rev`.
+        facts: what else the header says, see `pages/ui/explore/stack.py`.
     """
     arrays = _Arrays()
     header = {
@@ -117,6 +117,7 @@ def timeline(
     on_moment: Callable[[], None] | None = None,
     on_erase: Callable[[], None] | None = None,
     on_label: Callable[[], None] | None = None,
+    on_ask: Callable[[], None] | None = None,
 ) -> Any:
     """Show the timeline.
 
@@ -126,6 +127,7 @@ def timeline(
         on_moment: called after `st.session_state[key].moment` changed: `{"t", "from", "to", "subject"}`.
         on_erase: called with `.erase`: `{"spans": [[start, end], ...], "subject"}`.
         on_label: called with `.label`: `{"name", "subject"}`.
+        on_ask: called with `.ask`: `{"what": "flow" or "copy", "subject"}`, something to compute.
     """
 
     def nothing() -> None:
@@ -137,4 +139,5 @@ def timeline(
         on_moment_change=on_moment or nothing,
         on_erase_change=on_erase or nothing,
         on_label_change=on_label or nothing,
+        on_ask_change=on_ask or nothing,
     )

@@ -19,6 +19,9 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
 const clamp = (x, a, b) => Math.min(Math.max(x, a), b);
 const escaped = (s) => String(s).replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 
+// "GolfSwing/address" -> "address": which class a phase or a context belongs to is seen by where it lies.
+const tail = (label) => label.slice(label.lastIndexOf("/") + 1);
+
 function clockText(t, digits = 1) {
   if (!isFinite(t)) return "–";
   const scale = 10 ** digits, ticks = Math.round(Math.max(t, 0) * scale), whole = Math.floor(ticks / scale);
@@ -90,7 +93,7 @@ const SVG_LINE = (colour, dash, width) => `<svg viewBox="0 0 16 8"><path d="M0 4
 const KEYS = [
   ["Space", "play / pause"], ["J  K  L", "backward, pause, forward (again: faster)"], ["← →", "frame"], ["Shift ← →", "snippet"],
   ["Alt ← →", "second"], ["[  ]", "previous / next ground truth"], ["{  }", "previous / next detection"], ["f  F", "next / previous failure"],
-  ["+  −  0", "zoom in, out, whole video"], ["Home  End", "start, end"], ["↑ ↓", "scroll tracks"], ["e", "erase brush on / off"],
+  ["+  −  0", "zoom in, out, whole video"], ["Home  End", "start, end"], ["↑ ↓", "scroll tracks"], ["e", "erase brush on / off"], ["Backspace", "bring erased snippets back"],
   ["Esc", "close, deselect"], ["?", "this help"], ["click, drag", "seek"], ["wheel", "zoom at the pointer"],
   ["Shift wheel", "pan; also drag the ruler, or Shift drag"], ["Alt drag", "zoom into a range"], ["double click", "on a heat map: pick the class"],
 ];
@@ -104,14 +107,13 @@ class Timeline {
     this.video = this.$("video"); this.base = this.$("canvas.base"); this.over = this.$("canvas.over");
     this.scroll = this.$(".scroll"); this.rows = this.$(".rows"); this.info = this.$(".info"); this.mini = this.$(".overview canvas");
     this.data = null; this.rev = null; this.t = 0; this.view = [0, 1]; this.hover = null; this.chosen = null;
-    this.rate = 1; this.direction = 0; this.erasing = false; this.erased = []; this.dirty = true;
+    this.rate = 1; this.direction = 0; this.erasing = false; this.erased = []; this.dirty = false;
     this.prefs = Object.assign({ order: [], hidden: {}, folded: {} }, store("wtal.tracks"));
     this.draws = []; this.abort = new AbortController();
     this.listen();
     this.sizes = new ResizeObserver(() => this.layout());
     this.sizes.observe(root);
-    const tick = () => { this.frame(); this.raf = requestAnimationFrame(tick); };
-    this.raf = requestAnimationFrame(tick);
+    this.raf = 0;
     this.$(".help").innerHTML = KEYS.map(([k, v]) => `<div><kbd>${escaped(k)}</kbd><span>${escaped(v)}</span></div>`).join("");
   }
 
@@ -123,18 +125,17 @@ class Timeline {
   // -- data ----------------------------------------------------------------------------------------------------------
 
   update(bytes) {
-    this.theme();
+    const repaint = this.theme();
     let header;
     try { header = unpack(bytes); } catch (error) { this.complain(`The timeline cannot be shown: ${error.message}.`); return; }
-    if (header.rev === this.rev) { this.dirty = this.overDirty = true; return; }
+    if (header.rev === this.rev) { if (repaint) this.layout(); return; }
     this.complain("");
     const first = !this.data, moved = first || header.subject !== this.data.subject;
     this.data = header; this.rev = header.rev;
     this.root.classList.toggle("timeline-only", !header.video.url);
-    this.$(".novideo").hidden = !!header.video.url;
-    this.$(".novideo").innerHTML = `<b class="num"></b><span>${escaped(header.video.problem || "")}</span>`;
+    if (this.src !== header.video.url || !this.unplayable) this.showStage(header.video.url ? "" : header.video.problem, header.video.offer);
     if (this.src !== header.video.url) {
-      this.src = header.video.url; this.pause();
+      this.src = header.video.url; this.unplayable = false; this.pause();
       if (this.src) { this.video.src = this.src; } else { this.video.removeAttribute("src"); this.video.load(); }
     }
     if (moved) {
@@ -143,10 +144,7 @@ class Timeline {
       this.view = from !== null && to !== null && to > from ? [clamp(from, 0, this.end), clamp(to, 0, this.end)] : [0, this.end];
       if (this.view[1] - this.view[0] < this.shortest) this.view = [0, this.end];
       this.seek(t ?? 0, { quiet: true, follow: t !== null });
-    } else if (header.start.nonce && header.start.nonce !== this.nonce) {
-      this.seek(header.start.t ?? this.t, { quiet: true });
     }
-    this.nonce = header.start.nonce;
     this.erased = header.erased ?? this.erased;
     for (const track of header.tracks) this.prepare(track);
     this.moments();
@@ -155,6 +153,16 @@ class Timeline {
     if (header.hook) window.__wtal = this;
     this.root.dataset.ready = "1"; this.root.dataset.rev = header.rev;
   }
+
+  showStage(problem, offer) {
+    // Beside a video that cannot be shown: why, the clock, and the way out.
+    const html = problem ? `<b class="num"></b><span>${escaped(problem)}</span>${offer ? `<button class="b text" data-offer="copy">${escaped(offer)}</button>` : ""}` : "";
+    if (html === this.stage) return;
+    this.stage = html; this.clock = "";
+    this.$(".novideo").hidden = !html; this.$(".novideo").innerHTML = html;
+  }
+
+  ask(what) { this.setTrigger?.("ask", { what, subject: this.data.subject }); }
 
   get end() { return this.data.duration; }
   get shortest() { return Math.max(0.4, 2 / (this.data.fps || 25)); }
@@ -198,8 +206,8 @@ class Timeline {
     const style = getComputedStyle(this.root), of = (name, other) => parseColour(style.getPropertyValue(name) || "", other);
     const paper = of("--st-background-color", "#ffffff"), ink = of("--st-text-color", "#1d2430");
     const [r, g, b] = rgb(paper), dark = 0.3 * r + 0.59 * g + 0.11 * b < 128;
-    if (this.paper === paper && this.ink === ink) return;
-    this.paper = paper; this.ink = ink; this.dark = dark; this.dirty = true; this.hatches = {}; this.needTheme = true;
+    if (this.paper === paper && this.ink === ink) return false;
+    this.paper = paper; this.ink = ink; this.dark = dark; this.hatches = {};
     this.line = hexOf(mix(rgb(paper), rgb(ink), 0.14)); this.soft = hexOf(mix(rgb(paper), rgb(ink), 0.6));
     const low = rgb(paper), mid = rgb(dark ? "#1f6fa8" : "#56a7d8"), high = rgb(dark ? "#d9f0ff" : "#06304f");
     this.lut = new Uint32Array(256);
@@ -207,6 +215,7 @@ class Timeline {
       const f = i / 255, c = f < 0.55 ? mix(low, mid, f / 0.55) : mix(mid, high, (f - 0.55) / 0.45);
       this.lut[i] = (255 << 24) | (c[2] << 16) | (c[1] << 8) | c[0];
     }
+    return true;
   }
 
   colour(role) { return this.data.palette[this.dark ? "dark" : "light"][role] || this.ink; }
@@ -232,7 +241,7 @@ class Timeline {
       case "segments": case "boundaries": return Math.max(22, 6 + track.lanes * (LANE + GAP));
       case "detections": return Math.max(track.note ? 36 : 24, 6 + track.lanes * (LANE + GAP) + (track.missed ? 11 : 0));
       case "heat": return Math.max(36, 4 + track.names.length * clamp(Math.round(96 / track.names.length), 4, 10));
-      case "mask": return 24;
+      case "mask": case "offer": return 24;
       default: return Math.max(50, text + 4);
     }
   }
@@ -261,7 +270,7 @@ class Timeline {
     const box = this.$(".overview").getBoundingClientRect();
     this.mini.width = Math.round(box.width * this.dpr); this.mini.height = Math.round(box.height * this.dpr); this.miniW = box.width; this.miniH = box.height;
     this.$(".overview").setAttribute("aria-valuemax", this.end.toFixed(1));
-    this.dirty = this.overDirty = true;
+    this.wake(true);
   }
 
   buildRows(order) {
@@ -274,7 +283,8 @@ class Timeline {
       const badge = track.run ? `<span class="badge">${escaped(track.run)}</span>` : "";
       row.innerHTML = `<div class="label"><div class="title"><button class="fold" aria-label="Fold ${escaped(track.title)}" aria-expanded="${!folded}"><svg viewBox="0 0 10 10"><path d="M1.5 3 5 7l3.5-4"/></svg></button>${badge}<span class="t" draggable="true" title="${escaped(track.title + (track.about ? ": " + track.about : ""))}">${escaped(track.title)}</span><span class="v"></span><button class="hide" aria-label="Hide ${escaped(track.title)}" title="Hide"><svg viewBox="0 0 10 10"><path d="M2 2l6 6M8 2l-6 6"/></svg></button></div></div>`;
       const label = row.firstChild, values = [];
-      if (track.note && h > 30) label.insertAdjacentHTML("beforeend", `<div class="s"><span class="n">${escaped(track.note)}</span></div>`);
+      if (track.kind === "offer") row.querySelector(".v").innerHTML = track.note ? `<button class="offer" data-offer="${escaped(track.key)}" title="${escaped(track.about)}">${escaped(track.note)}</button>` : "computing …";
+      else if (track.note && h > 30) label.insertAdjacentHTML("beforeend", `<div class="s"><span class="n">${escaped(track.note)}</span></div>`);
       for (const s of track.series || []) {
         const line = document.createElement("div");
         line.className = "s";
@@ -301,7 +311,7 @@ class Timeline {
     if (this.src && this.video.readyState >= 1) this.video.currentTime = Math.min(this.t, this.video.duration || this.t);
     else this.pending = this.t;
     if (follow) this.reveal(this.t);
-    this.overDirty = true;
+    this.wake();
     this.say();
     if (!quiet) this.report();
   }
@@ -317,7 +327,7 @@ class Timeline {
     const middle = (a + b) / 2;
     a = b - a === span ? a : middle - span / 2;
     a = clamp(a, 0, this.end - span);
-    this.view = [a, a + span]; this.dirty = this.overDirty = true;
+    this.view = [a, a + span]; this.wake(true);
     if (report) this.report();
   }
 
@@ -347,6 +357,7 @@ class Timeline {
     }
     this.root.classList.toggle("playing", true);
     this.$(".rate").textContent = direction < 0 ? `−${rate}×` : rate === 1 ? "" : `${rate}×`;
+    this.wake();
   }
 
   pause() {
@@ -357,30 +368,37 @@ class Timeline {
     if (was) { this.say(); this.report(); }
   }
 
+  wake(all = false) {
+    // A frame is asked for when something changed: a paused timeline costs nothing.
+    this.dirty ||= all;
+    this.raf ||= requestAnimationFrame(() => { this.raf = 0; this.frame(); });
+  }
+
   frame() {
     if (!this.data) return;
-    if (this.playing) {
-      const now = performance.now(), dt = ((now - this.last) / 1000) * this.rate;
-      if (this.src && this.direction > 0) this.t = this.video.currentTime;
-      else {
-        this.t = clamp(this.t + dt * this.direction, 0, this.end);
-        if (this.src && !this.video.seeking) this.video.currentTime = this.t;
-      }
-      this.last = now;
-      if (this.t >= this.end - 1e-3 && this.direction > 0) this.pause();
-      if (this.t <= 0 && this.direction < 0) this.pause();
-      const [a, b] = this.view;
-      if ((this.t > b || this.t < a) && !this.grab) this.setView(this.t - (this.direction > 0 ? 0.05 : 0.95) * (b - a), this.t + (this.direction > 0 ? 0.95 : 0.05) * (b - a), false);
-      this.overDirty = true;
-    }
+    if (this.playing) this.advance();
     if (this.dirty) {
       const began = performance.now();
+      this.dirty = false;
       this.draw();
       this.draws.push(performance.now() - began);
       if (this.draws.length > 400) this.draws.shift();
-      this.dirty = false; this.overDirty = true;
     }
-    if (this.overDirty) { this.drawOver(); this.overDirty = false; }
+    this.drawOver();
+    if (this.playing) this.wake();
+  }
+
+  advance() {
+    const now = performance.now(), dt = ((now - this.last) / 1000) * this.rate;
+    if (this.src && this.direction > 0) this.t = this.video.currentTime;
+    else {
+      this.t = clamp(this.t + dt * this.direction, 0, this.end);
+      if (this.src && !this.video.seeking) this.video.currentTime = this.t;
+    }
+    this.last = now;
+    const [a, b] = this.view, ahead = this.direction > 0;
+    if (ahead ? this.t >= this.end - 1e-3 : this.t <= 0) this.pause();
+    else if ((this.t > b || this.t < a) && !this.grab) this.setView(this.t - (ahead ? 0.05 : 0.95) * (b - a), this.t + (ahead ? 0.95 : 0.05) * (b - a), false);
   }
 
   say() {
@@ -395,24 +413,30 @@ class Timeline {
   listen() {
     const on = (el, kinds, f, options = {}) => kinds.split(" ").forEach((k) => el.addEventListener(k, f, { signal: this.abort.signal, ...options }));
     on(this.root, "keydown", (e) => this.key(e));
+    // Keys work wherever nothing else listens to them.
+    on(document, "keydown", (e) => { if (!e.defaultPrevented && e.target.matches?.("html, body, .stApp, .stMain, .stMainBlockContainer")) this.key(e); });
     on(this.$(".bar"), "click", (e) => { const b = e.target.closest("button"); if (b) this.act(b.dataset.do); });
-    on(this.scroll, "scroll", () => (this.dirty = true));
+    on(this.scroll, "scroll", () => this.wake(true));
     on(this.over, "pointerdown", (e) => this.down(e));
     on(this.over, "pointermove", (e) => this.move(e));
     on(this.over, "pointerup pointercancel", (e) => this.up(e));
-    on(this.over, "pointerleave", () => { this.hover = null; this.overDirty = true; });
+    on(this.over, "pointerleave", () => { this.hover = null; this.wake(); });
     on(this.over, "wheel", (e) => this.wheel(e), { passive: false });
     on(this.over, "dblclick", (e) => this.double(e));
     on(this.$(".overview"), "pointerdown", (e) => { e.currentTarget.setPointerCapture(e.pointerId); this.miniGrab = true; this.miniSeek(e); });
     on(this.$(".overview"), "pointermove", (e) => this.miniGrab && this.miniSeek(e));
     on(this.$(".overview"), "pointerup pointercancel", () => (this.miniGrab = false));
-    on(this.video, "loadedmetadata", () => { if (this.pending !== undefined) { this.video.currentTime = this.pending; this.pending = undefined; } this.overDirty = true; });
-    on(this.video, "seeked", () => { this.seekedAt = performance.now(); if (!this.playing) this.overDirty = true; });
+    on(this.video, "loadedmetadata", () => { if (this.pending !== undefined) { this.video.currentTime = this.pending; this.pending = undefined; } this.wake(); });
+    on(this.video, "seeked", () => { this.seekedAt = performance.now(); if (!this.playing) this.wake(); });
+    on(this.video, "ended", () => this.pause());
+    on(this.video, "pause", () => { if (this.direction > 0 && !this.video.seeking && !this.video.ended) this.pause(); });
     on(this.video, "click", () => (this.playing ? this.pause() : this.play()));
-    on(this.video, "error", () => { if (this.src) this.complain("The browser cannot play this video; the timeline works without it."); });
+    on(this.video, "error", () => { if (this.src) { this.unplayable = true; this.showStage("The browser cannot play this video; the timeline works without it.", "Make a browser copy"); this.wake(); } });
+    on(this.$(".novideo"), "click", (e) => { if (e.target.closest("[data-offer]")) this.ask("copy"); });
     on(this.rows, "click", (e) => {
       const row = e.target.closest(".row"), button = e.target.closest("button");
       if (!row || !button) return;
+      if (button.dataset.offer) { this.ask(button.dataset.offer); return; }
       const room = button.classList.contains("fold") ? "folded" : "hidden";
       this.prefs[room][row.dataset.key] = !this.prefs[room][row.dataset.key];
       this.savePrefs();
@@ -424,6 +448,8 @@ class Timeline {
     on(this.info, "click", (e) => { const b = e.target.closest("[data-t]"); if (b) { this.seek(+b.dataset.t); if (b.dataset.id) this.choose(b.dataset.id); } });
     on(this.$(".menu"), "change", (e) => { this.prefs.hidden[e.target.value] = !e.target.checked; this.savePrefs(); });
     on(this.$(".menu"), "click", (e) => {
+      const move = e.target.closest("[data-move]");
+      if (move) { this.shift(move.dataset.key, move.dataset.move === "up" ? -1 : 1); this.$(`.menu [data-key="${CSS.escape(move.dataset.key)}"][data-move=${move.dataset.move}]`)?.focus(); return; }
       const what = e.target.dataset?.menu;
       if (what === "reset") this.prefs = { order: [], hidden: {}, folded: {} };
       if (what === "fold" || what === "unfold") for (const t of this.data.tracks) this.prefs.folded[t.key] = what === "fold";
@@ -443,7 +469,7 @@ class Timeline {
     this.erasing = !this.erasing;
     this.root.classList.toggle("erasing", this.erasing);
     this.$("[data-do=erase]").setAttribute("aria-pressed", this.erasing);
-    this.overDirty = true;
+    this.wake();
   }
 
   reorder(key, before) {
@@ -452,18 +478,25 @@ class Timeline {
     this.prefs.order = keys; this.savePrefs();
   }
 
+  shift(key, by) {
+    const keys = this.shown().map((t) => t.key), at = keys.indexOf(key), to = clamp(at + by, 0, keys.length - 1);
+    keys.splice(to, 0, ...keys.splice(at, 1));
+    this.prefs.order = keys; this.savePrefs(); this.showMenu();
+  }
+
   showMenu(toggle = false) {
     const menu = this.$(".menu");
     if (toggle) menu.hidden = !menu.hidden;
     if (menu.hidden) return;
     this.$(".help").hidden = true;
     menu.innerHTML = `<div class="actions"><button class="b text" data-menu="fold">Fold all</button><button class="b text" data-menu="unfold">Unfold all</button><button class="b text" data-menu="reset">Reset</button></div>` +
-      this.shown().map((t) => `<label><input type="checkbox" value="${escaped(t.key)}" ${this.prefs.hidden[t.key] ? "" : "checked"}>${t.run ? `<span class="badge">${escaped(t.run)}</span>` : ""}${escaped(t.title)}</label>`).join("");
+      this.shown().map((t) => `<div class="item"><label><input type="checkbox" value="${escaped(t.key)}" ${this.prefs.hidden[t.key] ? "" : "checked"}>${t.run ? `<span class="badge">${escaped(t.run)}</span>` : ""}<span class="n">${escaped(t.title)}</span></label>${["up", "down"].map((d) => `<button class="b" data-move="${d}" data-key="${escaped(t.key)}" aria-label="Move ${escaped(t.title)} ${d}" title="Move ${d}"><svg viewBox="0 0 10 10"><path d="${d === "up" ? "M1.5 7 5 3l3.5 4" : "M1.5 3 5 7l3.5-4"}"/></svg></button>`).join("")}</div>`).join("");
   }
 
   place(e) {
     const box = this.over.getBoundingClientRect();
-    return { x: clamp(e.clientX - box.left, 0, this.w), y: e.clientY - box.top };
+    const scale = this.w / (box.width || this.w); // the component is magnified on very large screens
+    return { x: clamp((e.clientX - box.left) * scale, 0, this.w), y: (e.clientY - box.top) * scale };
   }
 
   rowAt(y) {
@@ -483,7 +516,7 @@ class Timeline {
       this.choose(hit ? hit.item.id : null);
       this.seek(t, { follow: false });
     }
-    this.overDirty = true;
+    this.wake();
   }
 
   move(e) {
@@ -496,12 +529,12 @@ class Timeline {
       if (g.mode === "pan" && g.moved) { const d = ((x - g.x) / this.w) * (g.view[1] - g.view[0]); this.setView(g.view[0] - d, g.view[1] - d); }
       g.to = this.at(x);
     }
-    this.overDirty = true;
+    this.wake();
   }
 
   up(e) {
     const g = this.grab;
-    this.grab = null; this.overDirty = true;
+    this.grab = null; this.wake();
     if (!g) return;
     const [a, b] = [Math.min(g.t, g.to ?? g.t), Math.max(g.t, g.to ?? g.t)];
     if (g.mode === "range" && b - a > this.shortest / 4) this.setView(a, b);
@@ -509,9 +542,16 @@ class Timeline {
     if (g.mode === "erase") {
       const step = this.data.step, low = Math.floor((a - this.data.t0) / step + 1e-6), high = Math.ceil((b - this.data.t0) / step - 1e-6);
       const span = [clamp(this.data.t0 + low * step, 0, this.end), clamp(this.data.t0 + Math.max(high, low + 1) * step, 0, this.end)];
-      this.erased = this.merge([...this.erased, span]);
-      this.setTrigger?.("erase", { spans: this.erased, subject: this.data.subject });
+      // A stroke that starts on erased snippets brings back what it passes.
+      this.erase(this.erased.some(([c, d]) => c <= g.t && g.t < d)
+        ? this.erased.flatMap(([c, d]) => [[c, Math.min(d, span[0])], [Math.max(c, span[1]), d]]).filter(([c, d]) => d - c > 1e-6)
+        : this.merge([...this.erased, span]));
     }
+  }
+
+  erase(spans) {
+    this.erased = spans; this.wake();
+    this.setTrigger?.("erase", { spans, subject: this.data.subject });
   }
 
   merge(spans) {
@@ -565,7 +605,7 @@ class Timeline {
   }
 
   key(e) {
-    if (e.ctrlKey || e.metaKey || (e.target.closest("button, input") && (e.key === " " || e.key === "Enter"))) return;
+    if (e.ctrlKey || e.metaKey || (e.target.closest("button, input, summary") && (e.key === " " || e.key === "Enter"))) return;
     const fps = this.data?.fps || 25, step = this.data?.step || 1, arrow = e.key === "ArrowRight" ? 1 : e.key === "ArrowLeft" ? -1 : 0;
     if (!this.data) return;
     let done = true;
@@ -592,6 +632,7 @@ class Timeline {
       case "ArrowUp": this.scroll.scrollTop -= 60; break;
       case "ArrowDown": this.scroll.scrollTop += 60; break;
       case "e": this.toggleErase(); break;
+      case "Backspace": if (this.erased.length) this.erase([]); break;
       case "?": this.act("help"); break;
       case "Escape": if (this.$(".menu").hidden && this.$(".help").hidden) { this.choose(null); if (this.erasing) this.toggleErase(); } this.$(".menu").hidden = this.$(".help").hidden = true; break;
       default: done = false;
@@ -620,7 +661,7 @@ class Timeline {
 
   choose(id) {
     if (this.chosen === id) return;
-    this.chosen = id; this.overDirty = true; this.showInfo();
+    this.chosen = id; this.wake(); this.showInfo();
   }
 
   showInfo() {
@@ -632,13 +673,13 @@ class Timeline {
     const verdict = { tp: "true positive", fp: "false positive", dropped: "not counted" }[item.verdict] || "no verdict", line = (k, v) => `<tr><th>${k}</th><td class="num">${v}</td></tr>`;
     const go = (t, text, id = "") => `<button class="link" data-t="${t}" ${id ? `data-id="${escaped(id)}"` : ""}>${text}</button>`;
     const span = (s, e) => `${clockText(s, 2)} – ${clockText(e, 2)}`;
-    const left = [line("time", `${go(item.start, span(item.start, item.end))} <span class="soft">${(item.end - item.start).toFixed(2)} s</span>`), line("score", number(item.score)), line("class score", number(item.class_score))];
+    const left = [line("time", `${go(item.start, span(item.start, item.end))} <span class="soft">${(item.end - item.start).toFixed(2)} s</span>`), line("score", number(item.score) + (item.lowered_by ? ` <span class="soft">before suppression</span> ${number(item.raw_score)}` : "")), line("class score", number(item.class_score))];
     if (item.inner !== null) left.push(line("inner area", number(item.inner)), line("outer area", `${number(item.outer)} <span class="soft">${span(item.outer_start, item.outer_end)}</span>`));
     const right = [];
     if (item.source || item.threshold !== null) right.push(line("came from", escaped(item.source || "–") + (item.threshold !== null ? ` <span class="soft">above</span> ${number(item.threshold)}` : "")));
     right.push(line("nearest truth", item.near ? `${go(item.near.start, span(item.near.start, item.near.end))}<br>tIoU <b>${item.near.tiou.toFixed(2)}</b>${item.near.label !== item.label ? ` <span class="soft">(${escaped(item.near.label)})</span>` : item.verdict === "fp" && item.near.tiou >= this.data.tiou ? ` <span class="soft">taken by a better detection</span>` : ""}` : "none shares time"));
-    right.push(line("suppressed", item.rivals.length ? item.rivals.slice(0, 4).map((r) => `${span(r.start, r.end)} <span class="soft">${number(r.score)}${r.source ? ", " + escaped(r.source) : ""}</span>`).join("<br>") + (item.num_rivals > 4 ? `<br><span class="soft">and ${item.num_rivals - 4} more</span>` : "") : "no rivals"));
-    if (item.lowered) right.push(line("lowered by", `${span(item.lowered.start, item.lowered.end)} <span class="soft">${number(item.lowered.score)}</span>`));
+    right.push(line(item.soft ? "lowered" : "suppressed", item.rivals.length ? item.rivals.slice(0, 4).map((r) => `${span(r.start, r.end)} <span class="soft">${number(r.score)}${r.source ? ", " + escaped(r.source) : ""}</span>`).join("<br>") + (item.num_rivals > 4 ? `<br><span class="soft">and ${item.num_rivals - 4} more</span>` : "") : "no rivals"));
+    if (item.lowered_by) right.push(line("lowered by", `${span(item.lowered_by.start, item.lowered_by.end)} <span class="soft">${number(item.lowered_by.score)}</span>`));
     return `<h4>${track.run ? `<span class="badge">${escaped(track.run)}</span>` : ""}<span class="name">${escaped(item.label)}</span><span class="chip ${item.verdict}">${verdict}</span><span class="soft num">at tIoU ${this.data.tiou}</span></h4><div class="cols"><table>${left.join("")}</table><table>${right.join("")}</table></div>`;
   }
 
@@ -650,8 +691,8 @@ class Timeline {
     });
     const top = d.scores.map((s) => `<span class="${s.truth ? "is-gt" : ""}">${escaped(s.label)}</span><i style="width:${(100 * s.share).toFixed(1)}%"></i><span class="num">${number(s.score)}</span>`);
     return `<h4><span class="name">${escaped(d.title)}</span><span class="soft num">${clockText(this.end)} · ${d.num_snippets} snippets · ${count} instance${count === 1 ? "" : "s"}</span></h4>
-      <div class="cols"><div>${counts.length ? `<table>${counts.join("")}</table><div class="hint" style="padding-top:4px">Verdicts at tIoU ${d.tiou}. Click a detection to see why it is there; press ? for keys.</div>` : `<div class="hint">${d.letter ? "None of the chosen runs can be read." : "Choose a run to see what it says."}</div>`}</div>
-      <div>${top.length ? `<div class="hint" style="padding-bottom:3px">Video scores${d.letter ? ` of ${escaped(d.letter)}` : ""}</div><div class="scores">${top.join("")}</div>` : ""}</div></div>`;
+      <div class="cols"><div>${counts.length ? `<table>${counts.join("")}</table><div class="hint" style="padding-top:4px">Verdicts at tIoU ${d.tiou}. Click a detection to see why it is there; press ? for keys.</div>` : `<div class="hint">${d.lead ? "None of the chosen runs can be read." : "Choose a run to see what it says."}</div>`}</div>
+      <div>${top.length ? `<div class="hint" style="padding-bottom:3px">Video scores${d.lead ? ` of ${escaped(d.lead)}` : ""}</div><div class="scores">${top.join("")}</div>` : ""}</div></div>`;
   }
 
   // -- drawing -------------------------------------------------------------------------------------------------------
@@ -672,7 +713,7 @@ class Timeline {
       if (row.y + row.h < this.scroll.scrollTop || row.y > this.scroll.scrollTop + h) continue;
       ctx.save();
       ctx.beginPath(); ctx.rect(0, row.y, w, row.h); ctx.clip();
-      this[{ segments: "drawSegments", detections: "drawDetections", lines: "drawLines", area: "drawArea", heat: "drawHeat", mask: "drawMask", boundaries: "drawBoundaries" }[row.track.kind]](ctx, row);
+      this[{ offer: "drawNothing", segments: "drawSegments", detections: "drawDetections", lines: "drawLines", area: "drawArea", heat: "drawHeat", mask: "drawMask", boundaries: "drawBoundaries" }[row.track.kind]](ctx, row);
       ctx.restore();
       ctx.fillStyle = this.line; ctx.fillRect(0, row.y + row.h - 1, w, 1);
     }
@@ -726,6 +767,8 @@ class Timeline {
 
   family() { return (this.font ||= getComputedStyle(this.root).fontFamily); }
 
+  drawNothing() {}
+
   drawSegments(ctx, row) {
     const folded = this.prefs.folded[row.track.key];
     for (const item of row.track.items) {
@@ -738,7 +781,7 @@ class Timeline {
       else if (item.role === "fake") this.bar(ctx, x0, x1, y, h, { stroke: c, dash: [4, 2], fill: c + "33" });
       else this.bar(ctx, x0, x1, y, h, { fill: c, alpha: faint ? 0.4 : item.role === "gt" ? 1 : 0.75 });
       const dark = this.dark ? "#0b1016" : item.role === "gt" && !faint ? "#04120d" : this.ink;
-      this.inBar(ctx, item.label, x0, x1, y, h, item.role === "fake" || item.role === "ambiguous" ? this.ink : faint && this.dark ? this.ink : dark);
+      this.inBar(ctx, tail(item.label), x0, x1, y, h, item.role === "fake" || item.role === "ambiguous" ? this.ink : faint && this.dark ? this.ink : dark);
     }
   }
 
@@ -951,8 +994,10 @@ class Timeline {
       ctx.fillStyle = this.ink; ctx.beginPath(); ctx.roundRect(left, 3, wide, 17, 4); ctx.fill();
       ctx.fillStyle = this.paper; ctx.textBaseline = "middle"; ctx.fillText(text, left + 5, 12);
     }
-    this.read(reading);
-    this.over.style.cursor = this.erasing ? "cell" : this.hover && this.hover.y < AXIS ? "grab" : this.hover && this.hit(this.hover.x, this.hover.y) ? "pointer" : "crosshair";
+    // Labels follow playback ten times a second: quicker than a person reads, without laying out every frame.
+    const now = performance.now();
+    if (!this.playing || now - (this.readAt ?? 0) > 95) { this.read(reading); this.readAt = now; }
+    if (!this.playing) this.over.style.cursor = this.erasing ? "cell" : this.hover && this.hover.y < AXIS ? "grab" : this.hover && this.hit(this.hover.x, this.hover.y) ? "pointer" : "crosshair";
     const mini = this.mini.getContext("2d");
     if (this.miniBase) {
       mini.setTransform(1, 0, 0, 1, 0, 0); mini.clearRect(0, 0, this.mini.width, this.mini.height); mini.drawImage(this.miniBase, 0, 0);
@@ -1000,9 +1045,10 @@ class Timeline {
           text = `${track.names[c]} ${number(track.low + (track.cells[c * n + i] / 255) * (track.high - track.low), 1)}`;
         }
       } else if (track.kind === "mask") text = track.spans.some(([a, b]) => a <= t && t < b) ? "yes" : "no";
+      else if (track.kind === "offer") continue;
       else {
         const here = track.items.filter((i) => i.start <= t && t < i.end);
-        text = here.length ? (track.kind === "detections" ? number(here[0].score) + (here.length > 1 ? ` +${here.length - 1}` : "") : track.kind === "boundaries" ? `OIC ${number(here[0].oic)}` : "") : "";
+        if (here.length) text = { detections: () => number(here[0].score), boundaries: () => `OIC ${number(here[0].oic)}`, segments: () => tail(here[0].label) }[track.kind]() + (here.length > 1 ? ` +${here.length - 1}` : "");
       }
       if (row.value.textContent !== text) row.value.textContent = text;
     }

@@ -1,0 +1,154 @@
+"""What the timeline is told: the stack of tracks from ground truth to heat maps, and the facts around them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import streamlit as st
+
+from pages.ui import library, media, work
+from pages.ui.errors import guard
+from pages.ui.explore.ask import erasable, flow_folder
+from pages.ui.explore.view import Panel, View, again_of, erased_of, lens
+from wtal_core.records import Activations
+from wtal_core.runs import flow, live, tracks
+from wtal_core.runs.explain import explain, explain_stored, judge
+
+__all__ = ["build"]
+
+_LETTERS = "ABCD"
+
+
+@st.cache_resource(max_entries=24, show_spinner=False)
+def _run_tracks(
+    key: tuple[Any, ...], _acts: Activations, _before: Activations | None, **what: Any
+) -> list[tracks.Track]:
+    return tracks.run_tracks(_acts, before=_before, **what)
+
+
+@dataclass
+class _Stack:
+    """Tracks and facts, gathered run by run."""
+
+    detections: list[tracks.Track] = field(default_factory=list)
+    curves: list[tracks.Track] = field(default_factory=list)
+    scores: list[dict[str, Any]] = field(default_factory=list)
+    grid: Any = None
+    erasable: bool = False
+
+
+def build(view: View, rules: Panel) -> tuple[list[tracks.Track], dict[str, Any]]:
+    """Return the tracks from top to bottom, and what else the timeline is told."""
+    truth = [*tracks.truth_tracks(view.annotations, view.video), *_flow_tracks(view)]
+    stack = _Stack()
+    entries = library.runs()
+    for place, run_id in enumerate(view.runs):
+        with guard(stop=False):
+            _add_run(stack, view, rules, run_id, entries[run_id].name, place)
+    shown = media.media_of(view.dataset_id, view.video)
+    info, grid = view.annotations.videos[view.video], stack.grid
+    ends = [item["end"] for track in (*truth, *stack.detections) for item in track.items]
+    duration = shown.duration or info.duration or (grid.duration or grid.end_seconds if grid else 0)
+    facts = {
+        "title": view.video,
+        "duration": max([duration, *ends]) or 1.0,
+        "fps": shown.fps or info.fps or (grid.fps if grid else 25.0),
+        "step": grid.step_seconds if grid else 1.0,
+        "t0": float(grid.to_seconds(0)) if grid else 0.0,
+        "num_snippets": grid.num_snippets if grid else 0,
+        "video": _video(view, shown),
+        "scores": stack.scores,
+        "lead": entries[view.runs[0]].name if view.runs else "",
+        "erasable": stack.erasable,
+        "erased": erased_of(view.subject).spans,
+    }
+    return [*truth, *stack.detections, *stack.curves], facts
+
+
+def _add_run(stack: _Stack, view: View, rules: Panel, run_id: str, title: str, place: int) -> None:
+    """Add what one run says; the leading one under changed settings, asked again, or without erased snippets."""
+    run, letter, lead = library.load_run(run_id), _LETTERS[place], place == 0
+    stored = library.load_activations(run_id).get(view.video) if run.activations_path.is_file() else None
+    acts, asked = _asked_again(view, run_id, stored) if lead else (stored, ())
+    if acts is None and not run.detections_path.is_file():
+        st.warning(f"{title} says nothing about this video yet. Run `wtal infer {run.folder}`.")
+        return
+
+    def add(rows: Any, explained: Any, verdicts: Any, key: str, name: str) -> None:
+        stack.detections.append(
+            tracks.detection_track(explained, verdicts.missed, run=letter, title=name, key=key, count=len(rows))
+        )
+
+    def add_stored(key: str, name: str) -> None:
+        rows = library.load_detections(run_id).for_video(view.video).sorted()
+        verdicts = judge(rows, view.annotations, view.video, tiou=rules.tiou, protocol=rules.protocol)
+        add(rows, explain_stored(rows, verdicts, stored), verdicts, key, name)
+
+    if acts is None:
+        add_stored("det", title)
+        return
+    changes = rules.changes if lead else {}
+    settings = rules.split.settings(changes) if lead and rules.split is not None else live.stored_localization(run)
+    result = live.localize_video(run.info.method, view.video, acts, settings)
+    verdicts = judge(result.detections, view.annotations, view.video, tiou=rules.tiou, protocol=rules.protocol)
+    add(result.kept, explain(result, acts, verdicts), verdicts, "det", title)
+    if (changes or acts is not stored) and run.detections_path.is_file():
+        add_stored("stored", f"{title}, stored")
+    stack.grid = stack.grid or acts.grid
+    if lead:
+        stack.scores, stack.erasable = _video_scores(view, acts), erasable(view, run)
+    limit, gamma = None, None
+    before = stored if acts is not stored else None
+    if acts.drop_mask is not None and hasattr(run.config(), "drop_mode"):
+        config = run.config()
+        gamma = lens(config) if lead else float(config.gamma)
+        acts = live.with_drop(acts, config, gamma)
+        limit, _ = live.drop_lens(acts.attention["foreground"], config, gamma)
+    key = (str(run.folder), library.stamp(run.activations_path), view.video, view.label, letter, gamma, *asked)
+    stack.curves += _run_tracks(key, acts, before, label=view.label, run=letter, lead=lead, drop_threshold=limit)
+
+
+def _asked_again(view: View, run_id: str, stored: Activations | None) -> tuple[Activations | None, tuple[Any, ...]]:
+    """Return what the leading run's model says now, and what tells that apart from what is stored."""
+    erased, again = erased_of(view.subject), again_of(run_id)
+    if erased.spans and erased.run == run_id and erased.activations is not None:
+        return erased.activations, ("erased", repr(erased.asked))
+    if again is not None and view.video in again.activations:
+        return again.activations[view.video], ("again", again.number)
+    return stored, ()
+
+
+def _video_scores(view: View, acts: Activations) -> list[dict[str, Any]]:
+    """Return the six best video-level scores."""
+    order = sorted(zip(acts.video_scores.tolist(), acts.classes, strict=True), reverse=True)[:6]
+    present = set(view.annotations.instances.for_video(view.video).label.tolist())
+    low, high = min(0.0, *(s for s, _ in order)), max(s for s, _ in order)
+    return [{"label": c, "score": s, "share": (s - low) / (high - low or 1), "truth": c in present} for s, c in order]
+
+
+def _flow_tracks(view: View) -> Sequence[tracks.Track]:
+    """Return optical-flow intensity and mined static clips where they were computed, else the offer to do so."""
+    path = view.dataset.video_path(view.video)
+    if path is None:
+        return []
+    kept = flow.stored_flow(flow_folder(), path)
+    if kept is not None:
+        return tracks.flow_track(kept.intensity, kept.fps, kept.duration, kept.static)
+    job = work.of(f"flow:{view.subject}")
+    if job is not None and job.error is not None:
+        return [tracks.offer_track("flow", "Optical flow", f"{job.error}")]
+    running = job is not None and job.running
+    return [tracks.offer_track("flow", "Optical flow", "" if running else "Compute intensity and static clips")]
+
+
+def _video(view: View, shown: media.Media) -> dict[str, Any]:
+    """Return what the player is told."""
+    job = work.of(f"copy:{view.subject}")
+    problem, offer = shown.problem, "Make a browser copy" if shown.convertible else ""
+    if job is not None and job.running:
+        problem, offer = "A copy that browsers play is being made; the timeline works meanwhile.", ""
+    elif job is not None and job.error is not None and not shown.url:
+        problem = f"No browser copy could be made: {job.error}"
+    return {"url": shown.url, "problem": problem, "offer": offer}

@@ -1,0 +1,163 @@
+"""What the Explore page looks at, and what a session knows about it beyond the URL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import streamlit as st
+
+from pages.ui import library
+from pages.ui.state import selection
+from wtal_core.data import Dataset
+from wtal_core.records import Activations, Annotations
+from wtal_core.runs import live
+
+__all__ = [
+    "Again",
+    "Erased",
+    "Panel",
+    "View",
+    "again_of",
+    "clear_erased",
+    "erased_of",
+    "forget_again",
+    "lens",
+    "live_split",
+]
+
+
+@dataclass(frozen=True)
+class View:
+    """What is looked at: everything the workbench needs, picked above it.
+
+    Args:
+        dataset_id, dataset, annotations, split: the data.
+        runs: ids, the first one leads.
+        video, label: what the tracks show.
+    """
+
+    dataset_id: str
+    dataset: Dataset
+    annotations: Annotations
+    split: str
+    runs: tuple[str, ...]
+    video: str
+    label: str
+
+    @property
+    def subject(self) -> str:
+        """What time, zoom and erased snippets belong to."""
+        return f"{self.dataset_id}/{self.video}"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """What the panel says: verdict rules and changed settings; and where it shows results.
+
+    Args:
+        protocol, tiou: what verdicts and mAP are made under.
+        changes: localization settings of the leading run that differ from the stored ones.
+        split: its post-processing, None where there is no run, or it cannot be read.
+        scores, table: containers that are filled when the timeline stands.
+    """
+
+    protocol: str = "activitynet"
+    tiou: float = 0.5
+    changes: dict[str, Any] = field(default_factory=dict)
+    split: live.LiveSplit | None = None
+    scores: Any = None
+    table: Any = None
+
+
+@dataclass(frozen=True)
+class Again:
+    """What the model said when it was asked again, kept for the session.
+
+    Args:
+        run: id of the run.
+        activations: by video.
+        text: what was asked and how long it took.
+        whole: whether the whole split was computed.
+        number: changes with every computation.
+    """
+
+    run: str
+    activations: Mapping[str, Activations]
+    text: str
+    whole: bool
+    number: int
+
+
+@dataclass(frozen=True)
+class Erased:
+    """Snippets that are dropped from the model's input, and what the model says without them.
+
+    Args:
+        subject: data set and video.
+        spans: `[start, end)` in seconds.
+        run: id of the run that was asked, "" before it was.
+        asked: what it was asked with; another answer is needed when it changes.
+        activations: what it says, None before it was asked.
+        text: how many snippets, and how long it took.
+    """
+
+    subject: str
+    spans: tuple[tuple[float, float], ...] = ()
+    run: str = ""
+    asked: tuple[Any, ...] = ()
+    activations: Activations | None = None
+    text: str = ""
+
+
+def again_of(run_id: str) -> Again | None:
+    """Return what a run's model said again, None where it was not asked."""
+    again = st.session_state.get("explore.again")
+    return again if isinstance(again, Again) and again.run == run_id else None
+
+
+def forget_again() -> None:
+    """Go back to the stored activations."""
+    st.session_state.pop("explore.again", None)
+
+
+def erased_of(subject: str) -> Erased:
+    """Return what is erased of a video."""
+    erased = st.session_state.get("explore.erased")
+    return erased if isinstance(erased, Erased) and erased.subject == subject else Erased(subject)
+
+
+def clear_erased() -> None:
+    """Bring the erased snippets back."""
+    st.session_state.pop("explore.erased", None)
+
+
+def lens(config: Any) -> float:
+    """Return the drop threshold that HAM-Net's lens shows."""
+    gamma = selection().gamma
+    return float(config.gamma if gamma is None else gamma)
+
+
+def live_split(run_id: str, dataset_id: str, split: str, protocol: str) -> live.LiveSplit:
+    """Return the run's post-processing on a split, ready to follow sliders."""
+    run = library.load_run(run_id)
+    paths = (run.activations_path, run.detections_path, run.folder / "localization.json")
+    stored = library.load_detections(run_id) if run.detections_path.is_file() else None
+    stamps = tuple(library.stamp(p) for p in paths)
+    truth = library.load_dataset(dataset_id).folder
+    stamps = (*stamps, library.stamp(truth / "dataset.yaml"))
+    return _live_split(run_id, f"{run.folder}|{truth}", dataset_id, split, protocol, stamps, stored)
+
+
+@st.cache_resource(max_entries=8, show_spinner="Reading the run")
+def _live_split(
+    run_id: str, folders: str, dataset_id: str, split: str, protocol: str, stamps: tuple[int, ...], _stored: Any
+) -> live.LiveSplit:
+    return live.LiveSplit(
+        library.load_run(run_id),
+        library.load_activations(run_id),
+        library.ground_truth(dataset_id, split),
+        protocol=protocol,
+        stored=_stored,
+    )
