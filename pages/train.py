@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -97,16 +98,16 @@ def _rail_item(training: Training) -> None:
         "finished": theme.percent(training.score) if training.score is not None else "",
     }.get(training.state, training.state)
     selected = _chosen() in training.names
-    st.button(
+    if st.button(
         f"{training.name}" + (f"  :gray[{said}]" if said else ""),
         key=f"train.open.{training.key}",
         icon=jobs.ICONS.get(training.state, jobs.ICONS["unknown"]),
         type="secondary" if selected else "tertiary",
         width="stretch",
-        help=f"{training.method} · {training.dataset or 'data set not known'} · {training.state}",
-        on_click=_choose,
-        args=(training.key,),
-    )
+        help=" · ".join(part for part in (training.method, training.dataset, training.state) if part),
+    ):
+        _choose(training.key)
+        st.rerun(scope="app")  # the list is a fragment: by itself only the list would be drawn again
 
 
 # -- one training ---------------------------------------------------------------------------------------------------
@@ -135,7 +136,8 @@ def _detail(training: Training) -> None:
         _actions(training, seen)
     about = _about(training)
     st.caption(" · ".join(part for part in about if part))
-    if training.state in ("failed", "crashed", "unknown"):
+    broken = training.state in ("failed", "crashed", "unknown")
+    if broken:
         _what_went_wrong(training)
     _progress(training, seen)
     if seen.losses:
@@ -152,7 +154,7 @@ def _detail(training: Training) -> None:
             _numbers(training, seen)
     elif training.state in ("running", "stopping"):
         st.caption("The first losses come after the features are loaded.")
-    _more(training)
+    _more(training, with_log=not broken)
 
 
 def _about(training: Training) -> list[str]:
@@ -193,7 +195,7 @@ def _actions(training: Training, seen: Watch) -> None:
                 st.rerun(scope="app")
         if unfinished and not training.resumable and st.button(
             "Start again", icon=":material/replay:", key="train.again",
-            help="It ended before its first checkpoint: begins at step 0 with the same settings.",
+            help="There is no checkpoint to go on from: begins at step 0 with the same settings.",
         ):  # fmt: skip
             with guard(stop=False):
                 restart_training(training.folder, home=home, slot=_slot_of(training))
@@ -215,9 +217,8 @@ def _slot_of(training: Training) -> str:
 def _what_went_wrong(training: Training) -> None:
     text = training.message or "It left no message."
     if training.state == "crashed":
-        text = "The process ended without saying why (killed, out of memory, or the machine was switched off?). " + (
-            "It can be resumed from its last checkpoint." if training.resumable else ""
-        )
+        after = "It can be resumed from its last checkpoint." if training.resumable else "There is no checkpoint yet."
+        text = f"The process ended without saying why (killed, out of memory, or the machine switched off?). {after}"
     st.error(re.sub(r"([\\`*_\[\]$~<>])", r"\\\1", text), icon=":material/error:")
     jobs.show_log(str(training.folder / "worker.log"), 12)
 
@@ -261,10 +262,13 @@ def _numbers(training: Training, seen: Watch) -> None:
     jobs.facts(rows)
 
 
-def _more(training: Training) -> None:
-    log, settings, command = st.tabs(["Log", "Settings that differ from the preset", "Command"])
-    with log:
-        jobs.show_log(str(training.folder / "worker.log"), 10)
+def _more(training: Training, *, with_log: bool) -> None:
+    *log, settings, command = st.tabs(
+        [*(["Log"] if with_log else []), "Settings that differ from the preset", "Command"]
+    )
+    for tab in log:
+        with tab:
+            jobs.show_log(str(training.folder / "worker.log"), 10)
     with settings, guard(stop=False):
         changes = describe(library.load_run(training.key))["changes"] if training.run else {}
         if not changes:
@@ -373,11 +377,10 @@ def _short(folder: Path) -> str:
 
 
 def _run_options() -> list[Option]:
-    return [
-        Option(**{**{f: getattr(o, f) for f in Option.__slots__}, "key": f"run.{o.key}"})
-        for o in options(TrainOptions())
-        if o.key not in ("seed", "device")
-    ]
+    """Return what concerns the run and not the method; what the form asks elsewhere is left out."""
+    found = [replace(o, key=f"run.{o.key}") for o in options(TrainOptions()) if o.key not in ("seed", "device")]
+    ten_times = "average mAP every so many steps, where a split for the best checkpoint is named; 0: ten times"
+    return [replace(o, meaning=ten_times) if o.key == "run.validate_every" else o for o in found]
 
 
 def _fields(method: str, preset: str, values: dict[str, Any]) -> None:

@@ -205,6 +205,8 @@ def test_a_training_without_checkpoint_starts_again(home: Path, data: Path) -> N
     with pytest.raises(UsageError, match="no checkpoint to go on from"):
         resume_training(out, home=home)
     config = Run.open(out).info.config
+    (out / "checkpoints").mkdir(exist_ok=True)
+    (out / "checkpoints" / "best.pt").write_bytes(b"a validation came before the first checkpoint")
     again = restart_training(out, home=home)
     wait_for(lambda: step_of(out) >= 2 and again.status().state == "running")
     assert Run.open(out).info.config == config

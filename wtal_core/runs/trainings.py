@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,7 +30,7 @@ class Training:
     Args:
         key: id of the run, or of the job while there is no run yet.
         folder: the run folder.
-        name: the folder's name.
+        name: the folder's name; its key where several runs share that.
         method: name of the method.
         dataset: name of its data set, "" where not known.
         state: queued | running | stopping | stopped | finished | failed | crashed | created | unknown.
@@ -93,6 +93,8 @@ def trainings(runs: Mapping[str, RunEntry], queue: Queue) -> list[Training]:
         waiting = _of_job(folder, own[-1])
         if waiting is not None:
             found.append(replace(waiting, names=tuple(job.id for job in own)))
+    shared = Counter(training.name for training in found)
+    found = [replace(t, name=t.key) if shared[t.name] > 1 and t.run else t for t in found]
     past = len(_ORDER)
     return sorted(found, key=lambda t: (_ORDER.get(t.state, past), t.when if t.state in _ORDER else -t.when, t.name))
 

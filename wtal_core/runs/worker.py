@@ -757,7 +757,7 @@ def resume_training(
 def restart_training(
     folder: str | os.PathLike[str], *, home: str | os.PathLike[str] | None = None, slot: str | None = None
 ) -> Job:
-    """Queue a training again that ended before its first checkpoint, in the same folder.
+    """Queue a training again that ended before the first checkpoint it could go on from, in the same folder.
 
     Raises:
         UsageError: it has a checkpoint (resume it), or a job of this run is open.
@@ -765,12 +765,12 @@ def restart_training(
     """
     out = Path(folder)
     request = _request_of(out)
-    if any((out / "checkpoints").glob("[!.]*.pt")):
+    if (out / "checkpoints" / "last.pt").is_file():
         raise UsageError("has a checkpoint", where=out, next_step="Resume it instead")
     open_job = Queue(home).of_result(out)
     if (open_job is not None and open_job.status().open) or _running(out):
         raise UsageError("is being trained", where=out, next_step="Wait for it, or stop it first")
-    for name in ("metrics.jsonl", "status.json", "stop", "run.yaml"):
+    for name in ("checkpoints/best.pt", "metrics.jsonl", "status.json", "stop", "run.yaml"):
         (out / name).unlink(missing_ok=True)
     return _queue_training(request.arguments(), request.method, out, slot or request.device, home)
 
