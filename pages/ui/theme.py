@@ -57,6 +57,10 @@ h2 { font-size: 1.15rem !important; font-weight: 600 !important; padding: .5rem 
 h3 { font-size: 1rem !important; font-weight: 600 !important; padding: .25rem 0 !important; }
 [data-testid="stMetricValue"], .num { font-variant-numeric: tabular-nums; }
 [data-testid="stHeaderActionElements"] { display: none; }
+/* A screen of 4k without scaling by the system: everything grows with it. Canvases read the factor. */
+@media (min-width: 2400px) and (min-height: 1250px) { :root { --wtal-magnify: 1.3; font-size: 18.2px !important; } }
+@media (min-width: 3200px) and (min-height: 1700px) { :root { --wtal-magnify: 1.7; font-size: 23.8px !important; } }
+@media (min-width: 2800px) { html { font-size: 22px !important; } }  /* 4k without scaling */
 </style>
 """
 
