@@ -27,6 +27,9 @@ PER_PAGE = 12
 
 CSS = """
 <style>
+.st-key-failure-cards { display:grid !important; grid-template-columns:repeat(auto-fill, minmax(min(27rem, 100%), 1fr));
+  gap:1rem; align-items:stretch; }
+.st-key-failure-cards > div { height:100%; }
 .fail-head { display:flex; align-items:center; gap:.5rem; font-size:.86rem; line-height:1.25; min-height:1.5rem; }
 .fail-kind { display:inline-flex; align-items:center; gap:.35rem; font-weight:600; white-space:nowrap; }
 .fail-dot { width:.62rem; height:.62rem; border-radius:2px; display:inline-block; flex:none; }
@@ -83,10 +86,9 @@ def gallery(rows: pd.DataFrame, looked: Looked) -> None:
         st.session_state["failures_page"] = 1
     page = st.session_state.get("failures_page", 1)
     shown = list(rows.iloc[(page - 1) * PER_PAGE : page * PER_PAGE].itertuples())
-    for i in range(0, len(shown), 2):
-        for column, failure in zip(st.columns(2, gap="small"), shown[i : i + 2], strict=False):
-            with column:
-                _card(failure, looked)
+    with st.container(key="failure-cards"):
+        for failure in shown:
+            _card(failure, looked)
     if pages > 1:
         with st.container(horizontal=True, horizontal_alignment="center"):
             st.pagination(pages, key="failures_page")

@@ -147,7 +147,7 @@ def mean_ap(
         st.subheader(f"mAP over tIoU, {protocol}")
         lines = {name: found.mean_ap(name, protocol) for name in found.names}
         others = {
-            f"{paper.name}{f' {row.feature}' if row.feature else ''}": {
+            f"{paper.label}{f' {row.feature}' if row.feature else ''}": {
                 t: v for t, v in table.mean_ap(row).items() if t in found.tiou
             }
             for paper, table, row in printed

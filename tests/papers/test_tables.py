@@ -24,7 +24,7 @@ def test_tables_for_papers() -> None:
         own = [row for row in rows[:2] if row.best[i]]
         assert own, "every column has a best set"
         assert max(r.values[i] for r in rows[:2]) == pytest.approx(own[0].values[i], abs=0.051)
-    printed = next(row for row in rows if row.name == "acmnet")
+    printed = next(row for row in rows if row.name == "ACM-Net")
     assert printed.values[4] == pytest.approx(34.6)
     assert not any(printed.best)
     text = latex_table(columns, rows)

@@ -165,14 +165,15 @@ def mean_ap_figure(
         theme: colours.
     """
     figure = _figure(theme, 340)
-    for name, mean_ap in printed.items():
+    for i, (name, mean_ap) in enumerate(printed.items()):
+        look = series_look(theme, i)
         figure.add_scatter(
             x=list(mean_ap),
             y=_percent(list(mean_ap.values())),
             name=f"{name} (printed)",
             mode="lines+markers",
             line={"color": theme.muted, "width": 1.2, "dash": "dot"},
-            marker={"color": theme.muted, "size": 5, "symbol": "circle-open"},
+            marker={"color": theme.muted, "size": 7, "symbol": f"{look['marker']}-open"},
             hovertemplate="%{y:.1f}",
         )
     for i, (name, mean_ap) in enumerate(results.items()):

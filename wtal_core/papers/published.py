@@ -86,6 +86,7 @@ class Paper:
 
     Args:
         name: short name.
+        label: how it is called in tables.
         title, authors, venue: as printed.
         method: name of the method here.
         protocol: the evaluation protocol of its THUMOS14 numbers, None where not known.
@@ -94,6 +95,7 @@ class Paper:
     """
 
     name: str
+    label: str
     title: str
     authors: str
     venue: str
@@ -110,7 +112,7 @@ def _papers() -> dict[str, Paper]:
 
 
 def _paper(name: str, value: dict[str, Any]) -> Paper:
-    facts = {key: value[key] for key in ("title", "authors", "venue", "method", "protocol", "source")}
+    facts = {key: value[key] for key in ("label", "title", "authors", "venue", "method", "protocol", "source")}
     return Paper(name=name, **facts, tables=tuple(_table(name, table) for table in value["tables"]))
 
 

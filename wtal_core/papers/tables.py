@@ -67,7 +67,7 @@ def comparison_rows(
         numbers = [levels.get(round(t, 6)) for t in found.tiou] + [averages.get(name) for name in ranges]
         rows.append(
             ComparisonRow(
-                f"{paper.name}{f' ({row.feature})' if row.feature else ''}",
+                f"{paper.label}{f' ({row.feature})' if row.feature else ''}",
                 paper.protocol or "",
                 f"{paper.venue}, {printed.name}, {printed.dataset}",
                 tuple(None if v is None else 100 * v for v in numbers),
