@@ -23,6 +23,17 @@ def repeated(table, copies):
     return type(table).concat(parts)
 
 
+def copied(table, truth, drawn):
+    """Return detections and annotations in which every video stands as often as it is drawn."""
+    annotated = Annotations(
+        classes=truth.classes,
+        videos={f"{v}#{k}": VideoInfo() for v, count in drawn.items() for k in range(count)},
+        instances=repeated(truth.instances, drawn),
+        ambiguous=repeated(truth.ambiguous, drawn),
+    )
+    return repeated(table, drawn), annotated
+
+
 @pytest.mark.parametrize("protocol", list(PROTOCOLS))
 def test_weights_are_copies_of_videos(protocol):
     """The weighted AP is that of a data set in which the drawn videos really stand several times."""
@@ -34,13 +45,7 @@ def test_weights_are_copies_of_videos(protocol):
     ap = resampled_average_precision(matching, copies)
     for b in range(4):
         drawn = dict(zip(index.videos, copies[:, b].tolist(), strict=True))
-        resample = Annotations(
-            classes=truth.classes,
-            videos={f"{v}#{k}": VideoInfo() for v, count in drawn.items() for k in range(count)},
-            instances=repeated(truth.instances, drawn),
-            ambiguous=repeated(truth.ambiguous, drawn),
-        )
-        expected = evaluate(repeated(detections, drawn), resample, protocol=protocol, tiou=LEVELS).ap
+        expected = evaluate(*copied(detections, truth, drawn), protocol=protocol, tiou=LEVELS).ap
         np.testing.assert_allclose(ap[:, :, b], expected.to_numpy().T, atol=1e-12)
 
 
@@ -86,6 +91,56 @@ def test_paired_bootstrap_tells_better_from_equal():
     assert same["p_value"].tolist() == [1.0] * 4
     jittered = with_scores(detections.score + rng.normal(0, 0.02, len(detections)))
     assert paired_bootstrap(detections, jittered, truth, tiou=0.5, resamples=300).loc["average", "p_value"] > 0.05
+
+
+def test_p_values_are_those_of_the_definition():
+    """Videos drawn, tables copied and evaluated one resample at a time, p counted by hand."""
+    detections, truth = random_case(120, 8, 2, seed=5)
+    other = detections.select(np.flatnonzero(np.arange(120) % 4 > 0))
+    resamples, seed = 30, 11
+    found = paired_bootstrap(detections, other, truth, tiou=LEVELS, resamples=resamples, seed=seed)
+    rng = np.random.default_rng(seed)
+    videos = list(truth.videos)
+    copies = rng.multinomial(len(videos), [1 / len(videos)] * len(videos), size=resamples)
+    differences = []
+    for number in copies:
+        maps = []
+        for table in (detections, other):
+            drawn, annotated = copied(table, truth, dict(zip(videos, number.tolist(), strict=True)))
+            maps.append(list(evaluate(drawn, annotated, tiou=LEVELS, matches=False).mean_ap.values()))
+        differences.append(np.subtract(maps[1], maps[0]))
+    spread = np.array(differences)
+    spread = np.concatenate([spread, spread.mean(axis=1, keepdims=True)], axis=1)  # (B, S + 1)
+    for column, (_, row) in enumerate(found.iterrows()):
+        values = spread[:, column]
+        tail = min((values <= 0).sum(), (values >= 0).sum())
+        assert row["p_value"] == pytest.approx(min(1.0, 2 * (1 + tail) / (resamples + 1)))
+        assert (row["low"], row["high"]) == pytest.approx(tuple(np.quantile(values, [0.025, 0.975])))
+
+
+def test_p_values_are_uniform_where_there_is_no_difference():
+    """Two systems of the same quality on fresh videos each time: p < alpha happens about alpha of the time."""
+    rng = np.random.default_rng(0)
+    count, trials = 60, 150
+    videos = [f"v{i:03d}" for i in range(count)]
+    truth = Annotations(
+        classes=("a",),
+        videos={v: VideoInfo() for v in videos},
+        instances=Segments(videos, "a", np.zeros(count), np.ones(count)),
+    )
+    index = GroundTruthIndex(truth)
+
+    def system():
+        start = np.where(rng.random(count) < 0.6, 0.0, 5.0)  # right in 60 % of the videos, whatever its scores say
+        return Detections(videos, "a", start, start + 1, rng.random(count))
+
+    p = np.array([
+        paired_bootstrap(system(), system(), index, tiou=0.5, resamples=199, seed=t).loc["average", "p_value"]
+        for t in range(trials)
+    ])  # fmt: skip
+    for alpha in (0.05, 0.1, 0.25, 0.5, 0.75):
+        error = 3 * np.sqrt(alpha * (1 - alpha) / trials)  # three standard errors of a share
+        assert np.mean(p <= alpha) == pytest.approx(alpha, abs=error + 0.02), alpha
 
 
 def test_interval_covers_the_truth_of_a_known_case():

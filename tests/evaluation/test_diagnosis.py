@@ -214,6 +214,23 @@ def test_removing_a_whole_kind_costs_its_total() -> None:
     assert found.totals["all misses"] > 0
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_costs_and_totals_bound_each_other(seed: int) -> None:
+    """No repair hurts; a kind repaired as a whole gains what each of its failures gains and never more than is left."""
+    rows, truth = random_case(300, 10, 3, seed=seed)
+    found = diagnose(rows, truth, tiou=0.4)
+    left = 1.0 - found.mean_ap
+    assert (found.failures["cost"] >= -1e-12).all()
+    assert (found.failures["cost"] <= left + 1e-12).all()
+    false = found.failures[~found.failures["miss"]]
+    for kind, group in false.groupby("kind"):
+        assert group["cost"].max() <= found.totals[kind] + 1e-12 <= left + 2e-12, kind
+    removed = false[~false["kind"].isin(["incomplete", "split", "over-complete", "merged", "wrong class"])]
+    assert removed["cost"].max() <= found.totals["all false positives"] + 1e-12 <= left + 2e-12
+    assert found.totals["all misses"] <= left + 1e-12
+    assert found.failures["cost"].is_monotonic_decreasing, "ranked by cost"
+
+
 def test_every_detection_and_every_instance_is_accounted_for() -> None:
     rows, truth = random_case(800, 15, 4, seed=7)
     found = diagnose(rows, truth, protocol="thumos14")
