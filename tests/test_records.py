@@ -64,7 +64,7 @@ def detections_of(values: list[Any]) -> Detections:
         ({"score": [[1.0, 2.0]]}, ["'score' has the wrong shape", "(N,)", "(1, 2)"]),
         ({"start": [3.0, 0.0]}, ["negative or inverted", "expected 0 <= start <= end (seconds)", "got [3, 2]",
                                  "row 0, video v1", "Correct or drop these rows"]),
-        ({"start": [-0.1, -1.0]}, ["got [-0.1, 2] (2 such rows)"]),
+        ({"start": [-0.1, -1.0]}, ["got [-0.1, 2] and 1 more"]),
         ({"video": ["v1", ""]}, ["'video' holds something that is not a name", "a non-empty string", "row 1"]),
         ({"label": ["a", 3]}, ["'label' holds something that is not a name", "got 3"]),
         ({"video": ["v1"]}, ["columns differ in length", "'video': 1", "'start': 2"]),

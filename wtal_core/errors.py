@@ -10,6 +10,7 @@ __all__ = [
     "MissingDependency",
     "UsageError",
     "WtalError",
+    "and_more",
     "counted",
     "nearest",
     "shortened",
@@ -79,6 +80,11 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
+def and_more(number: int) -> str:
+    """Return what follows the first of `number` things that are wrong in one way: "" or " and 2 more"."""
+    return f" and {number - 1:,} more" if number > 1 else ""
+
+
 def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
     """Return up to `count` known names that a misspelt `name` may have meant, best first."""
     by_folded = {k.casefold(): k for k in known}
@@ -91,9 +97,18 @@ def shortened(text: str, length: int = 80) -> str:
 
 
 def unknown_name(
-    kind: str, name: object, known: Iterable[str], *, where: object | None = None, usage: bool = True
+    kind: str,
+    name: object,
+    known: Iterable[str],
+    *,
+    where: object | None = None,
+    usage: bool = True,
+    otherwise: str | None = None,
 ) -> WtalError:
-    """Build the error for a `kind` (e.g. "method", "config key") whose `name` is not among the `known` ones."""
+    """Build the error for a `kind` (e.g. "method", "config key") whose `name` is not among the `known` ones.
+
+    `otherwise` is the next step where no known name resembles `name`.
+    """
     known = list(known)
     guesses = nearest(str(name), known)
     shown = ", ".join(shortened(k) for k in known[:25]) + (f", ... ({len(known)} in all)" if len(known) > 25 else "")
@@ -104,5 +119,5 @@ def unknown_name(
         where=where,
         next_step=f"Did you mean {' or '.join(repr(shortened(g)) for g in guesses)}?"
         if guesses
-        else ("Choose one of these" if known else "Leave it out"),
+        else otherwise or ("Choose one of these" if known else "Leave it out"),
     )

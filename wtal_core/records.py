@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from wtal_core.errors import DataError, unknown_name
+from wtal_core.errors import DataError, and_more, unknown_name
 from wtal_core.snippet_grid import SnippetGrid, is_finite_number
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def _check_intervals(start: FloatArray, end: FloatArray, video: NameArray, where
         raise DataError(
             "a segment is negative or inverted",
             expected="0 <= start <= end (seconds)",
-            got=f"[{start[row]:g}, {end[row]:g}] ({bad.size} such rows)",
+            got=f"[{start[row]:g}, {end[row]:g}]{and_more(bad.size)}",
             where=f"{where}, row {row}, video {video[row]}",
             next_step="Correct or drop these rows",
         )

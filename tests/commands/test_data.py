@@ -168,10 +168,17 @@ USAGE: list[tuple[list[str], str]] = [
     (["convert", "HAVE/npy", "--to", "OUT.h5", "--dtype", "float8"], "dtype"),
     (["convert", "HAVE/truth.json", "--to", "OUT.xyz"], "suffix"),
     (["convert", "HAVE/truth.json", "--to", "HAVE/truth.json"], "are the same"),
-    (["convert", "HAVE/truth.json", "--to", "OUT.csv", "--grid", "16@25"], "--grid and the like concern features"),
-    (["convert", "HAVE/found.json", "--to", "OUT.csv", "--dtype", "float32"], "--dtype concern features"),
+    (["convert", "HAVE/truth.json", "--to", "OUT.csv", "--grid", "16@25"], "not for annotations: --grid"),
+    (["convert", "HAVE/found.json", "--to", "OUT.csv", "--dtype", "float32"], "not for detections: --dtype"),
     (["import", "OUT", "--annotations", "HAVE/truth.json", "--splits", "train=trainig"], "Did you mean 'training'"),
     (["import", "OUT", "--annotations", "HAVE/truth.json", "--features", "=x"], "is not a set of features"),
+    # Nothing that is stated is passed over in silence.
+    (["convert", "HAVE/npy", "--to", "OUT.h5", "--grid", "16@25", "--names", "HAVE/truth.json"], "--names has nothing"),
+    (["convert", "HAVE/npy", "--to", "OUT.h5", "--grid", "16@25", "--lengths", "trim"], "got per-video). Leave --leng"),
+    (["convert", "HAVE/made.h5", "--to", "OUT.h5", "--grid", "16@30"], "native files state it themselves"),
+    (["convert", "HAVE/made.h5", "--to", "OUT.h5", "--strip-prefix", "v"], "--strip-prefix has nothing"),
+    (["import", "OUT", "--annotations", "HAVE/truth.json", "--grid", "16@25"], "got no features). Leave --grid out"),
+    (["doctor", "--annotations", "HAVE/truth.json", "--features", "HAVE/made.h5", "--grid", "16@25"], "got native"),
 ]
 
 
@@ -179,6 +186,8 @@ USAGE: list[tuple[list[str], str]] = [
 def test_wrong_arguments_are_exit_code_2(
     have: Path, tmp_path: Path, capsys: Any, arguments: list[str], message: str
 ) -> None:
+    if "HAVE/made.h5" in arguments:
+        assert run(capsys, "convert", have / "npy", "--to", have / "made.h5", "--grid", "16@25")[0] == 0
     filled = [a.replace("HAVE", str(have)).replace("OUT", str(tmp_path / "out")) for a in arguments]
     code, _, err = run(capsys, *filled)
     assert code == 2
@@ -199,11 +208,16 @@ DATA: list[tuple[list[str], str]] = [
     (["convert", "HAVE/npy", "--to", "OUT.h5", "--grid", "16@native"], "the frame rate of the video is not known"),
     (["import", "OUT", "--annotations", "HAVE/found.json"], "found.json"),
     (["import", "HAVE/truth.json", "--annotations", "HAVE/truth.json"], "is a file"),
+    (["convert", "HAVE/npy", "--to", "OUT.h5", "--grid", "16@25", "--strip-prefix", "v0"], "nothing is left of it"),
+    (["convert", "HAVE/found.json", "--to", "OUT.txt"], "unknown class 'Run'"),
+    (["import", "OUT", "--annotations", "HAVE/truth.json", "--features", "HAVE/bad", "--grid", "16@25"], "not finite"),
 ]
 
 
 @pytest.mark.parametrize(("arguments", "message"), DATA)
 def test_wrong_data_is_exit_code_1(have: Path, tmp_path: Path, capsys: Any, arguments: list[str], message: str) -> None:
+    (have / "bad").mkdir()
+    np.save(have / "bad" / "v0.npy", np.full((15, 6), np.nan, dtype=np.float32))
     filled = [a.replace("HAVE", str(have)).replace("OUT", str(tmp_path / "out")) for a in arguments]
     code, _, err = run(capsys, *filled)
     assert code == 1

@@ -49,7 +49,7 @@ def test_convert(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["weights", "convert", str(source)]) == 1
     assert "--force" in capsys.readouterr().err
     assert main(["weights", "convert", str(source), "--force"]) == 0
-    assert "1 arrays" in capsys.readouterr().out
+    assert "1 array" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -91,12 +91,12 @@ ANNOTATION_FAULTS: list[tuple[str, Any, str, str, str]] = [
     ("missing video", lambda d: d.update(v9=dict(d["v5"])), "error", "features missing", "v9: is annotated"),
     ("no file", lambda d: d.update(v9=dict(d["v5"])), "note", "videos", "v9: has no file"),
     ("untrained", lambda d: [r.update(label="Jump") for i in (1, 3) for r in d[f"v{i}"]["annotations"]],
-     "error", "splits", "class 'Run': no training video, but 1 videos to test on"),
+     "error", "splits", "class 'Run': no training video, but 1 video to test on"),
     ("no label", lambda d: d["v0"].update(annotations=[]), "warning", "splits", "1 training videos have no label"),
     ("subset", lambda d: [d[v].update(subset="valid") for v in ("v4", "v5")], "error", "splits",
      "subset 'validation' has no video; there are training, valid. Did you mean 'valid'?"),
     ("ambiguous", lambda d: d["v0"]["annotations"].append({"label": "Ambiguous", "segment": [7, 8]}),
-     "note", "ambiguous", "1 Ambiguous intervals in 1 videos"),
+     "note", "ambiguous", "1 Ambiguous interval in 1 video"),
     ("duration", lambda d: d["v0"].update(duration=20.0), "warning", "durations",
      "i3d: v0: lasts 13.0 s by the features, 20.0 s by the annotations"),
     ("late", lambda d: d["v0"].update(duration=90.0, annotations=[{"label": "Jump", "segment": [50, 60]}]),
@@ -135,22 +135,22 @@ FEATURE_FAULTS: list[tuple[str, list[VideoFeatures], str, str, str]] = [
      "v0: 20 snippets, but 25 fps implies 16 (10.8 s, 16-frame steps); 20 is what 30 fps would give"),
     ("short", changed(0, lambda f: replace(f, grid=grid(duration=14.4))), "warning", "length", "implies 22"),
     ("zero", changed(0, with_data(lambda d: d.fill(0))), "error", "values", "all 20 snippets are zero"),
-    ("some zero", changed(0, with_data(lambda d: d[3:6].fill(0))), "warning", "values", "3 of 20 snippets are"),
-    ("one zero", changed(0, with_data(lambda d: d[3].fill(0))), "note", "values", "1 of 20 snippets are all zero"),
+    ("some zero", changed(0, with_data(lambda d: d[3:6].fill(0))), "warning", "values", "3 of 20 snippets all"),
+    ("one zero", changed(0, with_data(lambda d: d[3].fill(0))), "note", "values", "1 of 20 snippets all zero"),
     ("constant", changed(0, with_data(lambda d: d[3].fill(2))), "warning", "values", "one value in all channels"),
     ("frozen", changed(0, with_data(lambda d: d.__setitem__(slice(4, 9), d[4]))), "note", "values",
-     "4 of 20 snippets equal the one before"),
+     "4 of 20 snippets equal to the one before"),
     ("width", changed(2, lambda f: VideoFeatures("v2", f.data[:, :6], grid(), Provenance("i3d"))), "error", "dimension",
-     "v2: channels: 6, where 5 videos have 8"),
+     "v2: channels: 6, where it is 8 in 5 videos"),
     ("crops", changed(2, lambda f: replace(f, data=np.stack([f.data] * 2))), "error", "dimension", "crops: (2,)"),
     ("extractor", changed(2, lambda f: replace(f, provenance=Provenance("clip", ORIGIN.modalities))), "error",
-     "provenance", "extractor: clip, where 5 videos have i3d"),
+     "provenance", "extractor: clip, where it is i3d in 5 videos"),
     ("order", changed(2, lambda f: replace(f, provenance=Provenance("i3d", (("flow", 4), ("rgb", 4))))), "error",
      "provenance", "streams: (('flow', 4), ('rgb', 4))"),
     ("leak", changed(5, lambda f: replace(item("v0", 0), video="v5")), "error", "same features",
      "v0, v5: 2 videos have identical features, in the splits test and train"),
     ("twin", changed(1, lambda f: replace(item("v0", 0), video="v1")), "warning", "same features", "v0, v1"),
-    ("extra", [*changed(0, lambda f: f), item("v77", 7)], "note", "features without annotation", "1 videos"),
+    ("extra", [*changed(0, lambda f: f), item("v77", 7)], "note", "features without annotation", "1 video with"),
     ("prefix", [item(f"v_v{i}", i) for i in range(6)], "error", "features missing", "--strip-prefix v_"),
     ("unstated", [item(f"v{i}", i, provenance=Provenance()) for i in range(6)], "note", "provenance", "does not say"),
 ]  # fmt: skip
@@ -183,7 +183,7 @@ def test_nan_and_damage(tmp_path: Path) -> None:
         file.create_group("entries/v2")
     diagnosis = diagnose_dataset(tmp_path)
     messages = {(f.where, f.message) for f in diagnosis.findings if f.severity == "error"}
-    assert ("i3d: v0", "1 values are NaN or infinite, the first in snippet 3") in messages
+    assert ("i3d: v0", "1 value NaN or infinite, the first in snippet 3") in messages
     assert ("i3d: v1", "the stored bytes are not those that were written") in messages
     assert any(f.check == "features unreadable" and f.where == "i3d: v2" for f in diagnosis.findings)
 

@@ -38,7 +38,7 @@ def i3d_like(t: int, d: int = 1024, seed: int = 0) -> np.ndarray[Any, np.dtype[n
 
 REAL: list[tuple[str, str, list[str]]] = [
     ("bmt_long_jump_i3d/women_long_jump_rgb.npy", "features",
-     ["14 snippets of 1024 channels", "float32", "I3D", "RGB by its file name", "i3d-25fps-64",
+     ["14 snippets of 1,024 channels", "float32", "I3D", "RGB by its file name", "i3d-25fps-64",
       "first snippet: 0 - 2.56 s", "last snippet: 33.28 - 35.84 s", "35.08 s"]),
     ("bmt_long_jump_i3d/women_long_jump_flow.npy", "features", ["flow by its file name", "i3d-25fps-64"]),
     ("bmt_long_jump_i3d/women_long_jump_vggish.npy", "features", ["36 snippets of 128", "VGGish", "33.6 - 34.56 s"]),
@@ -52,9 +52,9 @@ REAL: list[tuple[str, str, list[str]]] = [
     ("wtalc_thumos14_annotations/duration.npy", "numbers", ["412 numbers", "seconds", "max 1673"]),
     ("wtalc_thumos14_annotations/original_fps.npy", "numbers", ["frame rate of each video", "min 24", "max 30"]),
     ("wtalc_thumos14_annotations/extracted_fps.npy", "numbers", ["known to be wrong", "do not use"]),
-    ("wtalc_thumos14_annotations/labels.npy", "labels", ["6365 class names of 412 videos", "empty: 0"]),
+    ("wtalc_thumos14_annotations/labels.npy", "labels", ["6,365 class names of 412 videos", "empty: 0"]),
     ("wtalc_thumos14_annotations/labels_all.npy", "labels", ["463 class names of 412 videos", "empty: 1"]),
-    ("wtalc_thumos14_annotations/segments.npy", "segments", ["6365 segments of 412 videos"]),
+    ("wtalc_thumos14_annotations/segments.npy", "segments", ["6,365 segments of 412 videos"]),
     ("wtalc_thumos14_annotations/Ambiguous_test.txt", "segments", ["99 Ambiguous intervals in 37 videos"]),
     ("acmnet_thumos14_annotations/gt.json", "annotations", ["6,365 instances", "in 412 of 412 videos", "duration 1"]),
     ("acmnet_thumos14_annotations/split_test.txt", "names", ["210 THUMOS14 video ids", "test 210"]),
@@ -65,7 +65,7 @@ REAL: list[tuple[str, str, list[str]]] = [
     ("activitynet13_annotations/video_info_new.csv", "table", ["BMN's video table", "19228 videos", "training 9,649"]),
     ("activitynet13_annotations/action_name.csv", "names", ["200 names", "Applying sunscreen"]),
     ("activitynet13_annotations/sample_detection_prediction.json", "detections", ["7,654 detections of 200 classes"]),
-    ("activitynet13_annotations/sample_classification_prediction.json", "video scores", ["4926 videos, 200 classes"]),
+    ("activitynet13_annotations/sample_classification_prediction.json", "video scores", ["4,926 videos, 200 classes"]),
     ("autoloc_thumos14_detections/thumos14_detections.json", "detections", ["20,763 detections of 20 classes in 213"]),
     ("autoloc_thumos14_detections/thumos14_gt.json", "annotations", ["3,234 instances", "210 of 210 videos"]),
     ("stpn_thumos14_detections/results.json", "detections", ["9,151 detections", "scores: -23.35 to 31.24"]),
@@ -295,7 +295,7 @@ MADE: list[tuple[str, bytes, str, str]] = [
     ("three.txt", b"v 1.0 2.0\nv 3 4\n", "segments", "the class: it is in the file's name"),
     ("names.json", b'["a", "b", "c"]', "names", "3 names"),
     ("other.json", b'{"a": 1}', "table", "neither annotations nor detections"),
-    ("table.csv", b"a,b\n1,x\n", "table", "1 rows and 2 columns"),
+    ("table.csv", b"a,b\n1,x\n", "table", "1 row and 2 columns"),
     ("data.pkl", pickle.dumps({"a": [1, 2]}), "table", "pickled dict"),
 ]
 

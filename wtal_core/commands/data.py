@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -80,6 +80,23 @@ class _Foreign:
     """Text taken off the front of the video ids, e.g. v_ (ActivityNet)."""
     lengths: Literal["same", "trim"] = "same"
     """What to do where RGB and flow differ in length: same = refuse, trim = cut both to the shorter one."""
+
+    def refuse_unused(self, sources: Iterable[Path]) -> None:
+        """Refuse what none of the feature files takes: nothing stated is passed over in silence."""
+        from wtal_core.data.features import FEATURE_LAYOUTS, detect_layout
+
+        layouts = {detect_layout(source) for source in sources}
+        takers = {"names": {"packed"}, "lengths": {"rgb-flow"}}
+        for item in fields(self):
+            foreign = takers.get(item.name, set(FEATURE_LAYOUTS) - {"native"})
+            if getattr(self, item.name) != item.default and not layouts & foreign:
+                flag = f"--{item.name.replace('_', '-')}"
+                raise UsageError(
+                    f"{flag} has nothing to say it of",
+                    expected=f"features of the kind {' or '.join(sorted(foreign))}",
+                    got=" and ".join(sorted(layouts)) or "no features",
+                    next_step=f"Leave {flag} out" + ("; native files state it themselves" if layouts else ""),
+                )
 
     def options(self, annotations: Annotations | None) -> dict[str, Any]:
         """Return the keyword arguments of `open_features`."""
@@ -191,8 +208,10 @@ class Doctor:
             except DataError:
                 splits = {}
         stores: dict[str, FeatureStore] = {}
+        sets = _feature_sets(self.features)
+        self.foreign.refuse_unused(sets.values())
         options = self.foreign.options(annotations)
-        for name, path in _feature_sets(self.features).items():
+        for name, path in sets.items():
             if self.foreign.grid is None and detect_layout(path) != "native":
                 source = open_arrays(path, names=options["names"], lengths=options["lengths"])
                 stores[name] = ForeignStore(source, None, options["provenance"], options["strip_prefix"])
@@ -324,8 +343,7 @@ class Convert:
         if self.json:
             print_json({"kind": kind, "source": self.source, "to": self.to, **summary})
         else:
-            counts = ", ".join(f"{value:,} {name}" for name, value in summary.items() if isinstance(value, int))
-            print(f"{self.to}: {counts}")
+            print(f"{self.to}: {', '.join(_counts(summary))}")
             for note in summary["notes"]:
                 print(f"note: {note}")
         return 0
@@ -366,6 +384,7 @@ class Convert:
                 where="--to",
                 next_step="Give the name in --to the ending .h5",
             )
+        self.foreign.refuse_unused([self.source])
         annotations = read_annotations(self.annotations) if self.annotations else None
         with open_features(self.source, **self.foreign.options(annotations)) as store:
             left = [file.name for file in getattr(getattr(store, "source", None), "unpaired", [])]
@@ -384,10 +403,10 @@ class Convert:
         plain = Convert(source=self.source, to=self.to, foreign=_Foreign(strip_prefix=self.foreign.strip_prefix))
         for name in ("dtype", "annotations", "exclude", "foreign"):
             if getattr(self, name) != getattr(plain, name):
-                flags = "--grid and the like" if name == "foreign" else f"--{name}"
+                flags = "--grid and the other options of feature files" if name == "foreign" else f"--{name}"
                 raise UsageError(
-                    f"{flags} concern features",
-                    got=f"{kind} to convert",
+                    f"not for {kind}: {flags}",
+                    expected="features to convert",
                     where=self.source,
                     next_step=f"Leave {flags} out",
                 )
@@ -410,6 +429,17 @@ class Convert:
         detections = read_detections(self.source).renamed_videos(lambda video: video.removeprefix(prefix))
         write_detections(detections, self.to, format=form)
         return {"detections": len(detections), "videos": len(set(detections.video)), "notes": []}
+
+
+def _counts(summary: dict[str, Any]) -> list[str]:
+    """Return the numbers of a summary with their nouns: "2 videos", "1 class"."""
+    nouns = {"videos": "video", "instances": "instance", "detections": "detection", "snippets": "snippet",
+             "bytes": "byte"}  # fmt: skip
+    return [
+        counted(value, "class", "classes") if name == "classes" else counted(value, nouns.get(name, name), name)
+        for name, value in summary.items()
+        if isinstance(value, int)
+    ]
 
 
 # -- import -------------------------------------------------------------------------------------------------------
@@ -452,10 +482,12 @@ class Import:
 
         if self.foreign.modalities:
             raise UsageError("streams cannot be stated here", next_step="Convert the features first: wtal data convert")
+        sets = _feature_sets(self.features)
+        self.foreign.refuse_unused(sets.values())
         done = import_dataset(
             self.folder,
             annotations=self.annotations,
-            features=_feature_sets(self.features),
+            features=sets,
             videos=self.videos,
             name=self.name,
             splits=_splits(self.splits) or None,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from wtal_core.commands.output import print_json
-from wtal_core.errors import UsageError
+from wtal_core.errors import UsageError, counted
 
 if TYPE_CHECKING:
     from wtal_core.video.backbones import Backbone
@@ -93,7 +93,7 @@ class Extract:
         else:
             done, kept = len(report.extracted), len(report.skipped)
             print(
-                f"{report.out}: {done} videos added ({sum(report.extracted.values())} snippets, "
+                f"{report.out}: {counted(done, 'video')} added ({counted(sum(report.extracted.values()), 'snippet')}, "
                 f"{report.frames_per_second:.0f} frames/s), {kept} were there before, {len(report.failed)} failed"
             )
         for video, problem in report.failed.items():

@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 
 from wtal_core.commands.output import print_json
-from wtal_core.errors import DataError
+from wtal_core.errors import DataError, counted
 
 __all__ = ["ConvertWeights", "GetWeights", "ListWeights"]
 
@@ -112,5 +112,5 @@ class ConvertWeights:
         if self.json:
             print_json({"path": path, **about})
         else:
-            print(f"{path}: {len(about['arrays'])} arrays, SHA-256 {about['sha256']}")
+            print(f"{path}: {counted(len(about['arrays']), 'array')}, SHA-256 {about['sha256']}")
         return 0

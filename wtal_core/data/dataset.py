@@ -23,7 +23,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -603,7 +604,6 @@ def import_dataset(
     if videos is not None:
         require_folder(videos, "a folder of videos")
 
-    write_annotations(truth, folder / "annotations.json", format="activitynet")
     files: list[FeatureFile] = []
     conversions: dict[str, Conversion] = {}
     for key, source in (features or {}).items():
@@ -629,15 +629,30 @@ def import_dataset(
                         target, len(store.videos), 0, sum(store.shape(v)[-2] for v in store.videos)
                     )
                 else:
-                    conversions[key] = convert_features(store, target, dtype=dtype, exclude=chosen_out, quiet=quiet)
+                    with _without_empty_folders(folder, target.parent):
+                        conversions[key] = convert_features(store, target, dtype=dtype, exclude=chosen_out, quiet=quiet)
         files.append(file)
 
+    write_annotations(truth, folder / "annotations.json", format="activitynet")
     count, missing = _bring_videos(videos, folder, truth, link) if videos is not None else (0, 0)
     dataset = Dataset(folder, name or folder.resolve().name, chosen, feature_files=tuple(files))
     if truth.classes != tuple(sorted(truth.classes)):
         dataset = replace(dataset, class_list=truth.classes)  # the order is a fact that JSON annotations do not keep
     dataset.save()
     return Imported(dataset, conversions, count, missing)
+
+
+@contextmanager
+def _without_empty_folders(*folders: Path) -> Iterator[None]:
+    """Remove the folders (innermost last) that were made in vain: they are empty after something failed in them."""
+    new = [folder for folder in folders if not folder.exists()]
+    try:
+        yield
+    except BaseException:
+        for folder in reversed(new):
+            with suppress(OSError):  # it holds what a second try goes on from
+                folder.rmdir()
+        raise
 
 
 def _bring_videos(

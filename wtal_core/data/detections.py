@@ -17,7 +17,7 @@ import numpy.typing as npt
 from wtal_core.data.annotations.draft import name_problem, number, shown
 from wtal_core.data.annotations.table import read_csv
 from wtal_core.data.annotations.thumos14_facts import THUMOS14_CLASS_IDS
-from wtal_core.errors import DataError, UsageError, unknown_name
+from wtal_core.errors import DataError, UsageError, and_more, unknown_name
 from wtal_core.files import read_json, read_start, read_text, require_file, write_text
 from wtal_core.records import Detections
 
@@ -98,8 +98,9 @@ def _build(rows: Iterable[_Row], path: Path, known: set[str] | None) -> Detectio
     columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(7)]
     video, label, start, end, score, source, where = columns
 
-    def fail(row: int, problem: str, **details: str) -> None:
-        raise DataError(problem, where=f"{path}: {where[row]}", **details)
+    def fail(row: int, problem: str, expected: str, got: str | None = None) -> None:
+        at = f"{path}: {where[row]}"
+        raise DataError(problem, expected=expected, got=got, where=at, next_step="Correct or drop this detection")
 
     for name, column in (("video", video), ("label", label)):
         for row, value in enumerate(column):
@@ -124,9 +125,9 @@ def _build(rows: Iterable[_Row], path: Path, known: set[str] | None) -> Detectio
         row = int(bad[0])
         fail(
             row,
-            f"a segment is negative or inverted ({bad.size} such rows)",
+            "a segment is negative or inverted",
             expected="0 <= start <= end (seconds)",
-            got=f"[{numbers['start'][row]:g}, {numbers['end'][row]:g}]",
+            got=f"[{numbers['start'][row]:g}, {numbers['end'][row]:g}]{and_more(bad.size)}",
         )
     return Detections(video, label, numbers["start"], numbers["end"], numbers["score"], source)
 
@@ -329,7 +330,7 @@ def _as_text(
     ids = {name: class_id for class_id, name in _names_by_id(classes).items()}
     for label in detections.label_codes[1]:
         if label not in ids:
-            raise unknown_name("class", label, ids, where=path, usage=False)
+            raise unknown_name("class", label, ids, where=path, usage=False, otherwise="Write JSON or CSV instead")
     for video in detections.video_codes[1]:
         if len(video.split()) != 1 or video.endswith(".mp4"):
             raise DataError(

@@ -20,7 +20,7 @@ from wtal_core.data.dataset import Dataset, VideoFiles
 from wtal_core.data.features import FeatureStore, HDF5Store
 from wtal_core.data.features.grid_rule import fitting_presets
 from wtal_core.data.features.native import array_digest, to_float32
-from wtal_core.errors import DataError, WtalError, nearest
+from wtal_core.errors import DataError, WtalError, counted, nearest
 from wtal_core.progress import track
 from wtal_core.records import Annotations, Provenance
 from wtal_core.snippet_grid import SnippetGrid
@@ -211,8 +211,8 @@ def _check_ambiguous(subject: Subject) -> Iterator[Finding]:
         "note",
         "ambiguous",
         subject.annotations.source,
-        f"{len(table)} Ambiguous intervals in {len(set(table.video))} videos; the protocols 'thumos14' and 'wtalc' "
-        "drop detections on them, 'activitynet' counts those as false",
+        f"{counted(len(table), 'Ambiguous interval')} in {counted(len(set(table.video)), 'video')}; the protocols "
+        "'thumos14' and 'wtalc' drop detections on them, 'activitynet' counts those as false",
         "Name the protocol with every number",
     )
     for video in only:
@@ -234,7 +234,7 @@ def _check_classes(subject: Subject) -> Iterator[Finding]:
                 "error",
                 "classes",
                 f"class {label!r}",
-                f"{used[label]} instances have a label outside the data set's list of {len(listed)} classes",
+                f"a label of {counted(used[label], 'instance')} is not in the data set's list of {len(listed)} classes",
                 f"Did you mean {guesses[0]!r}?" if guesses else "Add it to 'classes' or drop the rows",
             )
     folded: dict[str, list[str]] = defaultdict(list)
@@ -283,7 +283,7 @@ def _check_splits(subject: Subject) -> Iterator[Finding]:
     split_of = subject.split_of()
     left = sum(video not in split_of for video in annotations.videos)
     if left:
-        yield Finding("note", "splits", annotations.source, f"{left} videos are in no split", "")
+        yield Finding("note", "splits", annotations.source, f"{counted(left, 'video')} in no split", "")
     videos, labels = annotations.video_labels()
     counts = {split: np.zeros(len(annotations.classes)) for split in splits}
     for row, video in zip(labels, videos, strict=True):
@@ -298,7 +298,7 @@ def _check_splits(subject: Subject) -> Iterator[Finding]:
                 "error",
                 "splits",
                 f"class {label!r}",
-                f"no training video, but {tested[i]:g} videos to test on: its AP will be 0",
+                f"no training video, but {counted(int(tested[i]), 'video')} to test on: its AP will be 0",
                 "Drop the class or move videos",
             )
         elif counts["train"][i] and not tested[i] and len(counts) > 1:
@@ -451,7 +451,7 @@ def _check_names(subject: Subject, name: str, store: FeatureStore) -> Iterator[F
             "note",
             "features without annotation",
             name,
-            f"{len(extra)} videos have features and no annotation: {shown}",
+            f"{counted(len(extra), 'video')} with features and no annotation: {shown}",
             "",
         )
 
@@ -467,7 +467,7 @@ def _check_values(where: str, m: _Measured) -> Iterator[Finding]:
             "error",
             "values",
             where,
-            f"{m.not_finite} values are NaN or infinite, the first in snippet {m.first_bad}",
+            f"{counted(m.not_finite, 'value')} NaN or infinite, the first in snippet {m.first_bad}",
             "Extract this video again",
         )
     if m.zero == snippets:
@@ -478,7 +478,7 @@ def _check_values(where: str, m: _Measured) -> Iterator[Finding]:
             severity,
             "values",
             where,
-            f"{m.zero} of {snippets} snippets are all zero",
+            f"{m.zero} of {counted(snippets, 'snippet')} all zero",
             "Padding, or frames not decoded?",
         )
     if m.constant:
@@ -486,7 +486,7 @@ def _check_values(where: str, m: _Measured) -> Iterator[Finding]:
             "warning",
             "values",
             where,
-            f"{m.constant} of {snippets} snippets have one value in all channels",
+            f"{m.constant} of {counted(snippets, 'snippet')} with one value in all channels",
             "Extract again",
         )
     if m.repeated > 0.05 * snippets and m.repeated > 1:
@@ -494,7 +494,7 @@ def _check_values(where: str, m: _Measured) -> Iterator[Finding]:
             "note",
             "values",
             where,
-            f"{m.repeated} of {snippets} snippets equal the one before",
+            f"{m.repeated} of {counted(snippets, 'snippet')} equal to the one before",
             "A still picture, or a decoder that repeats frames",
         )
 
@@ -517,7 +517,7 @@ def _check_agreement(name: str, measured: Mapping[str, _Measured]) -> Iterator[F
                 severity,
                 check,
                 f"{name}: {first}{others}",
-                f"{what} {value}, where {number} videos have {common}",
+                f"{what} {value}, where it is {common} in {counted(number, 'video')}",
                 step,
             )
 
@@ -621,7 +621,11 @@ def _check_lengths(subject: Subject, name: str, measured: Mapping[str, _Measured
             )
     if unknown:
         yield Finding(
-            "note", "length", name, f"the length of {unknown} videos could not be checked: no duration is known", ""
+            "note",
+            "length",
+            name,
+            f"the length of {counted(unknown, 'video')} could not be checked: no duration is known",
+            "",
         )
     yield from _check_segment_ends(subject, name, measured)
 

@@ -322,7 +322,7 @@ def _explain_array(path: Path, array: Array, context: _Context, layout: str) -> 
     return Explanation(
         path,
         "features",
-        f"snippet features of one video ({layout}): {snippets} snippets of {width} channels",
+        f"snippet features of one video ({layout}): {counted(snippets, 'snippet')} of {counted(width, 'channel')}",
         facts,
         (*unknown, "what made them: the file does not say"),
         f"wtal data convert {path} --to features.h5 --grid {facts.get('likely grid', 'GRID').split(' ')[0]}",
@@ -604,14 +604,30 @@ def _explain_objects(path: Path, context: _Context, beside: str, step: str) -> E
         if flat and all(isinstance(item, str | bytes) for item in flat):
             labels = Counter(i.decode() if isinstance(i, bytes) else i for i in flat)
             facts["classes"] = sorted(labels)
-            return Explanation(path, "labels", f"{len(flat)} class names of {count} videos{beside}", facts, (), step)
+            return Explanation(
+                path,
+                "labels",
+                f"{counted(len(flat), 'class name')} of {counted(count, 'video')}{beside}",
+                facts,
+                (),
+                step,
+            )
         pairs = [item for item in flat if isinstance(item, list | tuple) and len(item) == 2]
         if flat and len(pairs) == len(flat):
             times = np.array(pairs, dtype=np.float64)
             facts["seconds"] = f"{times.min():g} to {times.max():g}"
-            return Explanation(path, "segments", f"{len(flat)} segments of {count} videos{beside}", facts, (), step)
+            return Explanation(
+                path,
+                "segments",
+                f"{counted(len(flat), 'segment')} of {counted(count, 'video')}{beside}",
+                facts,
+                (),
+                step,
+            )
     facts["element types"] = dict(Counter(type(v).__name__ for v in values))
-    return Explanation(path, "table", f"an object array of {count} elements{beside}", facts, ("what it means",), step)
+    return Explanation(
+        path, "table", f"an object array of {counted(count, 'element')}{beside}", facts, ("what it means",), step
+    )
 
 
 _THUMOS_VIDEO = re.compile(r"video_(test|validation)_\d{7}$")
@@ -623,13 +639,13 @@ def _describe_names(values: Sequence[str]) -> tuple[str, dict[str, Any]]:
     facts: dict[str, Any] = {"entries": len(values), "distinct": len(distinct), "first": values[:5]}
     if all(_THUMOS_VIDEO.match(v) for v in values):
         facts["subsets"] = dict(Counter(v.split("_")[1] for v in values))
-        return f"{len(values)} THUMOS14 video ids", facts
+        return counted(len(values), "THUMOS14 video id"), facts
     if set(distinct) <= THUMOS14_CLASS_IDS.keys() and len(distinct) == len(values):
         facts["classes"] = distinct
         return f"{len(values)} class names of THUMOS14", facts
     if len(distinct) <= 6 < len(values):
         return f"{len(values)} entries with the values {', '.join(distinct)}", facts | {"counts": dict(Counter(values))}
-    return f"{len(values)} names", facts
+    return counted(len(values), "name"), facts
 
 
 def _explain_npz(path: Path, context: _Context) -> Explanation:
@@ -952,7 +968,8 @@ def _explain_json(path: Path) -> Explanation:
             return Explanation(
                 path,
                 "video scores",
-                f"video-level results (classification): {len(scores.videos)} videos, {len(scores.classes)} classes",
+                f"video-level results (classification): {counted(len(scores.videos), 'video')}, "
+                f"{counted(len(scores.classes), 'class', 'classes')}",
                 {
                     "videos": len(scores.videos),
                     "classes": len(scores.classes),
@@ -1002,14 +1019,16 @@ def _explain_csv(path: Path, text: str, context: _Context) -> Explanation:
             return _explain_array(path, array, context, "CSV, one row a snippet")
     facts: dict[str, Any] = {"rows": len(body), "columns": header[:12], "first row": body[0][:12] if body else []}
     unknown: tuple[str, ...] = ("what it means",)
-    summary = f"a table of {len(body)} rows and {len(header)} columns"
+    summary = f"a table of {counted(len(body), 'row')} and {counted(len(header), 'column')}"
     if header == ["video", "numFrame", "seconds", "fps", "rfps", "subset", "featureFrame"]:
         subsets = Counter(row[5] for row in body if len(row) == 7)
         summary = f"BMN's video table of ActivityNet: subset, frame rate and duration of {len(body)} videos"
         facts["subsets"] = dict(subsets)
         unknown = ("the segments: they are in anet_anno_action.json beside it",)
     elif {"t-init", "t-end", "label-idx"} <= set(header):
-        summary = f"ground truth as a table: {len(body)} rows, times in seconds and frames, classes as indices"
+        summary = (
+            f"ground truth as a table: {counted(len(body), 'row')}, times in seconds and frames, classes as indices"
+        )
         facts |= {
             "videos": len({row[header.index("video-name")] for row in body}) if "video-name" in header else None,
             "label indices": sorted(
@@ -1103,7 +1122,7 @@ def _explain_text(path: Path, text: str) -> Explanation:
     what, more = _describe_names(lines)
     if columns <= {1, 2, 3, 4, 5, 6} and max(len(line) for line in lines) < 100:
         return Explanation(path, "names", f"a list of {what}, one a line", facts | more)
-    return Explanation(path, "text", f"text of {len(lines)} lines", facts, ("what it means",))
+    return Explanation(path, "text", f"text of {counted(len(lines), 'line')}", facts, ("what it means",))
 
 
 # -- folders ------------------------------------------------------------------------------------------------------
@@ -1123,7 +1142,7 @@ def _explain_dataset(folder: Path) -> Explanation:
     for name in dataset.feature_names:
         try:
             with dataset.features(name) as store:
-                facts[f"features {name}"] = f"{len(store.videos)} videos, {store.dim} channels"
+                facts[f"features {name}"] = f"{counted(len(store.videos), 'video')}, {counted(store.dim, 'channel')}"
         except WtalError as error:
             unknown.append(f"the features {name}: {error.problem}")
     facts["evaluation"] = {"protocol": dataset.evaluation.protocol, "tiou": dataset.evaluation.tiou}
@@ -1170,8 +1189,8 @@ def _explain_loose(path: Path, files: Sequence[Path]) -> Explanation:
         )
     if (path / "run.yaml").is_file():
         return Explanation(path, "run", "a run folder", facts, (), "wtal evaluate, wtal app")
-    more = (f"{len(files) - 40} further files",) if len(files) > 40 else ()
-    return Explanation(path, "folder", f"a folder of {len(files)} files that are not one data set", facts, more)
+    more = (counted(len(files) - 40, "further file"),) if len(files) > 40 else ()
+    return Explanation(path, "folder", f"a folder of {counted(len(files), 'file')}, not one data set", facts, more)
 
 
 def to_text(value: Any) -> str:

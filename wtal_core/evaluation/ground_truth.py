@@ -139,7 +139,14 @@ class GroundTruthIndex:
         """
         for name in names:
             if name not in self._class_number:
-                raise unknown_name("class", name, self.classes, where="detections", usage=False)
+                raise unknown_name(
+                    "class",
+                    name,
+                    self.classes,
+                    where="detections",
+                    usage=False,
+                    otherwise="Rename the class in one of the files, or drop its detections",
+                )
         return np.fromiter((self._class_number[name] for name in names), np.int64, len(names))
 
     def prepared(self, grid: SnippetGrid | None = None) -> PreparedTruth:

@@ -285,7 +285,8 @@ def _import_object(name: str) -> Any:
     found: Any = module
     for part in attribute.split("."):
         if not hasattr(found, part):
-            raise unknown_name("function", part, [n for n in vars(found) if not n.startswith("_")], where=module_name)
+            there = [n for n, value in vars(found).items() if callable(value) and not n.startswith("_")]
+            raise unknown_name("function", part, there, where=module_name)
         found = getattr(found, part)
     if not callable(found):
         raise UsageError(

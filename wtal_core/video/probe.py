@@ -182,7 +182,7 @@ def probe_video(path: str | os.PathLike[str], *, allow_truncated: bool = False) 
             f"is truncated: {missing}",
             expected="a whole video",
             where=file,
-            next_step="Copy or download it again, or allow truncated videos to work with the part that is there",
+            next_step="Copy or download it again; where no whole file is to be had, cut it: ffmpeg -i OLD -c copy NEW",
         )
     first_pts, width, height, rotation = _first_frame(file)
     pts, dts, keys, duration_ticks = packets.pts, packets.dts, packets.keyframe, packets.duration

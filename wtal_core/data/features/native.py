@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wtal_core.data.hdf5 import EntryFile, EntryWriter, read_grid, write_grid
-from wtal_core.errors import DataError, unknown_name
+from wtal_core.errors import DataError, and_more, unknown_name
 from wtal_core.records import Provenance, VideoFeatures
 from wtal_core.snippet_grid import SnippetGrid
 
@@ -274,7 +274,7 @@ class FeatureWriter:
             raise DataError(
                 "a value is not finite",
                 expected="no NaN and no infinity",
-                got=f"{data[tuple(first)]} ({int(broken.sum())} such values)",
+                got=f"{data[tuple(first)]}{and_more(int(broken.sum()))}",
                 where=place,
                 next_step="Extract this video again, or leave it out",
             )

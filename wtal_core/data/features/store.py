@@ -106,6 +106,12 @@ class ForeignStore:
         self.rule = rule
         self._provenance = provenance or Provenance()
         self._inner = {video.removeprefix(strip_prefix): video for video in source.videos}
+        if "" in self._inner:
+            raise DataError(
+                f"the id of a video is {strip_prefix!r}, and nothing is left of it without this prefix",
+                where=source.path,
+                next_step="Leave --strip-prefix out, or shorten the prefix",
+            )
         if len(self._inner) != len(source.videos):
             raise DataError(
                 f"two videos have the same id without the prefix {strip_prefix!r}",
