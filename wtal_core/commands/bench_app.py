@@ -106,7 +106,7 @@ def _find(home: Path, folder: Path) -> str:
     for run_id, entry in Workspace(home).runs().items():
         if entry.folder == folder.resolve():
             if entry.error:
-                raise DataError(entry.error)
+                raise DataError(entry.error, next_step="Repair the run folder, or remove it")
             return run_id
     raise UsageError(
         "is not a run of the workspace", expected=f"a run in {home / 'runs'}", where=folder, next_step="Name its --home"

@@ -38,19 +38,26 @@ class Curves:
 
     def __post_init__(self) -> None:
         if self.values.ndim != 1 or self.offsets.ndim != 1 or self.offsets.size == 0:
-            raise DataError("curves are not flat", expected="(N,) values and (R + 1,) offsets", where="Curves")
+            raise DataError(
+                "curves are not flat",
+                expected="(N,) values and (R + 1,) offsets",
+                where="Curves",
+                next_step="Put the curves one after the other, and say where each begins",
+            )
         if self.offsets[0] != 0 or self.offsets[-1] != self.values.size:
             raise DataError(
                 "the offsets do not fit the values",
                 expected=f"from 0 to {self.values.size}",
                 got=f"from {self.offsets[0]} to {self.offsets[-1]}",
                 where="Curves",
+                next_step="Begin the offsets with 0 and end them with the number of values",
             )
         if (np.diff(self.offsets) < 1).any():
             raise DataError(
                 "a curve has no samples",
                 expected="at least one sample a row",
                 where=f"Curves, row {int(np.argmax(np.diff(self.offsets) < 1))}",
+                next_step="Leave this row out",
             )
 
     @classmethod
@@ -69,7 +76,12 @@ class Curves:
         matrices = [np.atleast_2d(np.asarray(part, dtype=np.float64)) for part in parts]
         for matrix in matrices:
             if matrix.ndim != 2:
-                raise DataError("a curve has the wrong shape", expected="(T,) or (R, T)", got=str(matrix.shape))
+                raise DataError(
+                    "a curve has the wrong shape",
+                    expected="(T,) or (R, T)",
+                    got=str(matrix.shape),
+                    next_step="Give one row a curve",
+                )
         lengths = np.repeat([m.shape[1] for m in matrices], [m.shape[0] for m in matrices]).astype(np.int64)
         values = np.concatenate([m.ravel() for m in matrices]) if matrices else np.zeros(0)
         return cls(values, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))

@@ -109,7 +109,12 @@ class Runs:
             lengths: `(R,)` samples of each row; runs are cut at the ends of their row.
         """
         if size < 1:
-            raise UsageError("the dilation has no width", expected="size >= 1", got=repr(size))
+            raise UsageError(
+                "the dilation has no width",
+                expected="size >= 1",
+                got=repr(size),
+                next_step="Choose 1 to leave the curve as it is",
+            )
         first = np.maximum(self.first - size // 2, 0)
         last = np.minimum(self.last + (size - 1) // 2, np.asarray(lengths, dtype=np.int64)[self.row] - 1)
         opens = np.ones(len(self), dtype=bool)
@@ -166,9 +171,15 @@ def runs_above(
             expected=f"({len(rows)}, H)",
             got=str(limits.shape),
             where="runs_above",
+            next_step="Give one row of thresholds a curve",
         )
     if limits.ndim > 2 or np.isnan(limits).any():
-        raise DataError("thresholds are not usable", expected="numbers, (H,) or (R, H)", where="runs_above")
+        raise DataError(
+            "thresholds are not usable",
+            expected="numbers, (H,) or (R, H)",
+            where="runs_above",
+            next_step="Replace NaN, and give one row a curve",
+        )
     limits = np.atleast_1d(limits)
     order = np.argsort(limits, axis=-1, kind="stable")  # ascending
     limits = np.take_along_axis(limits, order, axis=-1)
@@ -225,7 +236,12 @@ def median_filter(mask: npt.ArrayLike, size: int) -> BoolArray:
         size: odd window in samples.
     """
     if size < 1 or size % 2 == 0:
-        raise UsageError("a median needs an odd window", expected="1, 3, 5, ... samples", got=repr(size))
+        raise UsageError(
+            "a median needs an odd window",
+            expected="1, 3, 5, ... samples",
+            got=repr(size),
+            next_step="Choose an odd number",
+        )
     selected = np.asarray(mask, dtype=np.int64)
     half = size // 2
     padding = [(0, 0)] * (selected.ndim - 1) + [(half + 1, half)]
@@ -279,7 +295,13 @@ class Proposals:
     def __post_init__(self) -> None:
         sizes = {f.name: getattr(self, f.name).shape for f in fields(self) if f.name != "sources"}
         if len(set(sizes.values())) != 1:
-            raise DataError("columns differ in length", expected="equal lengths", got=str(sizes), where="Proposals")
+            raise DataError(
+                "columns differ in length",
+                expected="equal lengths",
+                got=str(sizes),
+                where="Proposals",
+                next_step="Give every column one value a row",
+            )
 
     @classmethod
     def build(

@@ -110,7 +110,12 @@ def nms(
     """
     starts, ends, scores, groups = _columns(start, end, score, group)
     if not 0.0 <= threshold <= 1.0 or (inclusive and threshold == 0.0):
-        raise UsageError("the tIoU threshold is out of range", expected="within [0, 1]", got=repr(threshold))
+        raise UsageError(
+            "the tIoU threshold is out of range",
+            expected="within [0, 1]",
+            got=repr(threshold),
+            next_step="Choose a value within the range",
+        )
     count = scores.size
     order = _ranking(scores, groups)
     rank = np.empty(count, dtype=np.int64)
@@ -186,9 +191,16 @@ def soft_nms(
     if method not in get_args(SoftNMS):
         raise unknown_name("soft suppression", method, get_args(SoftNMS))
     if not sigma > 0:
-        raise UsageError("sigma is out of range", expected="> 0", got=repr(sigma))
+        raise UsageError(
+            "sigma is out of range", expected="> 0", got=repr(sigma), next_step="Choose a positive number, e.g. 0.3"
+        )
     if not 0.0 <= threshold <= 1.0:
-        raise UsageError("the tIoU threshold is out of range", expected="within [0, 1]", got=repr(threshold))
+        raise UsageError(
+            "the tIoU threshold is out of range",
+            expected="within [0, 1]",
+            got=repr(threshold),
+            next_step="Choose a value within the range",
+        )
 
     def factor(tiou: FloatArray) -> FloatArray:
         factors = np.exp(tiou * tiou / -sigma) if method == "gaussian" else np.where(tiou > threshold, 1.0 - tiou, 1.0)
@@ -331,10 +343,21 @@ def _columns(
     groups = np.zeros(numbers["start"].shape, dtype=np.int64) if group is None else np.asarray(group)
     shapes = {name: column.shape for name, column in {**numbers, "group": groups}.items()}
     if len(set(shapes.values())) != 1 or numbers["start"].ndim != 1:
-        raise DataError("columns differ in length", expected="(N,) each", got=str(shapes), where="proposals")
+        raise DataError(
+            "columns differ in length",
+            expected="(N,) each",
+            got=str(shapes),
+            where="proposals",
+            next_step="Give every column one value a row",
+        )
     for name, column in numbers.items():
         if not np.isfinite(column).all():
-            raise DataError(f"column {name!r} is not finite", expected="no NaN and no infinity", where="proposals")
+            raise DataError(
+                f"column {name!r} is not finite",
+                expected="no NaN and no infinity",
+                where="proposals",
+                next_step="Drop these proposals",
+            )
     return numbers["start"], numbers["end"], numbers["score"], groups.astype(np.int64)
 
 

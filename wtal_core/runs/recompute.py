@@ -129,7 +129,11 @@ def recompute_split(
     known = set(store.videos)
     present = [v for v in videos if v in known]
     if not present:
-        raise DataError("none of the videos has features", expected=f"features of {len(videos)} videos")
+        raise DataError(
+            "none of the videos has features",
+            expected=f"features of {len(videos)} videos",
+            next_step="Name the features of this data set, or other videos",
+        )
     activations: dict[str, Activations] = {}
     seconds = 0.0
     with progress_bar("asking the model", len(present), quiet=quiet) as advance:
