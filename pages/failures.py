@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 VIEWS = ("Gallery", "Table", "Overview")
-ALL = "all failures"
+ALL = "any run or none"
 TIOU = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 0.95)
 
 # -- what is looked at ----------------------------------------------------------------------------------------------
@@ -169,9 +169,8 @@ def _filters(looked: Looked) -> tuple[pd.DataFrame, str]:
     compared = ALL
     if others:
         compared = st.selectbox(
-            "Compared with",
+            "Wrong here, right in",
             [ALL, *others],
-            format_func=lambda r: r if r == ALL else f"wrong here, right in {r}",
             key="right_in",
             bind="query-params",
         )

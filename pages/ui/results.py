@@ -66,12 +66,13 @@ def plot_theme() -> PlotTheme:
 
 
 def activations_of(run_id: str, video: str) -> Activations | None:
-    """Return the stored activations of one video, None where the run has none (pages draw without them)."""
-    try:
-        path = library.load_run(run_id).activations_path
-        return _activations(str(path), library.stamp(path), video) if path.is_file() else None
-    except WtalError:
-        return None
+    """Return the stored activations of one video, None where the run has none of it.
+
+    Raises:
+        DataError: they cannot be read.
+    """
+    path = library.load_run(run_id).activations_path
+    return _activations(str(path), library.stamp(path), video) if path.is_file() else None
 
 
 @st.cache_resource(max_entries=256, show_spinner=False)
@@ -170,7 +171,7 @@ def upload_set(name: str, content: bytes) -> SetRef:
             _uploads()[digest] = read_detections(path)
         except WtalError as error:
             text = str(error).replace(str(path), name)
-            raise DataError(text.rstrip(".")) from None
+            raise DataError(text.rstrip("."), next_step="Choose another file") from None
     return SetRef(Path(name).stem, "upload", digest)
 
 

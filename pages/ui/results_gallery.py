@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -98,9 +99,10 @@ def _card(failure: Any, looked: Looked) -> None:
     from wtal_core.figures.moments import moment_image
     from wtal_core.figures.plots import kind_colour
 
-    moment = moment_of(
-        failure, looked.annotations, looked.found.detections, results.activations_of(looked.run, failure.video)
-    )
+    activations = None
+    with suppress(WtalError):  # damaged ones are said where they are needed; the rest of the card stands without them
+        activations = results.activations_of(looked.run, failure.video)
+    moment = moment_of(failure, looked.annotations, looked.found.detections, activations)
     colour = kind_colour(failure.kind, results.page_mode())
     frames = ""
     if library.load_dataset(looked.split.dataset).video_path(failure.video) is not None:
