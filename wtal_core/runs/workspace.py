@@ -161,7 +161,12 @@ class Workspace:
         content = read_json(self.file, "the workspace's list of folders")
         folders = content.get("folders") if isinstance(content, Mapping) else None
         if not isinstance(folders, list) or not all(isinstance(f, str) for f in folders):
-            raise DataError("is not a list of folders", expected='{"folders": [...]}', where=self.file)
+            raise DataError(
+                "is not a list of folders",
+                expected='{"folders": [...]}',
+                where=self.file,
+                next_step="Delete this file, and add the folders again",
+            )
         return tuple(Path(f) for f in folders)
 
     def register(self, folder: str | os.PathLike[str]) -> Path:
