@@ -174,7 +174,7 @@ def _readable(sets: Sequence[SetRef]) -> tuple[SetRef, ...]:
     for ref in sets:
         try:
             if not len(results.load_set(ref)):
-                raise UsageError("holds no detections", where=ref.name)
+                raise UsageError("holds no detections", where=ref.name, next_step="Leave it out")
             good.append(ref)
         except WtalError as error:
             show_error(error)

@@ -59,7 +59,7 @@ def _opened() -> tuple[str, Dataset]:
         st.stop()
     with guard():
         if entry.error:
-            raise DataError(entry.error)
+            raise DataError(entry.error, next_step="Repair the folder, or remove it")
         return entry.id, library.load_dataset(entry.id)
 
 
@@ -111,7 +111,12 @@ def _file(label: str, key: str, *, many: bool = False, hint: str = "") -> Path |
 def _folder_name(text: str, under: str) -> Path:
     """Check the name of a new folder and return its path."""
     if not re.fullmatch(r"[\w+=-][\w.+=-]{0,99}", text):
-        raise UsageError("is not a folder name", expected="letters, digits and - _ .", got=repr(text))
+        raise UsageError(
+            "is not a folder name",
+            expected="letters, digits and - _ .",
+            got=repr(text),
+            next_step="Choose another name",
+        )
     return library.workspace().home / under / text
 
 
@@ -572,7 +577,12 @@ def _extract() -> None:
         name = st.text_input("Name of the features", stream, key=f"data.extract.name.{stream}")
         with guard():
             if not re.fullmatch(r"[\w+=-][\w.+=-]{0,99}", (name or "").strip()):
-                raise UsageError("is not a file name", expected="letters, digits and - _ .", got=repr(name))
+                raise UsageError(
+                    "is not a file name",
+                    expected="letters, digits and - _ .",
+                    got=repr(name),
+                    next_step="Choose another name",
+                )
             out = dataset.folder / "features" / f"{name.strip()}.h5"
             words = ["extract", str(dataset.folder), "--out", str(out), "--backbone", stream, "--fps", f"{fps:g}",
                      "--stride", f"{stride:g}", "--window", f"{window:g}", "--device", device]  # fmt: skip

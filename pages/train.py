@@ -537,10 +537,18 @@ def _check_name(name: str) -> None:
     path = Path(name)
     if path.is_absolute() or ".." in path.parts or not re.fullmatch(r"[\w./+=-]+", name) or len(name) > 200:
         raise UsageError(
-            "is not a run folder", expected="letters, digits, - _ . and /, below the workspace", got=repr(name)
+            "is not a run folder",
+            expected="letters, digits, - _ . and /, below the workspace",
+            got=repr(name),
+            next_step="Choose another name",
         )
     if path.parts[0] != "runs":
-        raise UsageError("does not lie where runs are looked for", expected="runs/NAME", got=repr(name))
+        raise UsageError(
+            "does not lie where runs are looked for",
+            expected="runs/NAME",
+            got=repr(name),
+            next_step="Begin the name with runs/",
+        )
 
 
 def _free_name(folder: Path, method: str) -> str:

@@ -83,7 +83,7 @@ def load_dataset(id: str) -> Dataset:
     """Open a data set by id."""
     entry = workspace().dataset(id)
     if entry.error:
-        raise DataError(entry.error)
+        raise DataError(entry.error, next_step="Repair the folder, or remove it")
     return _dataset(str(entry.folder), stamp(entry.folder / "dataset.yaml"))
 
 
@@ -120,7 +120,7 @@ def load_run(id: str) -> Run:
     """Open a run by id."""
     entry = workspace().run(id)
     if entry.error:
-        raise DataError(entry.error)
+        raise DataError(entry.error, next_step="Repair the folder, or remove it")
     return _run(str(entry.folder), stamp(entry.folder / "run.yaml"))
 
 
@@ -178,5 +178,5 @@ def test_split(dataset: Dataset) -> str:
         UsageError: the data set has no split.
     """
     if not dataset.splits:
-        raise UsageError("the data set has no splits", where=dataset.folder)
+        raise UsageError("the data set has no splits", where=dataset.folder, next_step="State them in dataset.yaml")
     return "test" if "test" in dataset.splits else list(dataset.splits)[-1]

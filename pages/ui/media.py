@@ -88,7 +88,7 @@ def make_copy(dataset_id: str, video: str) -> None:
 
     path = _path(dataset_id, video)
     if path is None:
-        raise DataError("has no file", where=f"video {video}")
+        raise DataError("has no file", where=f"video {video}", next_step="Put it into the data set's videos folder")
     make_proxy(path, _copy_of(path), allow_truncated=True)
 
 

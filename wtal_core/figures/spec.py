@@ -236,7 +236,9 @@ class FigureSpec:
                 expected=f"figure: {SPEC_VERSION}",
                 got="no such key" if version is None else f"figure: {version}",
                 where=where,
-                next_step="Write a new one on the Figures page" if version is not None else None,
+                next_step="Write a new one on the Figures page"
+                if version is not None
+                else f"Begin the file with figure: {SPEC_VERSION}",
             )
         known = [_KEYS.get(f.name, f.name) for f in fields(cls) if f.name != "folder"]
         for key in values:
