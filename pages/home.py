@@ -9,7 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from pages.ui import jobs, library, state, theme
-from pages.ui.errors import guard
+from pages.ui.errors import guard, plain
 from wtal_core.runs.advice import DatasetFacts, Step, dataset_facts, next_steps
 from wtal_core.runs.trainings import Training, trainings
 from wtal_core.runs.workspace import DatasetEntry
@@ -47,9 +47,9 @@ def _read(folder: str, id: str, stamp: tuple[int, ...], _entry: DatasetEntry) ->
 
 def _dataset(facts: DatasetFacts) -> None:
     with st.container(border=True, height="stretch"):
-        st.markdown(f"**{_plain(facts.name)}**")
+        st.markdown(f"**{plain(facts.name)}**")
         if facts.problem:
-            st.caption(f":red[Cannot be read.] {_plain(facts.problem[:200])}")
+            st.caption(f":red[Cannot be read.] {plain(facts.problem[:200])}")
             st.page_link("pages/data.py", label="Look at it", icon=":material/stethoscope:",
                          query_params={"tool": "check", "data": facts.id})  # fmt: skip
             return
@@ -72,12 +72,6 @@ def _dataset(facts: DatasetFacts) -> None:
                          query_params={"data": facts.id})  # fmt: skip
 
 
-def _plain(text: str) -> str:
-    for mark in "\\`*_[]$~<>":
-        text = text.replace(mark, "\\" + mark)
-    return text
-
-
 _WIDTHS = [2.2, 1.2, 1.7, 1.3, 0.9, 1.2]
 
 
@@ -92,12 +86,12 @@ def _runs(found: list[Training], entries: dict[str, DatasetEntry]) -> None:
             name, method, dataset, status, score, when = st.columns(_WIDTHS, vertical_alignment="center")
             if (training.folder / "activations.h5").is_file():
                 query = state.explore_query(training.key, dataset=by_name.get(training.dataset))
-                name.page_link("pages/explore.py", label=f"**{_plain(training.name)}**", query_params=query)
+                name.page_link("pages/explore.py", label=f"**{plain(training.name)}**", query_params=query)
             else:
-                name.page_link("pages/train.py", label=f"**{_plain(training.name)}**",
+                name.page_link("pages/train.py", label=f"**{plain(training.name)}**",
                                query_params={"training": training.key})  # fmt: skip
             method.markdown(training.method or "–")
-            dataset.markdown(_plain(training.dataset) or "–")
+            dataset.markdown(plain(training.dataset) or "–")
             with status:
                 jobs.state_badge(training.state)
             score.markdown(theme.percent(training.score))
@@ -112,8 +106,8 @@ def _steps(steps: list[Step]) -> None:
         with st.container(border=True):
             target = f"pages/{step.page}.py"
             if step.command:
-                st.markdown(f"**{_plain(step.title)}**")
-                st.caption(_plain(step.why))
+                st.markdown(f"**{plain(step.title)}**")
+                st.caption(plain(step.why))
                 st.code(step.command, language="bash", wrap_lines=True)
                 words = tuple(shlex.split(step.command))[1:]
                 if st.button("Do it in the background", icon=":material/play_arrow:", key=f"home.do.{i}"):
@@ -122,11 +116,11 @@ def _steps(steps: list[Step]) -> None:
                         jobs.queue().submit(words, kind=words[0], title=step.command, cwd=home, result=home / words[-1])
                         st.rerun()
             elif (_PAGES / f"{step.page}.py").is_file():
-                st.page_link(target, label=f"**{_plain(step.title)}**", icon=":material/arrow_forward:",
+                st.page_link(target, label=f"**{plain(step.title)}**", icon=":material/arrow_forward:",
                              query_params=dict(step.query) or None, width="stretch")  # fmt: skip
-                st.caption(_plain(step.why))
+                st.caption(plain(step.why))
             else:
-                st.markdown(f"{i + 1}. **{_plain(step.title)}**")
+                st.markdown(f"{i + 1}. **{plain(step.title)}**")
 
 
 def main() -> None:
@@ -157,7 +151,7 @@ def main() -> None:
                 "This workspace is empty. Import annotations and features on the **Data** page, or build the demo.",
                 icon=":material/folder_open:",
             )
-            st.caption(f"Workspace: {_plain(str(library.workspace().home))}")
+            st.caption(f"Workspace: {plain(str(library.workspace().home))}")
             return
         st.header("Data sets")
         columns = st.columns(3) if len(facts) > 2 else st.columns(2)

@@ -10,13 +10,13 @@ import streamlit as st
 
 from wtal_core.errors import WtalError
 
-__all__ = ["Guard", "guard", "on_script_error", "show_error"]
+__all__ = ["Guard", "guard", "on_script_error", "plain", "show_error"]
 
 _log = logging.getLogger("wtal.app")
 
 
-def _escaped(text: str) -> str:
-    """Keep what paths and names hold from being read as Markdown."""
+def plain(text: str) -> str:
+    """Return a text with what Markdown would read as marks, as in paths and names, escaped."""
     for mark in "\\`*_[]$~<>":
         text = text.replace(mark, "\\" + mark)
     return text
@@ -27,20 +27,20 @@ def show_error(error: Exception) -> None:
     if not isinstance(error, WtalError):
         _log.exception("unexpected error", exc_info=error)
         st.error(
-            f"Something unexpected happened ({type(error).__name__}: {_escaped(str(error)[:300])}). "
+            f"Something unexpected happened ({type(error).__name__}: {plain(str(error)[:300])}). "
             "This is a defect of wtal, not of your data; the server's log has the details.",
             icon=":material/bug_report:",
         )
         return
     details = [
-        f"{word} {_escaped(str(value))}"
+        f"{word} {plain(str(value))}"
         for word, value in (("Expected", error.expected), ("Got", error.got))
         if value is not None
     ]
-    sentence = _escaped(f"{error.where}: {error.problem}" if error.where else error.problem).rstrip(".") + "."
+    sentence = plain(f"{error.where}: {error.problem}" if error.where else error.problem).rstrip(".") + "."
     text = " ".join([sentence, *(f"{d.rstrip('.')}." for d in details)])
     if error.next_step:
-        step = _escaped(error.next_step)
+        step = plain(error.next_step)
         text += f"\n\n**{step if step.endswith('?') else step.rstrip('.') + '.'}**"
     st.error(text, icon=":material/error:")
 

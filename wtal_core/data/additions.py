@@ -82,9 +82,12 @@ def check_detections(detections: Detections, annotations: Annotations) -> Detect
             late += int((rows.start >= info.duration).sum())
     if late:
         problems.append(f"{late} detections start after their video's end: other videos, or frames taken for seconds?")
-    missing = [v for v in annotations.videos if v not in set(videos)]
+    subsets = {annotations.videos[v].subset for v in videos if v in annotations.videos}
+    same = [v for v, info in annotations.videos.items() if info.subset in subsets]
+    missing = len(set(same) - set(videos))
     if missing and not strange_videos:
-        problems.append(f"{len(missing)} of {len(annotations.videos)} videos of the data set have no detection.")
+        names = " and ".join(sorted(subsets))
+        problems.append(f"{missing} of {len(same)} videos of {names} have no detection: they count as misses.")
     unknown = set(strange_videos), set(strange_classes)
     known_rows = sum(
         v not in unknown[0] and c not in unknown[1]
