@@ -178,6 +178,31 @@ class TestEveryMethod:
                     padded[key], plain[key], rtol=1e-4, atol=1e-5, msg=lambda m, k=key: f"{k}: {m}"
                 )
 
+    def test_a_batch_equals_its_parts(self, name: str) -> None:
+        """Terms are means over videos (deep metric's over groups that share a class), CMCS's total is their sum."""
+        method = make(name).eval()
+        lengths, labels = [30, 12, 25, 40, 9, 33, 21, 40], [[0]] * 4 + [[1]] * 4
+        whole, size = batch_of(lengths, labels=labels), 4 if name == "deep_metric" else 1
+        parts = []
+        for i in range(0, len(lengths), size):
+            rows, longest = slice(i, i + size), max(lengths[i : i + size])
+            part = Batch.of(
+                whole.features[rows, :longest],
+                whole.labels[rows],
+                whole.mask[rows, :longest],
+                videos=whole.videos[rows],
+            )
+            parts.append(part)
+        for stage in method.stages():
+            together = method.losses(whole, stage=stage.name)
+            alone = [method.losses(part, stage=stage.name) for part in parts]
+            for term, value in together.items():
+                if term in ("oic", "coherence_term"):  # for display: means over the proposals kept, not over videos
+                    continue
+                each = torch.stack([losses[term] for losses in alone])
+                expected = each.sum() if (name, term) == ("cmcs", "total") else each.mean()
+                torch.testing.assert_close(value, expected, rtol=1e-4, atol=1e-5, msg=lambda m, k=term: f"{k}: {m}")
+
     def test_every_trained_parameter_gets_a_gradient(self, name: str) -> None:
         method = make(name).train()
         batch = batch_of([40] * 8, labels=[[0]] * 4 + [[1]] * 4)
