@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from wtal_core.commands.output import print_json, print_table
+from wtal_core.commands.output import print_json, print_table, refuse_overwriting
 from wtal_core.errors import DataError, UsageError
 from wtal_core.files import read_text, write_json
 
@@ -62,6 +62,15 @@ class Evaluate:
         protocols = [get_protocol(name) for name in dict.fromkeys(self.protocol)]
         thresholds = parse_tiou(self.tiou)
         grid = None if self.grid is None else SnippetGrid.preset(self.grid, num_snippets=0)
+        if grid is not None and all(protocol.grid is None for protocol in protocols):
+            raise UsageError(
+                "none of these protocols rounds to snippets",
+                expected="--protocol wtalc or wtalc-original beside --grid",
+                got=", ".join(self.protocol),
+                where="--grid",
+                next_step="Leave --grid out, or add such a protocol",
+            )
+        refuse_overwriting(self.out, self.detections, self.annotations, self.videos)
         listed = None if self.videos is None else _read_list(self.videos)
 
         detections = _read_detections(self.detections)
