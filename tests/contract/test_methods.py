@@ -155,9 +155,17 @@ class TestEveryMethod:
         for stage in method.train().stages():
             for lengths in ([1] * m, [40] * m):
                 batch = batch_of(lengths)
-                batch = Batch.of(torch.ones_like(batch.features), batch.labels)
-                losses = method.losses(batch, stage=stage.name)
-                assert all(bool(torch.isfinite(v)) for v in losses.values()), (stage.name, losses)
+                for value in (0.0, 1.0):
+                    method.zero_grad()
+                    constant = Batch.of(torch.full_like(batch.features, value), batch.labels)
+                    losses = method.losses(constant, stage=stage.name)
+                    assert all(bool(torch.isfinite(v)) for v in losses.values()), (stage.name, losses)
+                    if losses["total"].requires_grad:
+                        torch.autograd.backward(losses["total"])
+                    broken = [
+                        n for n, p in method.named_parameters() if p.grad is not None and not p.grad.isfinite().all()
+                    ]
+                    assert broken == [], (stage.name, lengths[0], value)
 
     def test_losses_have_a_total_and_scalar_terms(self, name: str) -> None:
         method = make(name)
