@@ -50,6 +50,7 @@ def test_diagnose(files: Path, capsys: pytest.CaptureFixture[str], tmp_path: Pat
         (["--annotations", "{}/truth.json", "--tiou", "1.5"], 2, "out of range"),
         (["--annotations", "{}/truth.json", "--top", "-1"], 2, "--top is negative"),
         (["--annotations", "{}/nothing.json"], 1, "does not exist"),
+        (["--annotations", "{}/truth.json", "--out", "{}/truth.json"], 2, "would overwrite what is read"),
     ],
 )
 def test_diagnose_refuses(
@@ -82,6 +83,10 @@ def test_compare_refuses(files: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert main(["compare", str(files), "--annotations", str(files / "truth.json")]) == 1
     assert "holds no detections.json" in capsys.readouterr().err
     assert main(["compare", str(files / "one.json"), "--annotations", "t", "--resamples", "-1"]) == 2
+    capsys.readouterr()
+    over = ["--annotations", str(files / "truth.json"), "--out", str(files / "one.json")]
+    assert main(["compare", str(files / "one.json"), *over]) == 2
+    assert "would overwrite what is read" in capsys.readouterr().err
 
 
 def test_equal_names_are_told_apart(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

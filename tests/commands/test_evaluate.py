@@ -108,20 +108,43 @@ def test_selected_videos_and_grid(files, capsys):
         (["detections.json", "--annotations", "gt.json", "--videos", "blank.txt"], 1, "lists no video"),
         (["detections.json", "--annotations", "gt.json", "--out", "folder"], 1, "is a folder"),
         (["detections.json"], 2, "annotations"),
+        (
+            ["detections.json", "--annotations", "gt.json", "--grid", "unt-25fps-15"],
+            2,
+            "none of these protocols rounds",
+        ),
+        (
+            ["detections.json", "--annotations", "gt.json", "--out", "detections.json"],
+            2,
+            "would overwrite what is read",
+        ),
+        (["detections.json", "--annotations", "gt.json", "--out", "./gt.json"], 2, "would overwrite what is read"),
+        (["made", "--annotations", "gt.json", "--out", "made/detections.json"], 2, "would overwrite what is read"),
+        (
+            ["foreign.json", "--annotations", "gt.json"],
+            1,
+            "Rename the class in one of the files, or drop its detections",
+        ),
     ],
 )
 def test_errors(files, capsys, monkeypatch, arguments, code, message):
     monkeypatch.chdir(files)
     (files / "folder").mkdir()
+    (files / "made").mkdir()
+    (files / "made" / "detections.json").write_bytes((files / "detections.json").read_bytes())
+    rows = [{"label": "Zwölf", "score": 0.5, "segment": [0, 1]}]
+    (files / "foreign.json").write_text(json.dumps({"results": {"video_a": rows}}))
     (files / "empty.json").write_text("")
     (files / "blank.txt").write_text("\n")
     rows = [{"label": "Divng", "score": 0.5, "segment": [0, 1]}]
     (files / "unknown.json").write_text(json.dumps({"results": {"video_a": rows}}))
     rows = [{"label": "Diving", "score": 0.5, "segment": [0, 1]}]
     (files / "elsewhere.json").write_text(json.dumps({"results": {"v_video_a": rows}}))
+    before = {file: file.read_bytes() for file in files.rglob("*.json")}
     got, out, err = run(capsys, "evaluate", *arguments)
     assert got == code
     assert message in out + err
+    assert {file: file.read_bytes() for file in files.rglob("*.json")} == before
     assert "internal error" not in err
     assert not list(files.glob(".*"))
 

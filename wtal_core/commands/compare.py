@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from wtal_core.commands.output import print_json, print_table
+from wtal_core.commands.output import print_json, print_table, refuse_overwriting
 from wtal_core.errors import UsageError
 from wtal_core.files import write_json
 
@@ -66,6 +66,7 @@ class Compare:
                 got=str(self.resamples),
                 next_step="Give 0 to leave the intervals out",
             )
+        refuse_overwriting(self.out, self.annotations, self.data, *self.detections)
         for name in self.protocol:
             get_protocol(name)
         levels = parse_tiou(self.tiou)

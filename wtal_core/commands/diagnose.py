@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from wtal_core.commands.output import print_json, print_table
+from wtal_core.commands.output import print_json, print_table, refuse_overwriting
 from wtal_core.errors import UsageError
 from wtal_core.files import write_json
 
@@ -68,6 +68,7 @@ class Diagnose:
                 got=str(self.top),
                 next_step="Give the number of failures to print; 0 prints none",
             )
+        refuse_overwriting(self.out, self.annotations, self.data, self.detections)
         settings = DiagnosisSettings(self.background_tiou, self.share, self.cover, self.beside)
         source = open_source(self.detections)
         truth = open_truth(self.annotations, self.data, sources=[source], subset=self.subset)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from wtal_core.commands.output import print_json
+from wtal_core.commands.output import print_json, refuse_overwriting
 from wtal_core.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ class Export:
                 where="--fps",
                 next_step="Leave --fps out to take that of the videos",
             )
+        refuse_overwriting(self.to, *(Path(text.partition("=")[2] or text) for text in self.sources), option="--to")
         layers, truth, media = self._gather()
         suffix = self.to.suffix.lower()
         form = EXTENSIONS.get(suffix, "") if self.format == "auto" else self.format

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from wtal_core.errors import UsageError
 from wtal_core.files import jsonable
 
-__all__ = ["print_json", "print_table"]
+__all__ = ["print_json", "print_table", "refuse_overwriting"]
 
 
 def print_json(value: Any) -> None:
@@ -30,3 +33,17 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, tit
     console = Console(highlight=False)
     # Into a file or pipe a table keeps its lines whole; on a terminal it wraps.
     (console if console.is_terminal else Console(highlight=False, width=200)).print(table)
+
+
+def refuse_overwriting(out: Path | None, *inputs: Path | None, option: str = "--out") -> None:
+    """Refuse to write over a file that was named as input, or lies in a run or data set that was.
+
+    Raises:
+        UsageError: `out` is one of `inputs`.
+    """
+    if out is None or not os.path.isfile(out):
+        return
+    for source in inputs:
+        files = (source, source / "detections.json", source / "annotations.json") if source is not None else ()
+        if any(os.path.isfile(file) and out.samefile(file) for file in files):
+            raise UsageError("would overwrite what is read", got=str(out), where=option, next_step="Name another file")
