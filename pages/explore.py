@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,7 @@ def workbench(view: View) -> None:
             on_ask=_asked,
         )
     if rules.split is not None:
+        time.sleep(0.01)  # the server sends the detections before the split's mAP keeps Python busy
         with guard(stop=False):
             tune.show_scores(rules.scores, rules.split, rules.changes, rules.tiou)
     if rules.table is not None:

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.ui.timeline import unpack
 from tests.pages.conftest import OpenPage
 from wtal_core.runs.folder import Run
 
@@ -20,7 +19,8 @@ PAGE = "pages/explore.py"
 def payload(app: AppTest) -> dict[str, Any]:
     found = [c.proto for c in app.get("bidi_component") if c.proto.component_name == "wtal_timeline"]
     assert len(found) == 1, "the page shows one timeline"
-    return unpack(found[0].bytes)
+    header: dict[str, Any] = json.loads(found[0].bytes)
+    return header
 
 
 def form(app: AppTest) -> list[dict[str, Any]]:

@@ -38,6 +38,15 @@ def test_finds_data_sets_and_runs_below_the_home(tmp_path: Path) -> None:
     assert workspace.dataset_of(workspace.run("today/first")) == sports
 
 
+def test_a_data_set_may_be_the_workspace_or_lie_in_it(tmp_path: Path) -> None:
+    home = make_dataset(tmp_path / "sports", "Sports")
+    make_run(home / "runs" / "first", "Sports")
+    assert list(Workspace(home).datasets()) == ["sports"]
+    assert list(Workspace(home).runs(Workspace(home).dataset("sports"))) == ["first"]
+    assert list(Workspace(tmp_path).datasets()) == ["sports"]
+    assert list(Workspace(tmp_path).runs()) == ["sports/first"], "a data set's own runs are found with it"
+
+
 def test_equal_names_are_told_apart_and_stay_so(tmp_path: Path) -> None:
     make_dataset(tmp_path / "datasets" / "a" / "same", "one")
     make_dataset(tmp_path / "datasets" / "b" / "same", "two")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import socket
@@ -14,6 +15,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,12 +36,14 @@ _FLAGS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-backgrou
 #: What a person notices, in milliseconds: (measure, what it is, target).
 TARGETS = (
     ("page_ready", "page ready, warm", 2000.0),
-    ("click_to_seek", "click to playhead (and video, where there is one)", 100.0),
+    ("click_to_seek", "click to playhead, hour-long video without a file", 100.0),
+    ("click_to_seek_video", "click to the picture, demo video", 100.0),
     ("pan_zoom_script", "pan or zoom, script time of a frame", 17.0),
     ("video_detections", "threshold to detections of the video, computing", 250.0),
     ("browser_detections", "threshold to detections in the browser", 250.0),
     ("split_map", "threshold to mAP of the split, computing", 500.0),
     ("browser_map", "threshold to mAP in the browser", 500.0),
+    ("idle", "work of the paused page in a second", 10.0),
 )
 
 
@@ -47,7 +51,8 @@ TARGETS = (
 class BenchApp:
     """Measure Explore: page ready, click to seek, pan and zoom, threshold to detections and to the split's mAP.
 
-    Without --run: a synthetic split of 212 videos, one an hour long (6,000 snippets, 20 classes, 4 branches).
+    Without --run: a synthetic split of 212 videos, one an hour long (6,000 snippets, 20 classes, 4 branches), and for
+    seeking in a video the shipped demo data.
     """
 
     run_folder: Annotated[Path | None, tyro.conf.arg(name="run")] = None
@@ -58,8 +63,8 @@ class BenchApp:
     """Videos of the synthetic split."""
     snippets: int = 6000
     """Snippets of the synthetic hour-long video."""
-    repeats: int = 7
-    """Measurements of each kind; medians are reported."""
+    repeats: int = 20
+    """Measurements of each kind; median, 95th percentile and worst are reported."""
     no_browser: bool = False
     """Only what needs no browser."""
     as_json: Annotated[bool, tyro.conf.arg(name="json")] = False
@@ -71,6 +76,7 @@ class BenchApp:
             if self.run_folder is None:
                 home = Path(temporary)
                 run_id, video = make_synthetic(home, self.videos, self.snippets)
+                _link_demo(home)
             else:
                 home = (self.home or Path()).resolve()
                 run_id, video = _find(home, self.run_folder), None
@@ -82,6 +88,7 @@ class BenchApp:
                 "measure": name,
                 "what": what,
                 "median_ms": statistics.median(measures[name]),
+                "p95_ms": _percentile(measures[name], 0.95),
                 "worst_ms": max(measures[name]),
                 "target_ms": target,
                 "met": statistics.median(measures[name]) <= target,
@@ -93,10 +100,18 @@ class BenchApp:
             print_json({"run": run_id, "video": video, "repeats": self.repeats, "results": rows})
             return 0
         print_table(
-            ["", "median ms", "worst ms", "target ms"],
-            [(r["what"], f"{r['median_ms']:.1f}", f"{r['worst_ms']:.1f}", f"{r['target_ms']:.0f}") for r in rows],
+            ["", "median ms", "95 % ms", "worst ms", "target ms"],
+            [
+                (r["what"], *(f"{r[key]:.1f}" for key in ("median_ms", "p95_ms", "worst_ms")), f"{r['target_ms']:.0f}")
+                for r in rows
+            ],
         )
         return 0
+
+
+def _percentile(values: list[float], share: float) -> float:
+    """Return the smallest value that at least `share` of the values do not exceed."""
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
 
 
 def _find(home: Path, folder: Path) -> str:
@@ -186,6 +201,16 @@ def _planted_truth(rng: Any, names: tuple[str, ...], videos: int, snippets: int)
             t += length + float(rng.uniform(5, 60))
     columns = [list(column) for column in zip(*rows, strict=True)]
     return Annotations(classes=names, videos=infos, instances=Segments(*columns))
+
+
+def _link_demo(home: Path) -> None:
+    """Let a workspace hold the shipped demo data, where there is any."""
+    from wtal_core.commands.app import app_file
+
+    demo = app_file().parent / "assets" / "demo"
+    if (demo / "dataset.yaml").is_file():
+        (home / "assets").mkdir()
+        (home / "assets" / "demo").symlink_to(demo, target_is_directory=True)
 
 
 # -- without a browser ----------------------------------------------------------------------------------------------
@@ -315,6 +340,7 @@ def measure_browser(home: Path, run_id: str, video: str | None, repeats: int) ->
         page.wait_for_selector(_SCORES)
         times["click_to_seek"] = [page.evaluate(_CLICK, (k + 1) / (repeats + 2)) for k in range(repeats)]
         times["pan_zoom_script"] = page.evaluate(_ZOOM, 40)
+        times["idle"] = _idle(page)
         page.evaluate("window.__wtal.setView(0, window.__wtal.end)")
         slider = page.locator(".st-key-panel input[type=range]").first
         slider.focus()
@@ -329,5 +355,28 @@ def measure_browser(home: Path, run_id: str, video: str | None, repeats: int) ->
                 "([q, s]) => document.querySelector(q)?.innerText !== s", arg=[_SCORES, shown], timeout=30_000
             )
             times["browser_map"].append(1000 * (time.perf_counter() - began))
+        if (home / "assets" / "demo").is_dir():
+            page.goto(f"{url}/explore?data=demo")
+            page.wait_for_function(f"{_READY} && window.__wtal.video.readyState >= 2", timeout=60_000)
+            page.wait_for_timeout(1000)
+            times["click_to_seek_video"] = [page.evaluate(_CLICK, (7 * k % 20 + 1) / 22) for k in range(repeats)]
         browser.close()
     return times
+
+
+def _idle(page: Any, seconds: int = 3) -> list[float]:
+    """Return the milliseconds that the page's main thread works in each of some seconds in which nothing happens."""
+    page.wait_for_timeout(1500)
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable")
+
+    def worked() -> float:
+        metrics = session.send("Performance.getMetrics")["metrics"]
+        return 1000 * float(next(m["value"] for m in metrics if m["name"] == "TaskDuration"))
+
+    marks = [worked()]
+    for _ in range(seconds):
+        time.sleep(1)
+        marks.append(worked())
+    session.detach()
+    return [b - a for a, b in pairwise(marks)]

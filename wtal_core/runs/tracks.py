@@ -8,7 +8,7 @@ float32; heat maps are quantised to 8 bit, which is for drawing only.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -153,10 +153,6 @@ def _start(item: Mapping[str, Any]) -> float:
     return float(item["start"])
 
 
-#: Fields of an explanation that are plain values.
-_EXPLAINED = [f.name for f in fields(Explanation) if f.name not in ("near", "rivals", "lowered_by")]
-
-
 # -- detections ---------------------------------------------------------------------------------------------------
 
 
@@ -177,13 +173,8 @@ def detection_track(
     low, high = (min(scores), max(scores)) if scores else (0.0, 1.0)
     items = []
     for number, e in enumerate(explanations):
-        item = {name: getattr(e, name) for name in _EXPLAINED}
-        item["near"] = e.near and asdict(e.near)
-        item["rivals"] = [asdict(r) for r in e.rivals]
-        item["lowered_by"] = e.lowered_by and asdict(e.lowered_by)
-        item["id"] = f"{key}:{run}:{number}"
-        item["rank"] = (e.score - low) / (high - low) if high > low else 1.0
-        items.append(item)
+        rank = (e.score - low) / (high - low) if high > low else 1.0
+        items.append({"id": f"{key}:{run}:{number}", "rank": round(rank, 3), **_plain(e)})
     shown = f"{len(items)} best of {count}" if count > len(items) else f"{count}"
     return Track(
         f"{key}:{run}",
@@ -195,6 +186,23 @@ def detection_track(
         labels=len({e.label for e in explanations}),
         note=f"{shown} detection{'s' if count != 1 else ''}",
     )
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    """Return the fields that say something, numbers to seven decimals."""
+    plain: dict[str, Any] = {}
+    for name in value.__dataclass_fields__:
+        content = getattr(value, name)
+        if content is None or content == () or content is False:
+            continue
+        if isinstance(content, float):
+            content = round(content, 7)
+        elif isinstance(content, tuple):
+            content = [_plain(part) for part in content]
+        elif not isinstance(content, str | int):
+            content = _plain(content)
+        plain[name] = content
+    return plain
 
 
 def offer_track(key: str, title: str, text: str) -> Track:
@@ -412,8 +420,11 @@ def flow_track(intensity: Array, fps: float, duration: float, spans: Sequence[tu
         spans: static clips in seconds.
     """
     grid = SnippetGrid(fps=fps, stride=1, window=1, num_snippets=len(intensity), duration=duration)
+    usual = float(np.percentile(intensity, 98)) if len(intensity) else 1.0
     line = replace(
         _lines("flow", "Optical flow", "", grid, [_series("intensity", intensity, "instance")]),
-        about="mean length of the flow vectors, frame to frame",
+        about="mean length of the flow vectors, frame to frame; cuts stand out above the scale",
+        low=0.0,
+        high=_nice(1.25 * usual) or 1.0,
     )
-    return [line, Track("static", "Static clips, mined", "mask", role="background", spans=tuple(spans))]
+    return [line, Track("static", "Static clips, mined", "mask", role="static", spans=tuple(spans))]

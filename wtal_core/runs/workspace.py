@@ -1,8 +1,9 @@
 """The workspace of the app: which data sets and runs there are, found by id.
 
 A workspace is a folder (`$WTAL_HOME`, else the current one). Searched are `assets/demo`, `datasets/` and `runs/` below
-it, and folders that the user registered in `<home>/.wtal/workspace.json`. What cannot be read is listed with its error
-instead of being left out, so that a person sees what is wrong with it.
+it, the folder itself and the folders in it (a data set may be the workspace), the `runs/` of every data set, and
+folders that the user registered in `<home>/.wtal/workspace.json`. What cannot be read is listed with its error instead
+of being left out, so that a person sees what is wrong with it.
 """
 
 from __future__ import annotations
@@ -197,21 +198,27 @@ class Workspace:
 
     # -- inside ---------------------------------------------------------------------------------------------------
 
-    def _roots(self) -> tuple[Path, ...]:
+    def _roots(self) -> dict[Path, int]:
+        """Return `{folder: how many levels below it are searched}`."""
         try:
             more = self.registered()
         except DataError:  # said where folders are registered; the rest of the workspace stays usable
             more = ()
-        return (*(self.home / part for part in _SEARCHED), *more)
+        return {self.home: 1} | dict.fromkeys((*(self.home / part for part in _SEARCHED), *more), _DEPTH)
 
     def _find(self, name: str) -> list[Path]:
-        found = (file for root in self._roots() for file in _below(root, name, _DEPTH))
+        roots = self._roots()
+        if name == _RUN:
+            roots = {entry.folder / "runs": _DEPTH for entry in self.datasets().values()} | roots
+        order = [*(root for root in roots if root != self.home), self.home]
+        found = (file for root in order for file in _below(root, name, roots[root]))
         return list(dict.fromkeys(file.resolve() for file in found))
 
     def _short(self, folder: Path) -> str:
-        for root in self._roots():
+        for root in [*(root for root in self._roots() if root != self.home), self.home]:
             if folder != root and folder.is_relative_to(root):
-                return folder.relative_to(root).as_posix().removeprefix("runs/")  # a demo keeps its runs in runs/
+                # A data set keeps its runs in runs/.
+                return f"/{folder.relative_to(root).as_posix()}".replace("/runs/", "/").removeprefix("/")
         return folder.name
 
     @staticmethod

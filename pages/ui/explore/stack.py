@@ -28,6 +28,22 @@ def _run_tracks(
     return tracks.run_tracks(_acts, before=_before, **what)
 
 
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _stored_track(
+    stamps: tuple[Any, ...], run_id: str, title: str, letter: str, key: str, tiou: float, protocol: str, _view: View
+) -> tracks.Track:
+    """Return the track of a run's stored detections, which no slider moves."""
+    rows = library.load_detections(run_id).for_video(_view.video).sorted()
+    verdicts = judge(rows, _view.annotations, _view.video, tiou=tiou, protocol=protocol)
+    acts = (
+        library.load_activations(run_id).get(_view.video)
+        if library.load_run(run_id).activations_path.is_file()
+        else None
+    )
+    explained = explain_stored(rows, verdicts, acts)
+    return tracks.detection_track(explained, verdicts.missed, run=letter, title=title, key=key, count=len(rows))
+
+
 @dataclass
 class _Stack:
     """Tracks and facts, gathered run by run."""
@@ -76,15 +92,12 @@ def _add_run(stack: _Stack, view: View, rules: Panel, run_id: str, title: str, p
         st.warning(f"{title} says nothing about this video yet. Run `wtal infer {run.folder}`.")
         return
 
-    def add(rows: Any, explained: Any, verdicts: Any, key: str, name: str) -> None:
-        stack.detections.append(
-            tracks.detection_track(explained, verdicts.missed, run=letter, title=name, key=key, count=len(rows))
-        )
-
     def add_stored(key: str, name: str) -> None:
-        rows = library.load_detections(run_id).for_video(view.video).sorted()
-        verdicts = judge(rows, view.annotations, view.video, tiou=rules.tiou, protocol=rules.protocol)
-        add(rows, explain_stored(rows, verdicts, stored), verdicts, key, name)
+        stamps = (str(run.folder), *map(library.stamp, (run.detections_path, run.activations_path)))
+        subject = (*stamps, view.subject, str(view.dataset.folder), library.stamp(view.dataset.folder / "dataset.yaml"))
+        stack.detections.append(
+            _stored_track(subject, run_id, name, letter, key, rules.tiou, rules.protocol, _view=view)
+        )
 
     if acts is None:
         add_stored("det", title)
@@ -93,7 +106,10 @@ def _add_run(stack: _Stack, view: View, rules: Panel, run_id: str, title: str, p
     settings = rules.split.settings(changes) if lead and rules.split is not None else live.stored_localization(run)
     result = live.localize_video(run.info.method, view.video, acts, settings)
     verdicts = judge(result.detections, view.annotations, view.video, tiou=rules.tiou, protocol=rules.protocol)
-    add(result.kept, explain(result, acts, verdicts), verdicts, "det", title)
+    explained, count = explain(result, acts, verdicts), len(result.kept)
+    stack.detections.append(
+        tracks.detection_track(explained, verdicts.missed, run=letter, title=title, key="det", count=count)
+    )
     if (changes or acts is not stored) and run.detections_path.is_file():
         add_stored("stored", f"{title}, stored")
     stack.grid = stack.grid or acts.grid

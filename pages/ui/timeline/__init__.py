@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from wtal_core.files import jsonable
 from wtal_core.runs.tracks import Track
 from wtal_core.snippet_grid import SnippetGrid
 
-__all__ = ["pack", "timeline", "unpack"]
+__all__ = ["Payload", "pack", "timeline"]
 
 _FOLDER = Path(__file__).parent
 _component = st.components.v2.component(
@@ -25,6 +26,9 @@ _component = st.components.v2.component(
     html=(_FOLDER / "timeline.html").read_text(encoding="utf-8"),
     css=(_FOLDER / "timeline.css").read_text(encoding="utf-8"),
     js=(_FOLDER / "timeline.js").read_text(encoding="utf-8"),
+)
+_arrays_component = st.components.v2.component(
+    "wtal_timeline_arrays", html="", js=(_FOLDER / "arrays.js").read_text(encoding="utf-8")
 )
 
 
@@ -78,8 +82,24 @@ _EXTRA_COLOURS = {
 }  # fmt: skip
 
 
-def pack(tracks: Sequence[Track], *, start: Mapping[str, Any], **facts: Any) -> bytes:
-    """Pack tracks and facts for the browser: u32 length of a JSON header, the header, 4-byte aligned arrays.
+@dataclass(frozen=True)
+class Payload:
+    """What the browser gets: a header, and arrays that it names by their content.
+
+    The arrays go in a message of their own, which Streamlit sends again only when they change: a moved threshold
+    sends new detections, not the curves and heat maps they were cut from.
+
+    Args:
+        header: JSON.
+        arrays: 4-byte aligned, behind the 16 characters of their id.
+    """
+
+    header: bytes
+    arrays: bytes
+
+
+def pack(tracks: Sequence[Track], *, start: Mapping[str, Any], **facts: Any) -> Payload:
+    """Pack tracks and facts for the browser.
 
     Args:
         tracks: from top to bottom.
@@ -87,31 +107,29 @@ def pack(tracks: Sequence[Track], *, start: Mapping[str, Any], **facts: Any) -> 
         facts: what else the header says, see `pages/ui/explore/stack.py`.
     """
     arrays = _Arrays()
+    plain = [_track(track, arrays) for track in tracks]
+    body = b"".join(arrays.parts)
+    body_id = _digest(body)
     header = {
         **facts,
-        "tracks": [_track(track, arrays) for track in tracks],
+        "tracks": plain,
         "arrays": arrays.index,
+        "body": body_id,
         "palette": {mode: {**PALETTE[mode], **_EXTRA_COLOURS[mode]} for mode in PALETTE},
         "hook": bool(os.environ.get("WTAL_TEST_HOOK")),
     }
-    body = b"".join(arrays.parts)
     text = json.dumps(header, separators=(",", ":"), allow_nan=False, default=jsonable)
-    rev = hashlib.blake2b(text.encode() + body, digest_size=8).hexdigest()
     # `rev` and `start` go in front: an unchanged payload is known by `rev` before anything is drawn.
-    front = json.dumps({"rev": rev, "start": dict(start)}, separators=(",", ":"))[:-1]
-    head = f"{front},{text[1:]}".encode()
-    return len(head).to_bytes(4, "little") + head + b"\0" * (-(4 + len(head)) % 4) + body
+    front = json.dumps({"rev": _digest(text.encode()), "start": dict(start)}, separators=(",", ":"))[:-1]
+    return Payload(f"{front},{text[1:]}".encode(), body_id.encode() + body)
 
 
-def unpack(payload: bytes) -> dict[str, Any]:
-    """Return the header of a packed payload; for tests."""
-    length = int.from_bytes(payload[:4], "little")
-    header: dict[str, Any] = json.loads(payload[4 : 4 + length])
-    return header
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=8).hexdigest()
 
 
 def timeline(
-    payload: bytes,
+    payload: Payload,
     key: str = "timeline",
     *,
     on_moment: Callable[[], None] | None = None,
@@ -133,9 +151,11 @@ def timeline(
     def nothing() -> None:
         return None
 
+    with st.container(key=f"{key}-arrays"):  # takes no room: its style hides it
+        _arrays_component(key=f"{key}.arrays", data=payload.arrays)
     return _component(
         key=key,
-        data=payload,
+        data=payload.header,
         on_moment_change=on_moment or nothing,
         on_erase_change=on_erase or nothing,
         on_label_change=on_label or nothing,

@@ -3,6 +3,7 @@
 // brush strokes are reported.
 
 const AXIS = 24, LANE = 15, GAP = 2, FOLDED = 20, MAX_LANES = 5;
+const PLAIN = { threshold: null, inner: null, outer: null, near: null, lowered_by: null, rivals: [], num_rivals: 0, soft: false };
 const instances = new WeakMap();
 
 export default function ({ data, parentElement, setStateValue, setTriggerValue }) {
@@ -39,10 +40,8 @@ function number(v, range = 1) {
 
 function unpack(bytes) {
   if (!(bytes instanceof Uint8Array)) throw new Error("the timeline got no bytes");
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), length = view.getUint32(0, true);
-  const header = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + length)));
-  const start = (4 + length + 3) & ~3;
-  const body = bytes.buffer.slice(bytes.byteOffset + start, bytes.byteOffset + bytes.byteLength);
+  const header = JSON.parse(new TextDecoder().decode(bytes)), body = window.__wtalArrays?.get(header.body);
+  if (!body) return null; // on its way
   header.arrays = header.arrays.map(([type, offset, size]) =>
     type === "f4" ? new Float32Array(body, offset, size) : new Uint8Array(body, offset, size));
   return header;
@@ -118,7 +117,7 @@ class Timeline {
   }
 
   destroy() {
-    cancelAnimationFrame(this.raf); clearTimeout(this.reporting); this.abort.abort(); this.sizes.disconnect();
+    cancelAnimationFrame(this.raf); clearTimeout(this.reporting); clearTimeout(this.late); this.abort.abort(); this.sizes.disconnect();
     this.video.pause(); this.video.removeAttribute("src"); this.video.load();
   }
 
@@ -128,6 +127,8 @@ class Timeline {
     const repaint = this.theme();
     let header;
     try { header = unpack(bytes); } catch (error) { this.complain(`The timeline cannot be shown: ${error.message}.`); return; }
+    clearTimeout(this.late); this.waiting = header ? null : bytes;
+    if (!header) { this.late = setTimeout(() => this.complain("The curves have not arrived. Reload the page."), 8000); return; }
     if (header.rev === this.rev) { if (repaint) this.layout(); return; }
     this.complain("");
     const first = !this.data, moved = first || header.subject !== this.data.subject;
@@ -174,6 +175,7 @@ class Timeline {
     if (track.kind === "boundaries") track.lanes = lanesOf(track.items, 6);
     if (track.kind === "detections") {
       track.lanes = lanesOf(track.items, MAX_LANES); // best first
+      for (const item of track.items) for (const [k, v] of Object.entries(PLAIN)) item[k] ??= v;
       track.missed = track.misses.length > 0;
     }
     if (this.prefs.hidden[track.key] === undefined && track.hidden) this.prefs.hidden[track.key] = true;
@@ -250,7 +252,7 @@ class Timeline {
     if (!this.data) return;
     const body = this.$(".body"), width = body.clientWidth, height = body.clientHeight;
     if (!width) return;
-    this.dpr = window.devicePixelRatio || 1;
+    this.dpr = (window.devicePixelRatio || 1) * (body.getBoundingClientRect().width / body.offsetWidth || 1); // with magnification
     this.gutter = Math.round(clamp(width * 0.19, 170, 250));
     this.root.style.setProperty("--gutter", this.gutter + "px");
     for (const role of ["gt", "tp", "fp", "fn"]) this.root.style.setProperty("--" + role, this.colour(role));
@@ -267,8 +269,9 @@ class Timeline {
         canvas.width = pw; canvas.height = ph; canvas.style.width = this.w + "px"; canvas.style.height = height + "px";
       }
     }
-    const box = this.$(".overview").getBoundingClientRect();
-    this.mini.width = Math.round(box.width * this.dpr); this.mini.height = Math.round(box.height * this.dpr); this.miniW = box.width; this.miniH = box.height;
+    const mini = this.$(".overview");
+    this.miniW = mini.clientWidth; this.miniH = mini.clientHeight;
+    this.mini.width = Math.round(this.miniW * this.dpr); this.mini.height = Math.round(this.miniH * this.dpr);
     this.$(".overview").setAttribute("aria-valuemax", this.end.toFixed(1));
     this.wake(true);
   }
@@ -412,6 +415,7 @@ class Timeline {
 
   listen() {
     const on = (el, kinds, f, options = {}) => kinds.split(" ").forEach((k) => el.addEventListener(k, f, { signal: this.abort.signal, ...options }));
+    on(window, "wtal-arrays", () => { if (this.waiting) this.update(this.waiting); });
     on(this.root, "keydown", (e) => this.key(e));
     // Keys work wherever nothing else listens to them.
     on(document, "keydown", (e) => { if (!e.defaultPrevented && e.target.matches?.("html, body, .stApp, .stMain, .stMainBlockContainer")) this.key(e); });
@@ -678,7 +682,7 @@ class Timeline {
     const right = [];
     if (item.source || item.threshold !== null) right.push(line("came from", escaped(item.source || "–") + (item.threshold !== null ? ` <span class="soft">above</span> ${number(item.threshold)}` : "")));
     right.push(line("nearest truth", item.near ? `${go(item.near.start, span(item.near.start, item.near.end))}<br>tIoU <b>${item.near.tiou.toFixed(2)}</b>${item.near.label !== item.label ? ` <span class="soft">(${escaped(item.near.label)})</span>` : item.verdict === "fp" && item.near.tiou >= this.data.tiou ? ` <span class="soft">taken by a better detection</span>` : ""}` : "none shares time"));
-    right.push(line(item.soft ? "lowered" : "suppressed", item.rivals.length ? item.rivals.slice(0, 4).map((r) => `${span(r.start, r.end)} <span class="soft">${number(r.score)}${r.source ? ", " + escaped(r.source) : ""}</span>`).join("<br>") + (item.num_rivals > 4 ? `<br><span class="soft">and ${item.num_rivals - 4} more</span>` : "") : "no rivals"));
+    right.push(line(item.soft ? "lowered" : "suppressed", item.rivals.length ? item.rivals.slice(0, 4).map((r) => `${span(r.start, r.end)} <span class="soft">${number(r.score)}${r.source !== item.source ? ", " + escaped(r.source) : ""}</span>`).join("<br>") + (item.num_rivals > 4 ? `<br><span class="soft">and ${item.num_rivals - 4} more</span>` : "") : "no rivals"));
     if (item.lowered_by) right.push(line("lowered by", `${span(item.lowered_by.start, item.lowered_by.end)} <span class="soft">${number(item.lowered_by.score)}</span>`));
     return `<h4>${track.run ? `<span class="badge">${escaped(track.run)}</span>` : ""}<span class="name">${escaped(item.label)}</span><span class="chip ${item.verdict}">${verdict}</span><span class="soft num">at tIoU ${this.data.tiou}</span></h4><div class="cols"><table>${left.join("")}</table><table>${right.join("")}</table></div>`;
   }
