@@ -60,7 +60,6 @@ h3 { font-size: 1rem !important; font-weight: 600 !important; padding: .25rem 0 
 /* A screen of 4k without scaling by the system: everything grows with it. Canvases read the factor. */
 @media (min-width: 2400px) and (min-height: 1250px) { :root { --wtal-magnify: 1.3; font-size: 18.2px !important; } }
 @media (min-width: 3200px) and (min-height: 1700px) { :root { --wtal-magnify: 1.7; font-size: 23.8px !important; } }
-@media (min-width: 2800px) { html { font-size: 22px !important; } }  /* 4k without scaling */
 </style>
 """
 
