@@ -120,19 +120,17 @@ def _of_run(folder: Path, subset: tuple[str, ...]) -> tuple[Path, tuple[str, ...
         )
     from wtal_core.runs.folder import Run
 
-    dataset = Run.open(folder).info.dataset
-    # A run that lies in its data set's folder finds it there, also after both have been moved.
-    homes = [Path(str(dataset.get("folder", ""))), *folder.resolve().parents[:3]]
-    home = next((h / "annotations.json" for h in homes if (h / "annotations.json").is_file()), None)
-    if home is None:
+    run = Run.open(folder)
+    home = run.dataset_folder
+    if home is None or not (home / "annotations.json").is_file():
         raise UsageError(
             "the data set of this run is not here",
             expected="--annotations PATH",
-            got=str(homes[0]),
+            got=str(home or "nothing"),
             where=folder,
             next_step="Add --annotations, or put the data set back",
         )
-    return home, subset or tuple(dataset.get("test", ()))
+    return home / "annotations.json", subset or tuple(run.info.dataset.get("test", ()))
 
 
 def _read_list(path: Path) -> list[str]:

@@ -52,8 +52,8 @@ class Infer:
 
         device = choose_device(self.device)
         run = Run.open(self.folder)
-        home = self.data or run.info.dataset.get("folder")
-        if home is None or not Path(home).is_dir():
+        home = self.data or run.dataset_folder
+        if home is None or not home.is_dir():
             raise UsageError(
                 "the data set is not known here",
                 expected="--data FOLDER",

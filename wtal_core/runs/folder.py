@@ -121,7 +121,8 @@ def _never_begun(folder: Path) -> bool:
     if any((folder / name).exists() for name in ("metrics.jsonl", "activations.h5", "detections.json")):
         return False
     try:
-        return liveness(read_json(folder / "status.json")) is False
+        status = read_json(folder / "status.json")
+        return status.get("state") == "failed" or liveness(status) is False
     except DataError:  # no status at all: not a run that a training made
         return False
 
@@ -195,6 +196,18 @@ class Run:
     def name(self) -> str:
         """Name of the folder."""
         return self.folder.resolve().name
+
+    @property
+    def dataset_folder(self) -> Path | None:
+        """Folder of the data set it was trained on, None where that is not known here.
+
+        The one that `run.yaml` names; where that is not there, the one that the run lies in, at most three folders up.
+        """
+        named = self.info.dataset.get("folder")
+        above = [folder for folder in self.folder.resolve().parents[:3] if (folder / "dataset.yaml").is_file()]
+        if named and (Path(str(named)).is_dir() or not above):
+            return Path(str(named))
+        return above[0] if above else None
 
     # -- status and metrics -----------------------------------------------------------------------------------------
 

@@ -122,9 +122,9 @@ def open_truth(
         return Truth(_index(read_annotations(annotations), subset, videos), "", Path(annotations))
     folder = None if data is None else Path(data)
     for source in sources:
-        if folder is None and source.run is not None and source.run.info.dataset.get("folder"):
-            folder = Path(str(source.run.info.dataset["folder"]))
-            if not folder.is_dir():
+        if folder is None and source.run is not None:
+            folder = source.run.dataset_folder
+            if folder is not None and not folder.is_dir():
                 raise DataError(
                     "the data set this run was trained on is not there",
                     where=folder,
