@@ -42,7 +42,7 @@ def test_size_of_the_world(world: tuple[VideoScript, ...]) -> None:
 def test_small_videos_are_short() -> None:
     small = write_scripts(3, small=True)
     assert len(small) == 18
-    assert all(10 <= s.duration <= 30 for s in small)
+    assert all(7 <= s.duration <= 30 for s in small)
     assert all(s.classes for s in small)
     assert all(write_script(1, "train", k, duration=(10, 12)).duration >= 10 for k in range(3))
 

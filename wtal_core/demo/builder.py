@@ -43,7 +43,7 @@ class BuildOptions:
     """What is built."""
 
     seed: int = option(0, "seed of the world: what happens in every video", low=0)
-    small: bool = option(False, "18 videos of a quarter of a minute, trained for seconds")
+    small: bool = option(False, "18 short videos of small pictures, trained for seconds")
     runs: tuple[str, ...] = option(tuple(VARIANTS), "methods and variants that are trained")
     run_seed: int = option(0, "seed of the trainings", low=0)
     videos: int = option(0, "only so many videos of each split; 0: all", low=0)

@@ -15,6 +15,9 @@ __all__ = ["NUM_VIDEOS", "write_script", "write_scripts"]
 
 NUM_VIDEOS: Final = {"train": 36, "test": 18}
 _SUBSETS: Final = {"train": 1, "test": 2}
+_SECONDS: Final = (40.0, 112.0)
+_SMALL_SECONDS: Final = (8.0, 11.0)
+_SMALL_PICTURE: Final = {"width": 240, "height": 180}
 _CAPTIONS: Final = {
     "Billiards": ("FRAME 3  |  42 : 37", "Commentary|'He has to leave the blue'", "TABLE 2|Semi-final"),
     "Diving": ("PLATFORM|Round 4 of 6", "Scores|8.5  9.0  8.0"),
@@ -141,7 +144,8 @@ def write_script(
         subset: "train" or "test".
         index: number of the video in its subset; the main class goes round the `classes`.
         classes: which sports may appear.
-        small: short videos (12 to 20 s instead of 40 to 120 s), for quick builds and tests.
+        small: short videos of small pictures (10 to 20 s of 240 x 180, not 40 to 120 s of 340 x 256), for quick builds
+            and tests.
         duration: least and greatest length in seconds aimed at, over `small`; the last take may run over.
         fps: frames per second.
 
@@ -161,7 +165,7 @@ def write_script(
             next_step="Name a class of the world and numbers from 0",
         )
     rng = np.random.default_rng([seed, _SUBSETS[subset], index])
-    low, high = duration or ((12.0, 17.0) if small else (40.0, 112.0))
+    low, high = duration or (_SMALL_SECONDS if small else _SECONDS)
     target = float(low + (high - low) * rng.beta(1.3, 2.0))  # most videos are short, some are long
     main = classes[index % len(classes)]
     sports = [main]
@@ -203,6 +207,7 @@ def write_script(
         crf=int(rng.integers(28, 33)),
         grain=float(np.round(rng.uniform(0.5, 1.9), 2)),
         exposure=float(np.round(rng.uniform(0.93, 1.07), 3)),
+        **(_SMALL_PICTURE if small else {}),
     )
 
 
