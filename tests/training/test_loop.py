@@ -172,6 +172,23 @@ def test_other_arithmetic_trains(tmp_path: Path, world: World, precision: str) -
     assert all(math.isfinite(total) for _, total in losses(run))
 
 
+def test_a_missing_compiler_is_said(tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch._dynamo.exc import TorchDynamoException
+
+    def broken(function: Any) -> Any:
+        def call(*arguments: Any, **named: Any) -> Any:
+            raise TorchDynamoException("No working C++ compiler found\n\nSet TORCHDYNAMO_VERBOSE=1 for more")
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", broken)
+    run = new_run(tmp_path / "run")
+    with pytest.raises(UsageError, match="does not work here") as caught:
+        train(run, load(world), TrainOptions(compile=True), quiet=True)
+    assert caught.value.got == "No working C++ compiler found"
+    assert train(new_run(tmp_path / "run"), load(world), TrainOptions(), quiet=True).state == "finished"
+
+
 def test_float32_means_float32_also_in_convolutions_on_a_gpu() -> None:
     for precision, products, convolutions in (("float32", "highest", False), ("tf32", "high", True)):
         with arithmetic(precision):

@@ -30,6 +30,8 @@ def convolve_snippets(x: Tensor, layer: nn.Conv1d) -> Tensor:
     """
     batch, length, _ = x.shape
     plain = x.device.type != "cpu" or x.dtype != torch.float32 or torch.is_autocast_enabled("cpu")
+    if torch.compiler.is_compiling():  # the function below writes into views, which cannot be traced
+        plain = True
     if plain or layer.bias is None or batch * length < _WORTH_IT:
         return F.conv1d(x.transpose(1, 2), layer.weight, layer.bias, padding=1).transpose(1, 2)
     # An odd length is filled up with a snippet of zeros: exactly what padding puts there.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import math
 import os
 import signal
@@ -189,7 +190,7 @@ class _Trainer:
         self.waited = 0
         self.draws = np.random.default_rng([options.seed, 1])
         self._begin_stage(fresh=True)
-        self.losses = torch.compile(self.method.losses) if options.compile else self.method.losses
+        self.losses = _compiled(self.method.losses) if options.compile else self.method.losses
 
     # -- stages -----------------------------------------------------------------------------------------------------
 
@@ -389,6 +390,33 @@ class _Trainer:
         for unfinished in (self.run.folder / "checkpoints").glob(".*.pt"):  # of a process that was killed in the act
             unfinished.unlink(missing_ok=True)
         self._resumed_at = self.steps_before + self.step
+
+
+def _compiled(losses: Callable[..., dict[str, Tensor]]) -> Callable[..., dict[str, Tensor]]:
+    """Return the losses compiled with `torch.compile`.
+
+    Raises:
+        UsageError: when called, if they cannot be compiled here (no C++ compiler, for example).
+    """
+    from torch._dynamo.exc import TorchDynamoException
+
+    logging.getLogger("torch._dynamo").setLevel(logging.ERROR)  # that it compiles in parts is no news to a user
+    compiled = torch.compile(losses)
+
+    def call(*arguments: Any, **named: Any) -> dict[str, Tensor]:
+        try:
+            found: dict[str, Tensor] = compiled(*arguments, **named)
+        except TorchDynamoException as error:
+            reason = " ".join(str(error).split("Set TORCHDYNAMO_VERBOSE")[0].split())
+            raise UsageError(
+                "torch.compile does not work here",
+                expected="a C++ compiler on the PATH (CPU), or Triton (GPU)",
+                got=reason[:300],
+                next_step="Train without --compile: the numbers are the same",
+            ) from error
+        return found
+
+    return call
 
 
 def _optimizer(recipe: Recipe, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
