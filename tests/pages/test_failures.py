@@ -15,6 +15,7 @@ from tests.pages.workspace import make_dataset
 from wtal_core.data import Dataset, read_detections, write_detections
 from wtal_core.evaluation import GroundTruthIndex, diagnose
 from wtal_core.records import Detections
+from wtal_core.runs.failures import FailureNotes, Note, filter_failures, right_elsewhere
 
 OpenPage = Callable[..., AppTest]
 PAGE = "pages/failures.py"
@@ -120,6 +121,50 @@ def test_tags_and_notes_are_kept_with_the_run(open_page: OpenPage, home: Path) -
     app.text_area(key="note.text").set_value("x" * 20_000)
     again(next(b for b in app.button if b.label == "Save").click())
     assert "too long" in app.error[0].value
+
+
+def test_filters_come_with_the_link(open_page: OpenPage, home: Path) -> None:
+    found = diagnose(read_detections(home / "runs" / "acmnet" / "detections.json"), truth_of(home))
+    there = diagnose(read_detections(home / "runs" / "hamnet" / "detections.json"), truth_of(home))
+    wrong = found.failures[right_elsewhere(found, there)]
+    app = open_page(PAGE, home, run="acmnet,hamnet", right_in="hamnet")
+    count = next(e.proto.body for e in app.get("html") if "failures, by" in e.proto.body)
+    shown = filter_failures(wrong, explained=False)
+    assert f"{len(shown):,} of {len(found.failures):,} failures" in count
+    key = str(shown.iloc[0]["key"])
+    FailureNotes(home / "runs" / "acmnet").set(key, ["dark"])
+    app = open_page(PAGE, home, run="acmnet", tag="dark", order="score")
+    assert len(cards(app)) == 1
+    assert "<span>dark</span>" in cards(app)[0]
+
+
+def test_a_note_that_cannot_be_kept_is_a_sentence(
+    open_page: OpenPage, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = open_page(PAGE, home, run="acmnet")
+    again(next(b for b in app.button if b.label == "Tag or note").click())
+    app.text_area(key="note.text").set_value("lost")
+
+    def refused(*args: object, **more: object) -> None:
+        raise PermissionError(13, "Permission denied")  # as in a run folder of somebody else
+
+    monkeypatch.setattr("wtal_core.files.tempfile.mkstemp", refused)
+    again(next(b for b in app.button if b.label == "Save").click())
+    assert "Permission denied" in app.error[0].value
+    assert cards(app), "the page goes on"
+    assert not (home / "runs" / "acmnet" / "failures.json").exists()
+
+
+def test_what_another_window_wrote_is_kept(open_page: OpenPage, home: Path) -> None:
+    app = open_page(PAGE, home, run="acmnet")
+    again(next(b for b in app.button if b.label == "Tag or note").click())
+    first = diagnose(read_detections(home / "runs" / "acmnet" / "detections.json"), truth_of(home)).failures
+    shown = filter_failures(first, explained=False)
+    notes = FailureNotes(home / "runs" / "acmnet")
+    notes.set(str(shown.iloc[0]["key"]), ["theirs"])
+    app.text_area(key="note.text").set_value("mine")
+    again(next(b for b in app.button if b.label == "Save").click())
+    assert notes.get(str(shown.iloc[0]["key"])) == Note(("theirs",), "mine")
 
 
 def test_an_empty_workspace_teaches(open_page: OpenPage, tmp_path: Path) -> None:
