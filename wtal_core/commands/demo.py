@@ -176,8 +176,8 @@ class DemoReal:
 
     shared: Path
     """Folder with the clips and features (activitynet_real_clips, bmt_long_jump_i3d, i3d_rgb_kinetics400, ...)."""
-    out: Path
-    """Folder for the data sets `real-clips` and `long-jump`."""
+    out: Path = Path("datasets")
+    """Folder for the data sets `real-clips` and `long-jump`; the app finds them in `datasets` beside it."""
     golden: Path | None = None
     """Folder with cmcs_golden.npz, CMCS's official weights. Default: beside the shared folder."""
     i3d: bool = True
