@@ -17,7 +17,7 @@ from wtal_core.data import Dataset
 from wtal_core.data.additions import list_features, unlisted_features
 from wtal_core.data.doctor import CHECKS, SEVERITIES, Diagnosis, diagnose_dataset
 from wtal_core.data.examination import Stamp, diagnosis_of, read_examination, stamps, total_bytes
-from wtal_core.data.explain import explain, to_text
+from wtal_core.data.explain import explain, facts_as_text
 from wtal_core.errors import WtalError
 
 _STYLE = """
@@ -153,7 +153,7 @@ def _explain() -> None:
             found = explain(path)
     st.header(found.kind.capitalize())
     st.markdown(plain(found.summary) + ".")
-    jobs.facts({name: to_text(value) for name, value in found.facts.items()})
+    jobs.facts(facts_as_text(found))
     if found.unknown:
         st.caption("**What it does not tell**")
         for text in found.unknown:

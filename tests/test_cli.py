@@ -285,3 +285,30 @@ def test_ctrl_c_leaves_no_half_file(tmp_path: Path) -> None:
     assert summary["kept"] >= 20
     assert summary["kept"] + summary["written"] == 400
     assert [p.name for p in tmp_path.iterdir() if p.name != "npy"] == ["out.h5"]
+
+
+# -- tables -------------------------------------------------------------------------------------------------------
+
+
+def test_a_table_of_numbers_goes_on_below_on_a_narrow_terminal(capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from wtal_core.commands import output
+
+    class Terminal(output.Console):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options, force_terminal=True, color_system=None)
+
+    monkeypatch.setattr(output, "Console", Terminal)
+    columns = ["mAP % at tIoU", *(f"{i / 10:g}" for i in range(1, 10)), "avg 0.1:0.7", "avg 0.3:0.7"]
+    rows = [("activitynet", *["46.7"] * 11), ("thumos14", *["29.2"] * 11)]
+    monkeypatch.setenv("COLUMNS", "80")
+    output.print_table(columns, rows)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert sum("mAP % at tIoU" in line for line in lines) == 2
+    assert sum(line.count("46.7") for line in lines) == 11, "every number is there, and whole"
+    monkeypatch.setenv("COLUMNS", "200")
+    output.print_table(columns, rows)
+    assert sum("mAP % at tIoU" in line for line in capsys.readouterr().out.splitlines()) == 1
+    monkeypatch.setenv("COLUMNS", "40")
+    output.print_table(["setting", "meaning"], [("gamma", "what it does, in a long sentence of many words")])
+    assert len([line for line in capsys.readouterr().out.splitlines() if "setting" in line]) == 1

@@ -52,7 +52,7 @@ def test_steps_are_sentences_of_their_own() -> None:
         (place, str(text.value)) for place, step in steps() for text in branches(step) if isinstance(text, ast.Constant)
     ]
     for place, text in texts:
-        assert text[0].isupper() or text.startswith(("'", "pip install ")), f"{place}: {text}"
+        assert text[0].isupper() or text.startswith(("'", "pip install ", "wtal ")), f"{place}: {text}"
         assert not text.endswith((".", "!")), f"{place}: {text}"
         assert len(text.split()) > 1, f"{place}: {text}"
         assert len(text) < 140, f"{place} is long: {text}"

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import tyro
 
 from wtal_core.commands.output import print_json, print_table
-from wtal_core.errors import UsageError
+from wtal_core.errors import UsageError, counted
 
 __all__ = ["BenchEvaluate"]
 
@@ -82,7 +82,7 @@ class BenchEvaluate:
             return 0
         print(
             f"{self.detections:,} detections, {self.videos:,} videos, {self.classes:,} classes, "
-            f"{len(annotations.instances):,} instances, {len(thresholds)} tIoU, {self.repeats} runs"
+            f"{len(annotations.instances):,} instances, {len(thresholds)} tIoU, {counted(self.repeats, 'run')}"
         )
         print_table(
             ["protocol", "median ms", "CPU ms", "prepared ms", "average mAP %"],

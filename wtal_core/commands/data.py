@@ -237,19 +237,21 @@ class Doctor:
         for (severity, check), found in diagnosis.groups().items():
             console.print()
             console.print(
-                f"{_MARKS[severity].strip()}: {check} ({len(found)})", style=colours[severity], markup=False, end=""
+                f"{_MARKS[severity].strip()}: {check} ({len(found):,})", style=colours[severity], markup=False, end=""
             )
             console.print(f" - {CHECKS[check]}", markup=False)
             shown = found if self.max == 0 else found[: self.max]
+            steps = {finding.next_step for finding in shown}
+            common = len(shown) > 1 and len(steps) == 1  # said once, below
             for finding in shown:
-                step = f". {finding.next_step}" if finding.next_step else ""
+                step = f". {finding.next_step}" if finding.next_step and not common else ""
                 console.print(f"  {finding.where}: {finding.message}{step}.", markup=False)
             if len(shown) < len(found):
-                console.print(f"  ... and {len(found) - len(shown)} more (--max 0 prints all)", markup=False)
+                console.print(f"  ... and {len(found) - len(shown):,} more (--max 0 prints all)", markup=False)
+            if common and (step := steps.pop()):
+                console.print(f"  -> {step}.", markup=False)
         counts = ", ".join(
-            f"{n} {word}{'' if n == 1 else 's'}"
-            for word in ("error", "warning", "note")
-            if (n := diagnosis.count(word)) or word == "error"
+            counted(n, word) for word in ("error", "warning", "note") if (n := diagnosis.count(word)) or word == "error"
         )
         console.print()
         verdict = "healthy" if diagnosis.healthy else "not fit for training"
@@ -279,7 +281,7 @@ class Explain:
         """Print the explanation."""
         from rich.console import Console
 
-        from wtal_core.data.explain import explain, to_text
+        from wtal_core.data.explain import explain, facts_as_text
 
         if self.duration is not None and not self.duration > 0:
             raise UsageError(
@@ -294,9 +296,10 @@ class Explain:
             return 0
         console = Console(highlight=False, soft_wrap=True)
         console.print(f"{self.path}: {found.summary}", markup=False)
-        width = max((len(name) for name in found.facts), default=0)
-        for name, value in found.facts.items():
-            console.print(f"  {name:<{width}}  {to_text(value)}", markup=False)
+        facts = facts_as_text(found)
+        width = max(map(len, facts), default=0)
+        for name, text in facts.items():
+            console.print(f"  {name:<{width}}  {text}", markup=False)
         for text in found.unknown:
             console.print(f"  not told: {text}", markup=False)
         if found.next_step:
@@ -516,12 +519,13 @@ class Import:
         if self.json:
             print_json(summary)
             return 0
-        splits = ", ".join(f"{split} {count}" for split, count in summary["splits"].items())
+        splits = ", ".join(f"{split} {count:,}" for split, count in summary["splits"].items())
         counts = f"{counted(summary['classes'], 'class', 'classes')}, {counted(summary['instances'], 'instance')}"
         print(f"{self.folder}: {dataset.name}, {counts}, videos: {splits}")
         for name, path in summary["features"].items():
             print(f"  features {name}: {path}")
         if self.videos is not None:
-            print(f"  videos: {done.videos} brought, {done.videos_missing} not found in {self.videos}")
+            how = "copied" if self.copy else "linked"
+            print(f"  videos: {done.videos:,} {how}, {done.videos_missing:,} not found in {self.videos}")
         print(f"  next: wtal data doctor {self.folder}")
         return 0

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
@@ -23,16 +24,45 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(jsonable(value), ensure_ascii=False, indent=1, allow_nan=False) + "\n")
 
 
+#: Columns up to this width (numbers, short names) are moved below each other where a table is too wide.
+_NARROW = 16
+
+
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
-    """Print a table; columns after the first are right-aligned."""
-    table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
-    for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i == 0 else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*(str(cell) for cell in row))
+    """Print a table; columns after the first are right-aligned.
+
+    Into a file or pipe its lines stay whole. On a terminal that is too narrow, a table of numbers goes on below with
+    its first column again, and long texts wrap.
+    """
     console = Console(highlight=False)
-    # Into a file or pipe a table keeps its lines whole; on a terminal it wraps.
-    (console if console.is_terminal else Console(highlight=False, width=200)).print(table)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=200)
+    cells = [tuple(str(cell) for cell in row) for row in rows]
+    widths = [max(map(cell_len, column)) for column in zip(columns, *cells, strict=True)]
+    blocks = [list(range(len(columns)))]
+    if console.is_terminal and max(widths[1:], default=0) <= _NARROW:
+        blocks = list(_blocks(widths, console.width))
+    for number, block in enumerate(blocks):
+        table = Table(title=title if number == 0 else None, title_justify="left", show_edge=False, pad_edge=False)
+        for i in block:
+            table.add_column(columns[i], justify="left" if i == 0 else "right", overflow="fold")
+        for row in cells:
+            table.add_row(*(row[i] for i in block))
+        if number:
+            console.print()
+        console.print(table)
+
+
+def _blocks(widths: Sequence[int], available: int) -> Iterator[list[int]]:
+    """Yield the columns of each table that fits; every one begins with column 0."""
+    block, used = [0], widths[0]
+    for i, width in enumerate(widths[1:], 1):
+        if len(block) > 1 and used + width + 3 > available:  # 3: the line between columns and its margins
+            yield block
+            block, used = [0], widths[0]
+        block.append(i)
+        used += width + 3
+    yield block
 
 
 def refuse_overwriting(out: Path | None, *inputs: Path | None, option: str = "--out") -> None:
