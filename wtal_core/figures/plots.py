@@ -393,7 +393,8 @@ def profile_figure(profile: pd.DataFrame, theme: PlotTheme, mode: str) -> go.Fig
     return figure
 
 
-def _bucket_figure(table: pd.DataFrame, column: str, theme: PlotTheme, colour: str, title: str) -> go.Figure:
+def _bucket_figure(table: pd.DataFrame, column: str, theme: PlotTheme, colour: str, ink: str, title: str) -> go.Figure:
+    """Draw one bar a bucket, its number in `ink` at the bar's end: inside, where no line over the bars crosses it."""
     figure = _figure(theme, 300, showlegend=False, bargap=0.2)
     rows = table[table["characteristic"] != "all"]
     figure.add_bar(
@@ -401,8 +402,11 @@ def _bucket_figure(table: pd.DataFrame, column: str, theme: PlotTheme, colour: s
         y=_percent(rows[column]),
         customdata=np.stack([rows["range"], rows["instances"]], axis=1),
         text=[f"{100 * v:.1f}" for v in rows[column]],
-        textposition="outside",
-        textfont={"color": theme.text, "size": 11},
+        textposition="auto",
+        insidetextanchor="end",
+        textangle=0,
+        insidetextfont={"color": ink, "size": 11},
+        outsidetextfont={"color": theme.text, "size": 11},
         cliponaxis=False,
         marker={"color": colour, "line": {"width": 0}},
         hovertemplate="%{x}: %{y:.1f}<br>%{customdata[0]}, %{customdata[1]:,} instances<extra></extra>",
@@ -415,7 +419,7 @@ def _bucket_figure(table: pd.DataFrame, column: str, theme: PlotTheme, colour: s
 
 def sensitivity_figure(table: pd.DataFrame, theme: PlotTheme) -> go.Figure:
     """Draw mAP_N by bucket of length, coverage and number of instances, with the overall value as a line."""
-    figure = _bucket_figure(table, "map_n", theme, theme.tp, "mAP_N %")
+    figure = _bucket_figure(table, "map_n", theme, theme.tp, theme.background, "mAP_N %")
     overall = table[table["characteristic"] == "all"]["map_n"]
     if len(overall):
         figure.add_hline(y=100 * float(overall.iloc[0]), line={"color": theme.muted, "width": 1.4, "dash": "dash"})
@@ -424,7 +428,7 @@ def sensitivity_figure(table: pd.DataFrame, theme: PlotTheme) -> go.Figure:
 
 def missed_figure(table: pd.DataFrame, theme: PlotTheme) -> go.Figure:
     """Draw the share of missed instances by bucket."""
-    return _bucket_figure(table, "share", theme, theme.fn, "missed %")
+    return _bucket_figure(table, "share", theme, theme.fn, "#14161C", "missed %")
 
 
 def plotly_config(filename: str, buttons: Sequence[str] = ()) -> dict[str, Any]:
