@@ -23,6 +23,7 @@ __all__ = [
     "DatasetEntry",
     "RunEntry",
     "dataset_of",
+    "dataset_stamp",
     "datasets",
     "ground_truth",
     "load_activations",
@@ -79,12 +80,17 @@ def stamp(path: Path) -> int:
         return 0
 
 
+def dataset_stamp(folder: Path) -> int:
+    """Return what changes when a data set is described anew, or a video comes or goes."""
+    return stamp(folder / "dataset.yaml") + stamp(folder / "videos")
+
+
 def load_dataset(id: str) -> Dataset:
     """Open a data set by id."""
     entry = workspace().dataset(id)
     if entry.error:
         raise DataError(entry.error, next_step="Repair the folder, or remove it")
-    return _dataset(str(entry.folder), stamp(entry.folder / "dataset.yaml"))
+    return _dataset(str(entry.folder), dataset_stamp(entry.folder))
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)

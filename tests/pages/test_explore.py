@@ -109,6 +109,21 @@ def test_controls_come_from_the_settings(open_page: OpenPage, small_home: Path) 
     assert fields["~gamma"]["stored"] == 0.2
 
 
+def test_the_drop_threshold_moves_dropped_snippets_and_no_detection(open_page: OpenPage, small_home: Path) -> None:
+    stored = payload(open_page(PAGE, small_home, run="hamnet"))
+    header = payload(open_page(PAGE, small_home, run="hamnet", gamma="0.9"))
+    assert track(header, "dropped:A")["title"] != track(stored, "dropped:A")["title"]
+    assert track(header, "attention:A")["limits"][0]["value"] > track(stored, "attention:A")["limits"][0]["value"]
+    assert track(header, "det:A") == track(stored, "det:A")
+
+
+def test_soft_suppression_is_explained(open_page: OpenPage, small_home: Path) -> None:
+    items = track(payload(open_page(PAGE, small_home, run="hamnet")), "det:A")["items"]
+    lowered = [i for i in items if i.get("lowered_by")]
+    assert lowered
+    assert all(i["soft"] and abs(i["score"]) <= abs(i["raw_score"]) for i in lowered)
+
+
 def test_a_link_with_settings_of_another_method_says_so(open_page: OpenPage, small_home: Path) -> None:
     app = open_page(PAGE, small_home, run="hamnet", **{"set.dilation": "2"})
     assert "do not fit this run" in texts(app)
@@ -117,12 +132,16 @@ def test_a_link_with_settings_of_another_method_says_so(open_page: OpenPage, sma
 
 def test_a_link_restores_thresholds_time_and_zoom(open_page: OpenPage, small_home: Path) -> None:
     link = {"run": "hamnet", "video": "test_026", "t": "5.5", "from": "2", "to": "9.25", "tiou": "0.3"}
+    link |= {"protocol": "thumos14", "gamma": "0.35"}
     app = open_page(PAGE, small_home, **link, **{"set.class_threshold": "0.4"})
     header = payload(app)
     assert header["subject"] == "planted/test_026"
     assert header["start"] == {"t": 5.5, "from": 2.0, "to": 9.25}
     assert header["tiou"] == 0.3
-    assert next(f for f in form(app) if f["key"] == "class_threshold")["value"] == 0.4
+    shown = {f["key"]: f["value"] for f in form(app)}
+    assert (shown["class_threshold"], shown["~gamma"]) == (0.4, 0.35)
+    assert next(s for s in app.selectbox if s.label == "Protocol").value == "thumos14"
+    assert {key: app.query_params[key] for key in link} == link
 
 
 def test_keeping_makes_a_run_folder_that_leaves_the_first_alone(
@@ -205,6 +224,77 @@ def test_a_wrong_changed_setting_is_said_with_the_nearest_name(open_page: OpenPa
     next(b for b in app.button if b.label == "This video").click().run()
     assert not app.exception
     assert "gamma" in texts(app)
+
+
+def test_devices_are_shown_by_name_the_fastest_first(
+    open_page: OpenPage, small_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pages.ui.explore import ask
+
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda device=None: f"Imagined GPU {device.index}")
+    ask._devices.clear()
+    try:
+        app = open_tab(open_page(PAGE, small_home, run="hamnet"), "Recompute")
+        device = next(s for s in app.selectbox if s.label == "Device")
+        assert [o.split(",")[0] for o in device.options] == [
+            "Imagined GPU 0 (cuda:0)", "Imagined GPU 1 (cuda:1)", "CPU"
+        ]  # fmt: skip
+        assert device.value == "cuda:0"
+    finally:
+        ask._devices.clear()
+
+
+def test_a_run_that_was_not_asked_about_a_video_can_be_asked(
+    open_page: OpenPage, small_home: Path, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(small_home, home)
+    for file in ("activations.h5", "detections.json"):
+        (home / "runs" / "hamnet" / file).unlink()
+    app = open_tab(open_page(PAGE, home, run="hamnet"), "Recompute")
+    assert "not been asked about this video" in texts(app)
+    assert track(payload(app), "gt")["items"]
+    press(app, "This video")
+    assert track(payload(app), "det:A")["items"]
+    assert "not been asked" not in texts(app)
+
+
+def test_missing_features_are_said_where_the_model_would_be_asked(
+    open_page: OpenPage, small_home: Path, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(small_home, home)
+    (home / "datasets" / "planted" / "features" / "planted.h5").unlink()
+    app = open_tab(open_page(PAGE, home, run="hamnet"), "Recompute")
+    assert "features of this data set cannot be read" in texts(app)
+    header = payload(app)
+    assert header["erasable"] is False
+    assert track(header, "det:A")["items"], "what is stored is shown all the same"
+
+
+def test_a_video_that_browsers_do_not_play_comes_with_the_way_out(
+    open_page: OpenPage, small_home: Path, tmp_path: Path
+) -> None:
+    from tests.video.clips import write_clip
+
+    home = tmp_path / "home"
+    shutil.copytree(small_home, home)
+    write_clip(home / "datasets" / "planted" / "videos" / "test_025.avi", 40, fps=10, codec="mpeg4")
+    video = payload(open_page(PAGE, home, run="hamnet", video="test_025"))["video"]
+    assert video["url"] == ""
+    assert "avi" in video["problem"]
+    assert video["offer"] == "Make a browser copy"
+    (home / "datasets" / "planted" / "videos" / "test_024.mp4").write_bytes(b"nothing")
+    broken = payload(open_page(PAGE, home, run="hamnet", video="test_024"))["video"]
+    assert (broken["url"], broken["offer"]) == ("", "")
+    assert "cannot be read" in broken["problem"]
+
+
+def test_a_data_set_folder_may_be_the_home(open_page: OpenPage, small_home: Path) -> None:
+    header = payload(open_page(PAGE, small_home / "datasets" / "planted"))
+    assert header["subject"] == "planted/test_024"
+    assert track(header, "gt")["items"]
 
 
 def test_teaches_when_the_workspace_is_empty(open_page: OpenPage, tmp_path: Path) -> None:

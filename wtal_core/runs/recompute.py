@@ -117,8 +117,16 @@ def recompute(
     data = pick_crop(erased.data, crop)
     _synchronize(method.device)
     began = time.perf_counter()
-    activations = method.activations(data, grid=erased.grid)
-    _synchronize(method.device)
+    try:
+        activations = method.activations(data, grid=erased.grid)
+        _synchronize(method.device)
+    except torch.OutOfMemoryError as error:
+        raise DataError(
+            "the device has not enough memory for this video",
+            got=f"{data.shape[-2]} snippets on {method.device}",
+            where=features.video,
+            next_step="Choose the CPU, or end what else uses the device",
+        ) from error
     return Recomputed({features.video: activations}, time.perf_counter() - began)
 
 

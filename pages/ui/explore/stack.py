@@ -89,12 +89,13 @@ def _add_run(stack: _Stack, view: View, rules: Panel, run_id: str, title: str, p
     stored = library.load_activations(run_id).get(view.video) if run.activations_path.is_file() else None
     acts, asked = _asked_again(view, run_id, stored) if lead else (stored, ())
     if acts is None and not run.detections_path.is_file():
-        st.warning(f"{title} says nothing about this video yet. Run `wtal infer {run.folder}`.")
+        here = " Under Recompute, ask it about this video; or" if lead and run.checkpoints() else " To change that,"
+        st.warning(f"{title} has not been asked about this video yet.{here} run `wtal infer {run.folder}`.")
         return
 
     def add_stored(key: str, name: str) -> None:
         stamps = (str(run.folder), *map(library.stamp, (run.detections_path, run.activations_path)))
-        subject = (*stamps, view.subject, str(view.dataset.folder), library.stamp(view.dataset.folder / "dataset.yaml"))
+        subject = (*stamps, view.subject, str(view.dataset.folder), library.dataset_stamp(view.dataset.folder))
         stack.detections.append(
             _stored_track(subject, run_id, name, letter, key, rules.tiou, rules.protocol, _view=view)
         )

@@ -112,7 +112,7 @@ class Timeline {
     this.listen();
     this.sizes = new ResizeObserver(() => this.layout());
     this.sizes.observe(root);
-    this.raf = 0;
+    this.raf = this.frames = 0;
     this.$(".help").innerHTML = KEYS.map(([k, v]) => `<div><kbd>${escaped(k)}</kbd><span>${escaped(v)}</span></div>`).join("");
   }
 
@@ -379,6 +379,7 @@ class Timeline {
 
   frame() {
     if (!this.data) return;
+    this.frames += 1;
     if (this.playing) this.advance();
     if (this.dirty) {
       const began = performance.now();
