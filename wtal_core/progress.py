@@ -2,7 +2,8 @@
 
 Where the environment variable `WTAL_PROGRESS` names a file, every bar (also a quiet one) writes what it counts there,
 as JSON: description, done, total, updated (seconds since 1970). That is how the app follows a command it started.
-Inside `listening`, every bar of the same thread tells a function, which is how the app follows its own threads.
+Inside `listening`, every bar of the same thread tells a function instead, which is how the app follows its own threads
+and a long bar the shorter ones it is made of.
 """
 
 from __future__ import annotations
@@ -116,7 +117,7 @@ def progress_bar(description: str, total: float | None = None, *, quiet: bool = 
         transient=True,
     )
     path = os.environ.get(PROGRESS_VARIABLE)
-    file = _ProgressFile(path, description, total) if path else None
+    file = _ProgressFile(path, description, total) if path and _listener.get() is None else None
     with progress:
         yield Advance(progress, progress.add_task(description, total=total), file)
     if file is not None:

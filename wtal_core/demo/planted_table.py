@@ -7,13 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from wtal_core import settings
 from wtal_core.data.dataset import Dataset
-from wtal_core.methods import create_method, list_methods
-from wtal_core.runs.folder import Run, RunInfo
-from wtal_core.runs.pipeline import evaluate_run, infer, localize
-from wtal_core.training.corpus import Corpus
-from wtal_core.training.loop import TrainOptions, choose_device, train
+from wtal_core.methods import list_methods
+from wtal_core.runs.folder import Run
+from wtal_core.training.series import PlannedRun, train_series
 
 __all__ = ["PLANTED_SETTINGS", "markdown_table", "train_planted"]
 
@@ -38,62 +35,13 @@ def train_planted(
     device: str = "auto",
     quiet: bool = False,
 ) -> Iterator[Run]:
-    """Train, infer, localize and evaluate each method with each seed; finished runs are kept, interrupted ones go on.
-
-    Yields:
-        each run, as `<out>/<method>-seed<n>`.
-    """
-    dataset = Dataset.open(data)
-    where = choose_device(device)
-    for name in methods or list_methods():
-        method = create_method(
-            name, classes=dataset.classes, feature_dim=dataset.features().dim, **changes.get(name, {})
-        )
-        hard = any(stage.recipe.hard_negatives for stage in method.stages())
-        for seed in seeds:
-            folder = Path(out) / f"{name}-seed{seed}"
-            with dataset.features() as store:
-                if (folder / "run.yaml").exists():
-                    run = Run.open(folder)
-                else:
-                    info = RunInfo(
-                        method=name,
-                        preset="thumos14",
-                        config=settings.to_dict(method.config),
-                        classes=dataset.classes,
-                        feature_dim=store.dim,
-                        provenance=store.provenance(store.videos[0]),
-                        dataset={
-                            "name": dataset.name,
-                            "folder": str(Path(data).resolve()),
-                            "features": dataset.feature_file().name,
-                        },
-                        seed=seed,
-                    )
-                    run = Run.create(folder, info)
-                if not run.evaluation_path.is_file():
-                    corpus = Corpus.load(
-                        store,
-                        dataset.annotations,
-                        dataset.videos("train"),
-                        device=where,
-                        hard_negatives=hard,
-                        quiet=True,
-                    )
-                    resume = run.checkpoint_path("last").exists()
-                    outcome = train(run, corpus, TrainOptions(seed=seed, device=device), resume=resume, quiet=quiet)
-                    if outcome.state != "finished":
-                        return
-                    infer(run, store, dataset.videos("test"), device=where, quiet=True)
-                    localize(run)
-                    evaluate_run(
-                        run,
-                        dataset.annotations,
-                        protocols=(dataset.evaluation.protocol,),
-                        tiou=dataset.evaluation.tiou,
-                        subset=dataset.subsets("test"),
-                    )
-            yield run
+    """Train each method with each seed (`train_series`) and yield the runs, `<out>/<method>-seed<n>`."""
+    planned = [
+        PlannedRun(Path(out) / f"{name}-seed{seed}", name, changes=changes.get(name, {}), seed=seed)
+        for name in methods or list_methods()
+        for seed in seeds
+    ]
+    return train_series(Dataset.open(data), planned, device=device, quiet=quiet)
 
 
 def markdown_table(comparison: Mapping[str, Any]) -> str:

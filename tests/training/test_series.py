@@ -1,0 +1,127 @@
+"""Several trainings on one data set: finished ones are kept, interrupted ones go on, others are refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.planted import make_world, write_dataset
+from wtal_core.data.dataset import Dataset
+from wtal_core.errors import DataError, UsageError, WtalError
+from wtal_core.progress import PROGRESS_VARIABLE
+from wtal_core.runs.folder import Run
+from wtal_core.training import series
+from wtal_core.training.corpus import Corpus
+from wtal_core.training.series import PlannedRun, Scoring, train_series
+
+SMALL = {"training.steps": 6, "training.snippets": 20, "training.batch_size": 4, "attention_filters": 8}
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return write_dataset(make_world(num_train=8, num_test=3), tmp_path_factory.mktemp("series"))
+
+
+def plan(out: Path, *seeds: int, **changes: object) -> list[PlannedRun]:
+    return [PlannedRun(out / f"seed{s}", "hamnet", changes={**SMALL, **changes}, seed=s) for s in seeds]
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Count how often features are read."""
+    counted: list[int] = []
+    load = Corpus.load
+
+    def counting(*args: object, **more: object) -> Corpus:
+        counted.append(1)
+        return load(*args, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(series.Corpus, "load", counting)
+    return counted
+
+
+def test_runs_are_complete_and_finished_ones_are_kept(dataset: Dataset, tmp_path: Path, loads: list[int]) -> None:
+    runs = list(train_series(dataset, plan(tmp_path, 0, 1), quiet=True))
+    assert [run.info.seed for run in runs] == [0, 1]
+    assert len(loads) == 1, "features that all runs see alike are read once"
+    trained = [run.checkpoint_path().stat().st_mtime_ns for run in runs]
+    again = list(train_series(dataset, plan(tmp_path, 0, 1, 2), quiet=True))
+    assert [run.checkpoint_path().stat().st_mtime_ns for run in again[:2]] == trained
+    assert len(again) == 3
+    assert Scoring.of(dataset).scores(again[2]) is not None
+
+
+def test_another_scoring_needs_no_training(dataset: Dataset, tmp_path: Path, loads: list[int]) -> None:
+    planned = plan(tmp_path, 0)
+    (first,) = train_series(dataset, planned, quiet=True)
+    assert set(Scoring.of(dataset).scores(first) or ()) == {0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7}
+    other = Scoring("thumos14", (0.25, 0.5))
+    assert other.scores(first) is None
+    (second,) = train_series(dataset, planned, other, quiet=True)
+    assert set(other.scores(second) or ()) == {0.25, 0.5}
+    assert len(loads) == 1
+
+
+def test_a_stopped_series_goes_on_with_the_same_losses(dataset: Dataset, tmp_path: Path) -> None:
+    """A stop ends the series after the step; what is resumed is what an uninterrupted run is."""
+    straight = list(train_series(dataset, plan(tmp_path / "straight", 0, 1), quiet=True))
+    stop = tmp_path / "broken" / "seed1" / "stop"
+    broken = []
+    for run in train_series(dataset, plan(tmp_path / "broken", 0, 1), quiet=True):
+        broken.append(run)
+        stop.parent.mkdir(parents=True)
+        stop.touch()
+    assert [run.info.seed for run in broken] == [0]
+    assert Run.open(stop.parent).status()["state"] == "stopped"
+    whole = list(train_series(dataset, plan(tmp_path / "broken", 0, 1), quiet=True))
+    assert [run.info.seed for run in whole] == [0, 1]
+    for one, other in zip(straight, whole, strict=True):
+        assert [m["losses"] for m in one.metrics()] == [m["losses"] for m in other.metrics()]
+        assert one.detections_path.read_bytes() == other.detections_path.read_bytes()
+
+
+def test_an_interrupted_inference_is_done_again(dataset: Dataset, tmp_path: Path, loads: list[int]) -> None:
+    (run,) = train_series(dataset, plan(tmp_path, 0), quiet=True)
+    before = run.detections_path.read_bytes()
+    run.detections_path.unlink()
+    run.evaluation_path.unlink()
+    (run,) = train_series(dataset, plan(tmp_path, 0), quiet=True)
+    assert run.detections_path.read_bytes() == before
+    assert len(loads) == 1
+
+
+def test_a_folder_with_another_run_is_refused_before_anything_is_trained(dataset: Dataset, tmp_path: Path) -> None:
+    list(train_series(dataset, plan(tmp_path, 1), quiet=True))
+    with pytest.raises(UsageError, match=r"seed1: holds another run \(expected gamma 0.5, got gamma 0.2\)"):
+        list(train_series(dataset, plan(tmp_path, 0, 1, gamma=0.5), quiet=True))
+    assert not (tmp_path / "seed0").exists()
+    with pytest.raises(UsageError, match="expected data set elsewhere, got data set tiny"):
+        list(train_series(replace(dataset, name="elsewhere"), plan(tmp_path, 1), quiet=True))
+    with pytest.raises(UsageError, match="expected method acmnet, got method hamnet"):
+        list(train_series(dataset, [PlannedRun(tmp_path / "seed1", "acmnet", seed=1)], quiet=True))
+
+
+def test_a_failed_run_is_told_and_the_next_one_begun(dataset: Dataset, tmp_path: Path) -> None:
+    planned = [*plan(tmp_path / "bad", 0, **{"training.lr": 1e30}), *plan(tmp_path / "good", 0)]
+    told: list[tuple[PlannedRun, WtalError]] = []
+    runs = list(train_series(dataset, planned, quiet=True, failed=lambda run, error: told.append((run, error))))
+    assert [run.folder for run in runs] == [planned[1].folder]
+    assert [run for run, _ in told] == [planned[0]]
+    assert "loss is" in str(told[0][1])
+    with pytest.raises(DataError, match="loss is"):
+        list(train_series(dataset, planned, quiet=True))
+
+
+def test_progress_counts_the_steps_of_all_runs(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bars that one run shows by itself do not appear: the file follows the whole series."""
+    list(train_series(dataset, plan(tmp_path, 0), quiet=True))
+    monkeypatch.setenv(PROGRESS_VARIABLE, str(tmp_path / "progress.json"))
+    list(train_series(dataset, plan(tmp_path, 0, 1, 2), quiet=True))
+    said = json.loads((tmp_path / "progress.json").read_text())
+    assert (said["done"], said["total"]) == (12, 12)
+    assert said["description"] == "3/3 seed2"
