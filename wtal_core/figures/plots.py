@@ -422,7 +422,9 @@ def sensitivity_figure(table: pd.DataFrame, theme: PlotTheme) -> go.Figure:
     figure = _bucket_figure(table, "map_n", theme, theme.tp, theme.background, "mAP_N %")
     overall = table[table["characteristic"] == "all"]["map_n"]
     if len(overall):
-        figure.add_hline(y=100 * float(overall.iloc[0]), line={"color": theme.muted, "width": 1.4, "dash": "dash"})
+        figure.add_hline(
+            y=100 * float(overall.iloc[0]), line={"color": theme.muted, "width": 1.4, "dash": "dash"}, layer="below"
+        )
     return figure
 
 
