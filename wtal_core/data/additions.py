@@ -86,7 +86,7 @@ def check_detections(detections: Detections, annotations: Annotations) -> Detect
     same = [v for v, info in annotations.videos.items() if info.subset in subsets]
     missing = len(set(same) - set(videos))
     if missing and not strange_videos:
-        names = " and ".join(sorted(subsets))
+        names = " and ".join(sorted(s or "no subset" for s in subsets))
         problems.append(f"{missing} of {len(same)} videos of {names} have no detection: they count as misses.")
     unknown = set(strange_videos), set(strange_classes)
     known_rows = sum(
