@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,20 @@ def require_encoder(codec: str) -> None:
         pytest.skip(f"this build of PyAV has no {ENCODERS[codec][0]} encoder to make a {codec} clip with")
 
 
+@contextmanager
+def own_scheduling() -> Iterator[None]:
+    """Undo what SVT-AV1 does to the thread that calls it as root: a real-time one, it starves all others."""
+    if not hasattr(os, "sched_getscheduler"):
+        yield
+        return
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameters)
+
+
+@own_scheduling()
 def write_clip(
     path: Path,
     frames: int | Sequence[npt.NDArray[np.uint8]] = 30,
