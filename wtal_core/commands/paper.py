@@ -1,4 +1,4 @@
-"""`wtal paper list | show`: the numbers that the papers printed."""
+"""`wtal paper list | show`: the numbers that the papers printed, and which tables can be run."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from wtal_core.errors import unknown_name
 if TYPE_CHECKING:
     from wtal_core.papers import Paper, PublishedTable
 
-__all__ = ["ListPapers", "ShowPaper"]
+__all__ = ["ListPapers", "ShowPaper", "printed_value"]
 
 
 @dataclass(frozen=True)
 class ListPapers:
-    """List the five papers with what they printed about their own method."""
+    """List the five papers, and the tables and figures of theirs that `wtal paper run` trains."""
 
     as_json: Annotated[bool, tyro.conf.arg(name="json")] = False
     """Print JSON."""
 
     def run(self) -> int:
         """List."""
-        from wtal_core.papers import get_paper, list_papers
+        from wtal_core.papers import EXPERIMENTS, get_paper, list_papers
 
         papers = [get_paper(name) for name in list_papers()]
         if self.as_json:
@@ -34,6 +34,11 @@ class ListPapers:
         print_table(
             ["paper", "venue", "protocol", "tables", "title"],
             [(p.name, p.venue, p.protocol or "not said", len(p.tables), p.title) for p in papers],
+        )
+        print()
+        print_table(
+            ["wtal paper run", "printed as", "data set", "rows", "what is varied"],
+            [(e.name, e.source, e.dataset, len(e.rows), e.about) for e in EXPERIMENTS],
         )
         return 0
 
@@ -75,7 +80,7 @@ class ShowPaper:
                         f"{row.method} *" if row.ours else row.method,
                         row.supervision,
                         row.feature or "-",
-                        *(_printed(value) for value in row.values),
+                        *(printed_value(value) for value in row.values),
                     )
                     for row in table.rows
                 ],
@@ -85,6 +90,8 @@ class ShowPaper:
 
 
 def _facts(paper: Paper) -> dict[str, Any]:
+    from wtal_core.papers import EXPERIMENTS
+
     return {
         "name": paper.name,
         "title": paper.title,
@@ -93,6 +100,19 @@ def _facts(paper: Paper) -> dict[str, Any]:
         "method": paper.method,
         "protocol": paper.protocol,
         "source": paper.source,
+        "experiments": [
+            {
+                "name": e.name,
+                "source": e.source,
+                "about": e.about,
+                "rows": [
+                    {"row": row.name, "preset": row.preset, "changes": dict(row.changes), "cannot": row.cannot or None}
+                    for row in e.rows
+                ],
+            }
+            for e in EXPERIMENTS
+            if e.paper == paper.name
+        ],
     }
 
 
@@ -116,7 +136,7 @@ def _table(table: PublishedTable) -> dict[str, Any]:
     }
 
 
-def _printed(value: float | None) -> str:
+def printed_value(value: float | None) -> str:
     """Print a number with the digits that the paper gives it, at least one after the point."""
     if value is None:
         return "-"

@@ -55,7 +55,12 @@ def preflight(dataset: Dataset, config: Any, *, split: str = "train", features: 
         )
     if dataset.feature_names and getattr(config, "streams", "both") != "both":
         with dataset.features(features) as store:
-            if store.dim % 2:
-                message = f"The features have {store.dim} channels, which are not two streams of the same width."
+            modalities = store.provenance(store.videos[0]).modalities
+            if store.dim % 2 or (modalities and [width for _, width in modalities] != [store.dim // 2] * 2):
+                have = " + ".join(f"{name} ({width})" for name, width in modalities)
+                message = (
+                    f"The features have {store.dim} channels{have and f', {have}'}, which are not two streams of the "
+                    "same width."
+                )
                 found.append(Obstacle(message, {"streams": "both"}, "Train on all channels"))
     return found
