@@ -19,7 +19,7 @@ _STYLE = """
 .stMainBlockContainer { padding-top: 4.4rem; }
 .st-key-home_runs [data-testid="stHorizontalBlock"] { min-height: 2.1rem; align-items: center; }
 .st-key-home_runs { gap: .1rem; }
-.st-key-home_runs p { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+.st-key-home_runs p { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; font-size: .93rem; }
 </style>
 """
 _ROWS = 10  # runs that are listed; the Train page lists all

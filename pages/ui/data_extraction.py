@@ -49,7 +49,11 @@ def extract() -> None:
         st.caption(f"A snippet every {stride / fps:.3g} s, seeing {window / fps:.3g} s.")
         devices = {d.id: d for d in list_devices()}
         device = st.selectbox("Device", list(devices), format_func=lambda i: devices[i].name, key="data.extract.device")
-        name = st.text_input("Name of the features", stream, key=f"data.extract.name.{stream}")
+        free = [stream, *(f"{stream}-{n}" for n in range(2, len(dataset.feature_names) + 3))]
+        name = st.text_input(
+            "Name of the features", next(n for n in free if n not in dataset.feature_names),
+            key=f"data.extract.name.{dataset_id}.{stream}",
+        )  # fmt: skip
         with guard():
             if not re.fullmatch(r"[\w+=-][\w.+=-]{0,99}", (name or "").strip()):
                 raise UsageError(

@@ -124,8 +124,10 @@ def test_next_steps_follow_from_what_is_there(home: Path) -> None:
     two = replace(one, key="r2", name="r2", score=0.5)
     ill = replace(one, key="r3", name="r3", state="crashed", score=None, resumable=True)
     steps = next_steps([facts], [one, two, ill])
-    assert [s.title for s in steps] == ["Resume r3", "See where r2 fails", "Compare 2 runs on planted"]
-    assert steps[2].query == {"run": "r2,r1"}
+    assert [s.title for s in steps] == [
+        "Resume r3", "See where r2 fails", "Look at what r2 sees", "Compare 2 runs on planted",
+    ]  # fmt: skip
+    assert steps[3].query == {"run": "r2,r1"}
 
 
 def test_what_would_stop_a_training_is_said_before(home: Path) -> None:

@@ -123,6 +123,10 @@ def next_steps(datasets: Sequence[DatasetFacts], runs: Sequence[Training], most:
         score = f"{100 * (best.score or 0):.1f}"
         why = f"The best run here, average mAP {score}: what does it miss, and why?"
         steps.append(Step(f"See where {best.name} fails", why, "failures", {"run": best.key}))
+        steps.append(
+            Step(f"Look at what {best.name} sees", "Its class activations and attention under the playing video.",
+                 "explore", {"run": best.key})
+        )  # fmt: skip
         rivals = [run for run in scored[1:] if run.dataset == best.dataset]
         if rivals:
             names = ",".join(run.key for run in (best, *rivals[:3]))
