@@ -20,6 +20,7 @@ TEXT = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 QUICKER = {
     "wtal train hamnet": "--set training.steps=2 training.snippets=10 training.batch_size=2 --quiet",
     "wtal train cmcs": "--quiet",
+    "wtal paper run": "--rows BCL --set training.steps=2 training.snippets=10 training.batch_size=2 --quiet",
     "wtal demo sheet": "Background --width 400",
     "wtal demo features": "--max-videos 3 --max-seconds 60 --dim 16 --quiet",
 }
