@@ -13,13 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from wtal_core.data.features.arrays import check_shape
+from wtal_core.data.features.store import OneFile
 from wtal_core.errors import DataError
-from wtal_core.files import require_file, sha256
+from wtal_core.files import require_file
 
 __all__ = ["ForeignHDF5"]
 
 
-class ForeignHDF5:
+class ForeignHDF5(OneFile):
     """Datasets `/<video>` or `/<video>/<one dataset>` (some projects nest it) of shape `(T, D)` or `(crops, T, D)`.
 
     Raises:
@@ -31,7 +32,6 @@ class ForeignHDF5:
         self._lock = threading.Lock()
         self._file: h5py.File | None = None
         self._pid = -1
-        self._checksum = ""
         self._names: dict[str, str] = {}
         for name, item in self._open().items():
             inner = (
@@ -93,19 +93,6 @@ class ForeignHDF5:
                 next_step="Copy the file again, or leave this video out with --exclude",
             ) from error
         return array
-
-    def modalities(self, video: str) -> tuple[tuple[str, int], ...]:
-        """Return `()`: the file does not tell."""
-        return ()
-
-    def num_frames(self, video: str) -> int | None:
-        """Return None: the file does not tell."""
-        return None
-
-    def checksum(self, video: str) -> str:
-        """Return the SHA-256 of the whole file (taken once)."""
-        self._checksum = self._checksum or sha256(self.path)
-        return self._checksum
 
     def close(self) -> None:
         """Close the file; reading opens it again."""

@@ -19,7 +19,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -27,6 +26,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from wtal_core.data.features.store import StoredVideos
 from wtal_core.data.hdf5 import EntryFile, EntryWriter, read_grid, write_grid
 from wtal_core.errors import DataError, and_more, unknown_name
 from wtal_core.records import Provenance, VideoFeatures
@@ -71,7 +71,7 @@ def _read_provenance(attributes: Any) -> Provenance:
     )
 
 
-class HDF5Store:
+class HDF5Store(StoredVideos):
     """Read a native feature file.
 
     Opening reads the list of videos only. Safe across forks, pickling and threads; see `EntryFile`.
@@ -83,23 +83,7 @@ class HDF5Store:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._entries = EntryFile(path, _KIND, _VERSION, _WHAT)
         self.path = self._entries.path
-
-    @property
-    def videos(self) -> tuple[str, ...]:
-        """Video ids, sorted."""
-        return self._entries.names
-
-    @property
-    def dim(self) -> int:
-        """Channels D of the first video."""
-        if not self.videos:
-            raise DataError(
-                "holds no features",
-                expected="at least one video",
-                where=self.path,
-                next_step="Extract or convert into it again",
-            )
-        return self.shape(self.videos[0])[-1]
+        self.videos = self._entries.names  # sorted
 
     def shape(self, video: str) -> tuple[int, ...]:
         """Return `(T, D)` or `(crops, T, D)`."""
@@ -167,15 +151,6 @@ class HDF5Store:
     def close(self) -> None:
         """Close the file; the next use opens it again."""
         self._entries.close()
-
-    def __iter__(self) -> Iterator[VideoFeatures]:
-        return (self.read(video) for video in self.videos)
-
-    def __enter__(self) -> HDF5Store:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
 
 class FeatureWriter:

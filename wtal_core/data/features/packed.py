@@ -16,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from wtal_core.data.features.arrays import check_shape
+from wtal_core.data.features.store import OneFile
 from wtal_core.data.safe_load import ObjectArray, load_npy, npy_header, open_object_array
 from wtal_core.errors import DataError
-from wtal_core.files import read_text, sha256
+from wtal_core.files import read_text
 
 __all__ = ["PackedArrays", "find_video_names", "read_video_names"]
 
@@ -54,7 +55,7 @@ def find_video_names(packed: Path) -> Path | None:
     return next((c for c in candidates if c.is_file()), None)
 
 
-class PackedArrays:
+class PackedArrays(OneFile):
     """The arrays of a packed `.npy`.
 
     Args:
@@ -82,7 +83,6 @@ class PackedArrays:
         self._lock = threading.Lock()
         self._elements: ObjectArray | Array | None = None
         self._pid = -1
-        self._checksum = ""
         count = npy_header(path).shape
         if len(count) == 0 or count[0] != len(self.videos):
             raise DataError(
@@ -139,19 +139,6 @@ class PackedArrays:
 
     def _where(self, video: str) -> Path:
         return Path(f"{self.path}[{self._index[video]}]")
-
-    def modalities(self, video: str) -> tuple[tuple[str, int], ...]:
-        """Return `()`: the file does not tell (W-TALC's holds I3D RGB, then flow, 1024 channels each)."""
-        return ()
-
-    def num_frames(self, video: str) -> int | None:
-        """Return None: the file does not tell."""
-        return None
-
-    def checksum(self, video: str) -> str:
-        """Return the SHA-256 of the whole file (taken once)."""
-        self._checksum = self._checksum or sha256(self.path)
-        return self._checksum
 
     def close(self) -> None:
         """Close the file; reading opens it again."""

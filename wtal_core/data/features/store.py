@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from wtal_core.data.features.grid_rule import GridRule
 from wtal_core.errors import DataError, UsageError, unknown_name
+from wtal_core.files import sha256
 from wtal_core.records import Provenance, VideoFeatures
 from wtal_core.snippet_grid import GRID_PRESETS, SnippetGrid
 
-__all__ = ["ArraySource", "FeatureStore", "ForeignStore"]
+__all__ = ["ArraySource", "FeatureStore", "ForeignStore", "OneFile", "StoredVideos", "missing_grid"]
 
 Array = npt.NDArray[Any]
 
@@ -85,7 +87,67 @@ class ArraySource(Protocol):
         """Free the file handles."""
 
 
-class ForeignStore:
+class OneFile:
+    """What array files have in common that hold many videos and say nothing about them."""
+
+    path: Path
+    _checksum = ""
+
+    def modalities(self, video: str) -> tuple[tuple[str, int], ...]:
+        """Return `()`: the file does not tell."""
+        return ()
+
+    def num_frames(self, video: str) -> int | None:
+        """Return None: the file does not tell."""
+        return None
+
+    def checksum(self, video: str) -> str:
+        """Return the SHA-256 of the whole file (taken once)."""
+        self._checksum = self._checksum or sha256(self.path)
+        return self._checksum
+
+
+class StoredVideos(ABC):
+    """What every feature store does with its videos."""
+
+    path: Path
+    videos: tuple[str, ...]
+
+    @abstractmethod
+    def shape(self, video: str) -> tuple[int, ...]:
+        """Return `(T, D)` or `(crops, T, D)`."""
+
+    @abstractmethod
+    def read(self, video: str) -> VideoFeatures:
+        """Return the features of one video as float32."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Free the file handles."""
+
+    @property
+    def dim(self) -> int:
+        """Channels D of the first video."""
+        if not self.videos:
+            raise DataError(
+                "holds no features",
+                expected="at least one video",
+                where=self.path,
+                next_step="Check that it is the right file or folder",
+            )
+        return self.shape(self.videos[0])[-1]
+
+    def __iter__(self) -> Iterator[VideoFeatures]:
+        return (self.read(video) for video in self.videos)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+class ForeignStore(StoredVideos):
     """A feature store over an `ArraySource`, with the grid and provenance that the user states.
 
     Args:
@@ -125,18 +187,6 @@ class ForeignStore:
         if video not in self._inner:
             raise unknown_name("video", video, self.videos, where=self.path, usage=False)
         return self._inner[video]
-
-    @property
-    def dim(self) -> int:
-        """Channels D of the first video."""
-        if not self.videos:
-            raise DataError(
-                "holds no features",
-                expected="at least one video",
-                where=self.path,
-                next_step="Check that it is the right file or folder",
-            )
-        return self.shape(self.videos[0])[-1]
 
     def shape(self, video: str) -> tuple[int, ...]:
         """Return `(T, D)` or `(crops, T, D)`."""
@@ -182,15 +232,6 @@ class ForeignStore:
     def close(self) -> None:
         """Free the file handles."""
         self.source.close()
-
-    def __iter__(self) -> Iterator[VideoFeatures]:
-        return (self.read(video) for video in self.videos)
-
-    def __enter__(self) -> ForeignStore:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
 
 def missing_grid(where: object) -> UsageError:
