@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from wtal_core.localization import nms
 from wtal_core.records import Activations, Annotations, Segments
 from wtal_core.runs.explain import Explanation
 from wtal_core.snippet_grid import SnippetGrid
@@ -33,12 +34,13 @@ _ROLES: dict[str, tuple[str, tuple[int, ...]]] = {
     "flow": ("context", (6, 2)),
     "background": ("background", (2, 2)),
     "hard": ("background", (2, 2)),
-    "unattended": ("ghost", (1, 2)),
+    "unattended": ("ghost", (8, 3, 2, 3)),
     "similarity": ("gt", ()),
 }
 _BRANCHES = (("branch0", ()), ("branch1", (6, 2)), ("branch2", (2, 2)), ("branch3", (6, 2, 2, 2)))
 _SHOWN = {"foreground": "soft", "semi_soft": "semi-soft", "temporal": "temporal", "rgb": "RGB"}
-_MOST_BOUNDARIES = 40
+_MOST_BOUNDARIES = 60
+_SAME_BOUNDARIES = 0.4  # tIoU above which boundaries of one stream count as the same
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,9 +207,9 @@ def _plain(value: Any) -> dict[str, Any]:
     return plain
 
 
-def offer_track(key: str, title: str, text: str) -> Track:
-    """Return a row that offers to compute what it would show; without text it is being computed."""
-    return Track(key, title, "offer", note=text)
+def offer_track(key: str, title: str, offer: str, about: str) -> Track:
+    """Return a row that offers to compute what it would show; without an offer it is being computed."""
+    return Track(key, title, "offer", note=offer, about=about)
 
 
 # -- what a method says -------------------------------------------------------------------------------------------
@@ -388,8 +390,10 @@ def _boundary_track(acts: Activations, c: int, run: str, *, hidden: bool) -> Tra
     """Return ACN's best boundaries of a class: raw and regressed, with outer-inner contrast and coherence."""
     b = acts.boundaries
     assert b is not None
-    oic = np.asarray(b.oic)[:, c]
-    best = np.argsort(oic, kind="stable")[:_MOST_BOUNDARIES]  # low is good
+    oic = np.asarray(b.oic)[:, c]  # low is good
+    # The best of each place: neighbouring anchors find the same boundaries.
+    apart = nms(b.refined[:, 0], b.refined[:, 1] + 1, -oic, b.stream == "flow", threshold=_SAME_BOUNDARIES).keep
+    best = apart[np.argsort(oic[apart], kind="stable")][:_MOST_BOUNDARIES]
     items = [
         {
             "label": acts.classes[c],
@@ -406,7 +410,7 @@ def _boundary_track(acts: Activations, c: int, run: str, *, hidden: bool) -> Tra
     ]
     return Track(
         f"boundaries:{run}", f"Boundaries · {acts.classes[c]}", "boundaries", run=run, items=tuple(items),
-        hidden=hidden, about="regressed boundaries; dotted: before regression", note=f"best {len(items)} by OIC",
+        hidden=hidden, about="regressed boundaries; dotted: before regression", note=f"{len(items)} best, apart",
     )  # fmt: skip
 
 

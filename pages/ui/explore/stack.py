@@ -154,10 +154,11 @@ def _flow_tracks(view: View) -> Sequence[tracks.Track]:
     if kept is not None:
         return tracks.flow_track(kept.intensity, kept.fps, kept.duration, kept.static)
     job = work.of(f"flow:{view.subject}")
+    about = "compute its intensity, frame to frame, and the static clips that CMCS mines from it; kept for next time"
     if job is not None and job.error is not None:
-        return [tracks.offer_track("flow", "Optical flow", f"{job.error}")]
+        return [tracks.offer_track("flow", "Optical flow", "Try again", f"it could not be computed: {job.error}")]
     running = job is not None and job.running
-    return [tracks.offer_track("flow", "Optical flow", "" if running else "Compute intensity and static clips")]
+    return [tracks.offer_track("flow", "Optical flow", "" if running else "Compute", about)]
 
 
 def _video(view: View, shown: media.Media) -> dict[str, Any]:

@@ -4,6 +4,7 @@
 
 const AXIS = 24, LANE = 15, GAP = 2, FOLDED = 20, MAX_LANES = 5;
 const PLAIN = { threshold: null, inner: null, outer: null, near: null, lowered_by: null, rivals: [], num_rivals: 0, soft: false };
+const STREAMS = { RGB: "instance", flow: "context" };
 const instances = new WeakMap();
 
 export default function ({ data, parentElement, setStateValue, setTriggerValue }) {
@@ -240,7 +241,8 @@ class Timeline {
     if (this.prefs.folded[track.key]) return FOLDED;
     const text = 19 + 13 * (track.series ? track.series.length : 0);
     switch (track.kind) {
-      case "segments": case "boundaries": return Math.max(22, 6 + track.lanes * (LANE + GAP));
+      case "boundaries": return Math.max(80, 6 + track.lanes * (LANE + GAP));
+      case "segments": return Math.max(22, 6 + track.lanes * (LANE + GAP));
       case "detections": return Math.max(track.note ? 36 : 24, 6 + track.lanes * (LANE + GAP) + (track.missed ? 11 : 0));
       case "heat": return Math.max(36, 4 + track.names.length * clamp(Math.round(96 / track.names.length), 4, 10));
       case "mask": case "offer": return 24;
@@ -294,8 +296,13 @@ class Timeline {
         line.innerHTML = SVG_LINE(this.colour(s.role), s.dash || [], s.ghost ? 1.2 : 2) + `<span class="n">${escaped(s.name)}</span><span class="v"></span>`;
         label.append(line); values.push(line.lastChild);
       }
+      // What these read is too long for the title.
+      const below = !folded && ["heat", "boundaries"].includes(track.kind);
+      if (track.kind === "boundaries") label.insertAdjacentHTML("beforeend", ["RGB", "flow"].map((stream) => `<div class="s">${SVG_LINE(this.colour(STREAMS[stream]), [], 4)}<span class="n">${stream}, regressed</span></div>`).join(""));
+      if (below) label.insertAdjacentHTML("beforeend", `<div class="s"><span class="n"></span><span class="v"></span></div>`);
       this.rows.append(row);
-      this.visible.push({ track, y, h, el: row, values, value: row.querySelector(".title .v") });
+      const [name, value] = below ? label.lastElementChild.children : [null, row.querySelector(".title .v")];
+      this.visible.push({ track, y, h, el: row, values, value, name });
       y += h;
     }
     this.rows.style.height = y + "px"; this.total = y;
@@ -941,7 +948,7 @@ class Timeline {
       const y = row.y + 3 + (folded ? 0 : item.lane * (LANE + GAP)), h = folded ? FOLDED - 7 : LANE;
       const x0 = this.x(item.start), x1 = this.x(item.end);
       if (x1 < 0 || x0 > this.w) continue;
-      this.bar(ctx, x0, x1, y + h / 2 - 1, 5, { fill: this.colour(item.stream === "flow" ? "context" : "instance") });
+      this.bar(ctx, x0, x1, y + h / 2 - 1, 5, { fill: this.colour(STREAMS[item.stream] || STREAMS.RGB) });
       ctx.strokeStyle = this.soft; ctx.lineWidth = 1; ctx.setLineDash([2, 2]);
       for (const raw of [item.raw_start, item.raw_end]) { const x = Math.round(this.x(raw)) + 0.5; ctx.beginPath(); ctx.moveTo(x, y + 1); ctx.lineTo(x, y + h); ctx.stroke(); }
       ctx.setLineDash([]);
@@ -1047,7 +1054,8 @@ class Timeline {
         if (i >= 0 && i < n) {
           let c = under === row ? this.heatRow(row, this.hover.y) : 0;
           if (under !== row) for (let k = 1; k < track.names.length; k++) if (track.cells[k * n + i] > track.cells[c * n + i]) c = k;
-          text = `${track.names[c]} ${number(track.low + (track.cells[c * n + i] / 255) * (track.high - track.low), 1)}`;
+          text = number(track.low + (track.cells[c * n + i] / 255) * (track.high - track.low), 1);
+          if (row.name && row.name.textContent !== track.names[c]) row.name.textContent = track.names[c];
         }
       } else if (track.kind === "mask") text = track.spans.some(([a, b]) => a <= t && t < b) ? "yes" : "no";
       else if (track.kind === "offer") continue;
