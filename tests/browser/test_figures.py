@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
+from PIL import Image
 
 from wtal_core.figures.spec import FigureSpec
 
@@ -38,10 +41,15 @@ def test_export_flow(browse: Browse, scheme: str) -> None:
     page.wait_for_function("s => document.querySelector('.paper img').src !== s", arg=before)
     pdf = saved(page, "PDF")
     assert pdf.startswith(b"%PDF")
+    assert pdf.rstrip().endswith(b"%%EOF")
     assert b"/Type3" not in pdf
-    svg = saved(page, "SVG").decode()
-    assert "Ground truth" in svg
-    assert saved(page, "PNG").startswith(b"\x89PNG")
+    assert b"/FontFile2" in pdf, "TrueType fonts are embedded"
+    svg = ElementTree.fromstring(saved(page, "SVG"))
+    assert svg.tag.endswith("}svg")
+    assert "Ground truth" in " ".join("".join(text.itertext()) for text in svg.iter("{http://www.w3.org/2000/svg}text"))
+    png = Image.open(io.BytesIO(saved(page, "PNG")))
+    png.load()
+    assert png.width == round(3.25 * 300)
     spec = FigureSpec.parse(saved(page, "Spec").decode())
     assert spec.video == "test_024"
     assert next(row.kind for row in spec.rows) == "ground_truth", "the key frames were taken out"

@@ -1,0 +1,53 @@
+"""Two runs and an imported file side by side, their slices and the bootstrap, in Chromium."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+Browse = Callable[..., Any]
+VIEWS = ("Classes", "Precision-recall", "Scores", "Slices", "Significance")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_views_of_the_comparison(browse: Browse, scheme: str) -> None:
+    page = browse("/compare?data=planted&run=acmnet,hamnet&printed=THUMOS14", scheme=scheme)
+    page.locator("table.cmp tr", has_text="AAAI 2021").wait_for()
+    for view in VIEWS:
+        page.get_by_text(view, exact=True).click()
+        page.wait_for_url(f"**view={view}**")
+        chart = page.locator(".js-plotly-plot .main-svg").first
+        chart.wait_for()
+        assert page.locator(".stAlert [data-testid='stAlertContentError']").count() == 0, view
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
+
+
+def test_an_imported_file_is_compared_and_the_bootstrap_says_how_surely(browse: Browse, served_home: Path) -> None:
+    folder = served_home / "detections"
+    folder.mkdir(exist_ok=True)
+    shutil.copy(served_home / "runs" / "acmnet" / "detections.json", folder / "other system.json")
+    try:
+        page = browse("/compare?data=planted&sets=acmnet&sets=other+system+(file)&sets=hamnet&view=Significance")
+        table = page.locator("table.cmp")
+        same = table.locator("tr", has_text="other system").first
+        same.wait_for()
+        cells = same.locator("td").all_inner_texts()
+        assert cells[3:] == ["±0.0", "[±0.0, ±0.0]", "1.000"], "a file with the run's own detections does not differ"
+        cells = table.locator("tr", has_text="hamnet").last.locator("td").all_inner_texts()
+        assert 0 < float(cells[5]) <= 1
+        assert float(cells[2]) - float(cells[1]) == pytest.approx(
+            float(cells[3].replace("−", "-").replace("±", "")), abs=0.11
+        )
+        page.get_by_text("mAP", exact=True).click()
+        page.locator("table.cmp th", has_text="mAP % at tIoU").wait_for()
+        rows = {name: page.locator("table.cmp tr", has_text=name).first.locator("td").all_inner_texts()[2:]
+                for name in ("acmnet", "other system")}  # fmt: skip
+        assert rows["acmnet"] == rows["other system"]
+    finally:
+        shutil.rmtree(folder)
