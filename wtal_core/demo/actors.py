@@ -238,105 +238,64 @@ class Figure:
     # parts -----------------------------------------------------------------------------------------------------------
 
     def _limbs(self) -> list[Part]:
-        look, parts = self.look, []
-        for s in "lr":
-            arm: list[tuple[Array, Array, Array, Array, Color]] = []
-            shoulder, elbow, wrist, hand = (self._at(f"{s}_{n}") for n in ("shoulder", "elbow", "wrist", "hand"))
-            arm.append((elbow, wrist, self._px(f"{s}_elbow", 0.041), self._px(f"{s}_wrist", 0.030), look.skin))
-            arm.append((shoulder, elbow, self._px(f"{s}_shoulder", 0.054), self._px(f"{s}_elbow", 0.042), look.skin))
-            arm.append(
-                (
-                    self._between(f"{s}_wrist", f"{s}_hand", 0.25),
-                    hand,
-                    self._px(f"{s}_hand", 0.036),
-                    self._px(f"{s}_hand", 0.041),
-                    look.skin,
-                )
-            )
-            if look.sleeves > 0:
-                upper = min(look.sleeves / 0.55, 1.0) if look.sleeves < 0.7 else 1.0
-                end = self._between(f"{s}_shoulder", f"{s}_elbow", upper)
-                if look.sleeves >= 0.7:
-                    arm.append(
-                        (
-                            elbow,
-                            self._between(f"{s}_elbow", f"{s}_wrist", 0.9),
-                            self._px(f"{s}_elbow", 0.05),
-                            self._px(f"{s}_wrist", 0.04),
-                            look.shirt,
-                        )
-                    )
-                arm.append((shoulder, end, self._px(f"{s}_shoulder", 0.066), self._px(f"{s}_elbow", 0.058), look.shirt))
-            depth = self._depth[
-                :,
-                [
-                    INDEX[f"{s}_shoulder"],
-                    INDEX[f"{s}_elbow"],
-                    INDEX[f"{s}_elbow"],
-                    INDEX[f"{s}_wrist"],
-                    INDEX[f"{s}_wrist"],
-                ],
-            ].mean(1)
-            parts.append(Part(depth, self._stack(arm)))
+        """Return arms and legs, then torso and head."""
+        limbs = [part for side in "lr" for part in (self._arm(side), self._leg(side))]
+        return [*limbs, self._torso(), self._head()]
 
-            leg: list[tuple[Array, Array, Array, Array, Color]] = []
-            hip, knee, ankle, toe = (self._at(f"{s}_{n}") for n in ("hip", "knee", "ankle", "toe"))
-            skin = look.bottoms if look.legs == "trousers" else look.skin
-            fat = 1.1 if look.legs == "trousers" else 1.0
-            heel = (
-                ankle
-                - (toe - ankle) * 0.28
-                + (ankle - knee)
-                / np.maximum(np.hypot(*(ankle - knee).T), 1e-6)[:, None]
-                * self._px(f"{s}_ankle", 0.03)[:, None]
-            )
-            calf = self._between(f"{s}_knee", f"{s}_ankle", 0.3)
-            leg.append(
-                (calf, ankle, self._px(f"{s}_knee", 0.056 * fat), self._px(f"{s}_ankle", 0.036 * fat * fat), skin)
-            )
-            leg.append((knee, calf, self._px(f"{s}_knee", 0.056 * fat), self._px(f"{s}_knee", 0.056 * fat), skin))
-            leg.append((hip, knee, self._px(f"{s}_hip", 0.092), self._px(f"{s}_knee", 0.058 * fat), skin))
-            if look.legs == "shorts":
-                leg.append(
-                    (
-                        self._between(f"{s}_knee", f"{s}_ankle", 0.62),
-                        ankle,
-                        self._px(f"{s}_knee", 0.046),
-                        self._px(f"{s}_ankle", 0.041),
-                        look.socks,
-                    )
-                )
-            if look.legs != "bare":
-                ball = toe
-                leg.append((heel, ball, self._px(f"{s}_ankle", 0.046), self._px(f"{s}_toe", 0.036), look.shoes))
-                if look.legs == "shorts":
-                    leg.append(
-                        (
-                            hip,
-                            self._between(f"{s}_hip", f"{s}_knee", 0.55),
-                            self._px(f"{s}_hip", 0.104),
-                            self._px(f"{s}_knee", 0.088),
-                            look.bottoms,
-                        )
-                    )
-            else:
-                leg.append((ankle, toe, self._px(f"{s}_ankle", 0.036), self._px(f"{s}_toe", 0.024), look.skin))
-                leg.append(
-                    (
-                        hip,
-                        self._between(f"{s}_hip", f"{s}_knee", 0.2),
-                        self._px(f"{s}_hip", 0.1),
-                        self._px(f"{s}_hip", 0.094),
-                        look.bottoms,
-                    )
-                )
-            depth = self._depth[
-                :, [INDEX[f"{s}_hip"], INDEX[f"{s}_knee"], INDEX[f"{s}_knee"], INDEX[f"{s}_ankle"]]
-            ].mean(1)
-            parts.append(Part(depth, self._stack(leg)))
-        parts.append(self._torso())
-        parts.append(self._head())
-        return parts
+    def _bone(
+        self, a: Array, b: Array, at_a: tuple[str, float], at_b: tuple[str, float], color: Color
+    ) -> tuple[Array, Array, Array, Array, Color]:
+        """Return a capsule from `a` to `b`; its radii are given as (joint whose scale counts, metres)."""
+        return a, b, self._px(*at_a), self._px(*at_b), color
+
+    def _depth_of(self, *joints: str) -> Array:
+        """Return the mean depth of joints, (T,); one named twice weighs double."""
+        return np.asarray(self._depth[:, [INDEX[joint] for joint in joints]].mean(1))
+
+    def _arm(self, s: str) -> Part:
+        look = self.look
+        shoulder, elbow, wrist, hand = names = tuple(f"{s}_{n}" for n in ("shoulder", "elbow", "wrist", "hand"))
+        at = {name: self._at(name) for name in names}
+        arm = [
+            self._bone(at[elbow], at[wrist], (elbow, 0.041), (wrist, 0.030), look.skin),
+            self._bone(at[shoulder], at[elbow], (shoulder, 0.054), (elbow, 0.042), look.skin),
+            self._bone(self._between(wrist, hand, 0.25), at[hand], (hand, 0.036), (hand, 0.041), look.skin),
+        ]
+        if look.sleeves >= 0.7:
+            cuff = self._between(elbow, wrist, 0.9)
+            arm.append(self._bone(at[elbow], cuff, (elbow, 0.05), (wrist, 0.04), look.shirt))
+        if look.sleeves > 0:
+            upper = min(look.sleeves / 0.55, 1.0) if look.sleeves < 0.7 else 1.0
+            end = self._between(shoulder, elbow, upper)
+            arm.append(self._bone(at[shoulder], end, (shoulder, 0.066), (elbow, 0.058), look.shirt))
+        return Part(self._depth_of(shoulder, elbow, elbow, wrist, wrist), self._stack(arm))
+
+    def _leg(self, s: str) -> Part:
+        look = self.look
+        hip, knee, ankle, toe = names = tuple(f"{s}_{n}" for n in ("hip", "knee", "ankle", "toe"))
+        at = {name: self._at(name) for name in names}
+        skin, fat = (look.bottoms, 1.1) if look.legs == "trousers" else (look.skin, 1.0)
+        calf, shin = self._between(knee, ankle, 0.3), at[ankle] - at[knee]
+        leg = [
+            self._bone(calf, at[ankle], (knee, 0.056 * fat), (ankle, 0.036 * fat * fat), skin),
+            self._bone(at[knee], calf, (knee, 0.056 * fat), (knee, 0.056 * fat), skin),
+            self._bone(at[hip], at[knee], (hip, 0.092), (knee, 0.058 * fat), skin),
+        ]
+        if look.legs == "shorts":
+            sock = self._between(knee, ankle, 0.62)
+            leg.append(self._bone(sock, at[ankle], (knee, 0.046), (ankle, 0.041), look.socks))
+        if look.legs == "bare":
+            brief = self._between(hip, knee, 0.2)
+            leg.append(self._bone(at[ankle], at[toe], (ankle, 0.036), (toe, 0.024), look.skin))
+            leg.append(self._bone(at[hip], brief, (hip, 0.1), (hip, 0.094), look.bottoms))
+        else:
+            below = shin / np.maximum(np.hypot(*shin.T), 1e-6)[:, None] * self._px(ankle, 0.03)[:, None]
+            heel = at[ankle] - (at[toe] - at[ankle]) * 0.28 + below
+            leg.append(self._bone(heel, at[toe], (ankle, 0.046), (toe, 0.036), look.shoes))
+        if look.legs == "shorts":
+            hem = self._between(hip, knee, 0.55)
+            leg.append(self._bone(at[hip], hem, (hip, 0.104), (knee, 0.088), look.bottoms))
+        return Part(self._depth_of(hip, knee, knee, ankle), self._stack(leg))
 
     def _torso(self) -> Part:
         look, skeleton = self.look, self.skeleton

@@ -8,7 +8,7 @@ times the size of the finished picture.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
@@ -28,10 +28,12 @@ __all__ = [
     "Image",
     "Lens",
     "Light",
+    "banners",
     "blob_shadow",
     "clouds",
     "disc",
     "ellipse",
+    "finished",
     "fog",
     "glow",
     "hex_color",
@@ -238,6 +240,13 @@ class Ground:
         )
         return np.asarray(sample * np.clip(1.4 - self.footprint / (size * 1.2), 0, 1))
 
+    def speckled(self, color: Color | Array, *grains: tuple[float, float, int]) -> Array:
+        """Return a colour, (3,) or (H, W, 3), varied by grains (strength, metres, seed) on the floor: (H, W, 3)."""
+        share: Array | float = 1.0
+        for strength, size, seed in grains:
+            share = share + strength * self.grain(size, seed)
+        return np.asarray(np.asarray(color) * np.asarray(share)[..., None])
+
 
 @lru_cache(maxsize=16)
 def noise(seed: int, size: int = 512) -> NDArray[np.float32]:
@@ -327,6 +336,11 @@ def hills(canvas: Array, lens: Lens, air: Light, seed: int, layers: Sequence[tup
         paint(canvas, tint * np.ones((1, w, 1)), cover)
 
 
+def finished(canvas: Array) -> Image:
+    """Return a canvas of floats as a picture to draw on, (H, W, 3) uint8."""
+    return np.asarray(canvas.clip(0, 255).astype(np.uint8))
+
+
 def trees(
     canvas: Array,
     lens: Lens,
@@ -344,7 +358,7 @@ def trees(
 ) -> None:
     """Paint a row of leafy trees standing on y = `base` at about z = `distance`."""
     rng = np.random.default_rng([seed, 9])
-    image = canvas.clip(0, 255).astype(np.uint8)
+    image = finished(canvas)
     count = int((x_range[1] - x_range[0]) / spacing)
     order = sorted(
         ((distance + rng.uniform(-z_jitter, z_jitter), rng.uniform(*x_range)) for _ in range(count)), reverse=True
@@ -414,7 +428,7 @@ def stands(
 ) -> None:
     """Paint a grandstand full of people, its front wall at z; `jump` (0..1) is how high the crowd is up cheering."""
     rng = np.random.default_rng([seed, 13])
-    image = canvas.clip(0, 255).astype(np.uint8)
+    image = finished(canvas)
 
     def quad(y0: float, y1: float, z0: float, z1: float, color: Color) -> None:
         points = np.array([(x_range[0], y0, z0), (x_range[1], y0, z0), (x_range[1], y1, z1), (x_range[0], y1, z1)])
@@ -576,6 +590,24 @@ def text(
 @lru_cache(maxsize=1)
 def _face() -> cv2.FontFace:
     return cv2.FontFace("sans")
+
+
+def banners(
+    image: Image,
+    lens: Lens,
+    words: str,
+    places: Iterable[float],
+    *,
+    y: float,
+    z: float,
+    height: float,
+    color: Color,
+    mirrored: bool,
+) -> None:
+    """Write words along a wall at z, centred at each x of `places`, standing on y, `height` metres tall."""
+    for x in places:
+        px, py, scale = lens.point(float(x), y, z)
+        text(image, words, (px, py), height * scale, color, weight=700, align="centre", mirrored=mirrored)
 
 
 def text_width(words: str, size: float, weight: int = 600) -> float:

@@ -17,6 +17,7 @@ from wtal_core.demo.scenes.base import (
     Scene,
     Take,
     camera_path,
+    generators,
     lower_third,
     moments,
     orbit,
@@ -29,6 +30,7 @@ from wtal_core.demo.stage import (
     Ground,
     Image,
     Lens,
+    finished,
     fog,
     hex_color,
     hills,
@@ -110,7 +112,7 @@ def _crowd(lens: Lens, venue: int, lighting: str, jump: float) -> Image:
         roof=False,
         jump=jump,
     )
-    return np.asarray(canvas.clip(0, 255).astype(np.uint8))
+    return finished(canvas)
 
 
 class TitleCard(Scene):
@@ -216,7 +218,7 @@ class Walk(Scene):
         )
         canvas, air = _park(lens, shot.venue, shot.lighting), light(shot.lighting)
         t = moments(shot, fps)
-        cast = np.random.default_rng([shot.cast, 3])
+        cast, _ = generators(shot)
         body = Body(height=cast.uniform(1.6, 1.9), build=cast.uniform(0.9, 1.15))
         look = random_look(cast, legs="trousers", sleeves=0.95)
         speed = cast.uniform(1.1, 1.5)
@@ -240,15 +242,9 @@ def _park(lens: Lens, venue: int, lighting: str) -> Image:
     sky(canvas, lens, air, venue, cloud=0.6)
     hills(canvas, lens, air, venue, [(0.22, hex_color("7d9fb0"), 0.55), (0.13, hex_color("6a9c72"), 0.35)])
     ground = Ground.under(lens)
-    grass = (
-        np.asarray(hex_color("8abb57"))
-        * (1 + 0.07 * ground.grain(0.3, venue) + 0.06 * ground.grain(2.5, venue + 1))[..., None]
-    )
+    grass = ground.speckled(hex_color("8abb57"), (0.07, 0.3, venue), (0.06, 2.5, venue + 1))
     paint(canvas, grass, ground.mask.astype(float))
-    gravel = (
-        np.asarray(hex_color("d8c49a"))
-        * (1 + 0.06 * ground.grain(0.05, venue + 2) + 0.05 * ground.grain(0.6, venue))[..., None]
-    )
+    gravel = ground.speckled(hex_color("d8c49a"), (0.06, 0.05, venue + 2), (0.05, 0.6, venue))
     paint(
         canvas, gravel, smoothstep(0, 0.15, 1.0 + 0.12 * np.sin(ground.x * 0.9) - np.abs(ground.z - 0.05)) * ground.mask
     )
@@ -279,7 +275,7 @@ def _park(lens: Lens, venue: int, lighting: str) -> Image:
         z_jitter=3,
         haze=0.08,
     )
-    return np.asarray(canvas.clip(0, 255).astype(np.uint8))
+    return finished(canvas)
 
 
 class Interview(Scene):
@@ -303,7 +299,7 @@ class Interview(Scene):
         )
         canvas = _wall(lens, shot.venue, shot.mirror)
         t = still_or(shot, moments(shot, fps))
-        cast, style = np.random.default_rng([shot.cast, 3]), np.random.default_rng([shot.seed, 4])
+        cast, style = generators(shot)
         body = Body(height=1.76, build=cast.uniform(0.95, 1.1))
         look = random_look(cast, legs="trousers", sleeves=0.95)
         a, b, c = style.uniform(0, 6, 3)
@@ -362,7 +358,7 @@ def _wall(lens: Lens, venue: int, mirrored: bool) -> Image:
     h, w = lens.canvas[1], lens.canvas[0]
     ramp = np.linspace(0.02, -0.16, h)
     canvas = np.stack([np.tile(np.asarray(shade(base, float(r))), (w, 1)) for r in ramp])
-    image: Image = canvas.clip(0, 255).astype(np.uint8)
+    image = finished(canvas)
     marks = (("NORDWIND", "2b62a5"), ("kiwano", "3c9d6b"), ("TRIAS", "c4453c"))
     for row in range(7):
         for col in range(7):
@@ -432,7 +428,7 @@ def _valley(lens: Lens, venue: int, lighting: str) -> Image:
         np.asarray(hex_color("85b455"))
         + (np.asarray(hex_color("c9bd66")) - np.asarray(hex_color("85b455"))) * ((fields > 0) * 0.5)[..., None]
     )
-    paint(canvas, grass * (1 + 0.05 * ground.grain(3.0, venue))[..., None], ground.mask.astype(float))
+    paint(canvas, ground.speckled(grass, (0.05, 3.0, venue)), ground.mask.astype(float))
     fog(canvas, ground, air, 40, 400, 0.6)
     trees(
         canvas,
@@ -447,4 +443,4 @@ def _valley(lens: Lens, venue: int, lighting: str) -> Image:
         z_jitter=40,
         haze=0.3,
     )
-    return np.asarray(canvas.clip(0, 255).astype(np.uint8))
+    return finished(canvas)

@@ -33,6 +33,7 @@ __all__ = [
     "Take",
     "bug",
     "camera_path",
+    "generators",
     "lower_third",
     "moments",
     "orbit",
@@ -123,6 +124,11 @@ class Clip:
 def moments(shot: Shot, fps: float) -> Array:
     """Return the world time of every frame of a shot, seconds from its start, (T,)."""
     return np.arange(shot.frames) * (shot.slow / fps)
+
+
+def generators(shot: Shot) -> tuple[np.random.Generator, np.random.Generator]:
+    """Return what decides on the athlete, the same in all shots of its cast, and on the performance of this shot."""
+    return np.random.default_rng([shot.cast, 3]), np.random.default_rng([shot.seed, 4])
 
 
 def still_or(shot: Shot, seconds: Array) -> Array:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from wtal_core.demo.actors import Figure, random_look, rod
 from wtal_core.demo.motion import Timeline, smoothstep
-from wtal_core.demo.scenes.base import Clip, Kind, Scene, Take, camera_path, moments, orbit, overlays, solid
+from wtal_core.demo.scenes.base import Clip, Kind, Scene, Take, camera_path, generators, moments, orbit, overlays, solid
 from wtal_core.demo.skeleton import Body, solve
 from wtal_core.demo.stage import (
     Ground,
@@ -19,6 +19,7 @@ from wtal_core.demo.stage import (
     blob_shadow,
     disc,
     ellipse,
+    finished,
     hex_color,
     mix,
     new_canvas,
@@ -67,7 +68,7 @@ def _canvas(lens: Lens, venue: int, mirrored: bool) -> Image:
     reach = np.hypot(floor.x - 0.1, floor.z)
     carpet *= np.clip(1.15 - 0.16 * reach, 0.45, 1.1)[..., None]
     paint(canvas, carpet, (floor.mask & (floor.z < 2.9)).astype(float))
-    image = canvas.clip(0, 255).astype(np.uint8)
+    image = finished(canvas)
 
     def board(x0: float, x1: float, y0: float, y1: float, color: tuple[float, float, float], z: float = 2.88) -> None:
         polygon(image, lens.project(np.array([(x0, y0, z), (x1, y0, z), (x1, y1, z), (x0, y1, z)]))[0], color)
@@ -140,7 +141,7 @@ def _canvas(lens: Lens, venue: int, mirrored: bool) -> Image:
     paint(picture, np.asarray(cloth) * bright[..., None], inside.astype(float))
     paint(picture, np.asarray(shade(cloth, -0.22)) * bright[..., None], (inside & cushion).astype(float))
     paint(picture, (235, 240, 235), deck.line("x", -_L * 0.5, 0.008) * inside * ~cushion * 0.5)
-    image = picture.clip(0, 255).astype(np.uint8)
+    image = finished(picture)
     for x in (-_L - 0.02, 0.0, _L + 0.02):
         for z in (-_W - 0.02, _W + 0.02):
             *at, s = lens.point(x, _BED + 0.01, z)
@@ -204,7 +205,7 @@ class Billiards(Scene):
         canvas = _canvas(lens, shot.venue, shot.mirror)
         t = moments(shot, fps)
         one = np.ones(len(t))
-        cast, style = np.random.default_rng([shot.cast, 3]), np.random.default_rng([shot.seed, 4])
+        cast, style = generators(shot)
         names = [beat.name for beat in shot.beats]
         body = Body(height=cast.uniform(1.68, 1.86), build=cast.uniform(0.92, 1.12))
         vest = hex_color(("2b2f3a", "6b2230", "22483d", "3a3350", "c9a24a")[cast.integers(5)])

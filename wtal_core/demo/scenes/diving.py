@@ -11,15 +11,29 @@ from numpy.typing import NDArray
 
 from wtal_core.demo.actors import Figure, Look, random_look
 from wtal_core.demo.motion import Timeline, blend, locomotion, smoothstep
-from wtal_core.demo.scenes.base import Clip, Kind, Scene, Take, camera_path, moments, orbit, overlays, solid, still_or
+from wtal_core.demo.scenes.base import (
+    Clip,
+    Kind,
+    Scene,
+    Take,
+    camera_path,
+    generators,
+    moments,
+    orbit,
+    overlays,
+    solid,
+    still_or,
+)
 from wtal_core.demo.skeleton import Body, solve
 from wtal_core.demo.stage import (
     Ground,
     Image,
     Lens,
+    banners,
     blob_shadow,
     disc,
     ellipse,
+    finished,
     glow,
     hex_color,
     light,
@@ -30,7 +44,6 @@ from wtal_core.demo.stage import (
     ribbon,
     shade,
     stands,
-    text,
 )
 from wtal_core.demo.story import Shot
 
@@ -74,7 +87,7 @@ def _canvas(lens: Lens, venue: int, lighting: str, mirrored: bool) -> tuple[Imag
     wall = np.asarray(hex_color(("dfe7ea", "e9e2d4", "d5e0e6")[venue % 3]))
     rows = np.linspace(1.06, 0.86, h)[:, None, None]
     canvas[:] = wall * rows * np.ones((1, w, 1))
-    image = canvas.clip(0, 255).astype(np.uint8)
+    image = finished(canvas)
     for x in np.arange(-24, 30, 5.2):
         frame = np.array([(x, 5.3, 20), (x + 4.0, 5.3, 20), (x + 4.0, 10.4, 20), (x, 10.4, 20)])
         polygon(image, lens.project(frame)[0], hex_color("9fb1ba"))
@@ -108,7 +121,7 @@ def _canvas(lens: Lens, venue: int, lighting: str, mirrored: bool) -> tuple[Imag
     )
     ground = Ground.under(lens)
     deck = Ground.under(lens, _DECK)
-    tiles = np.asarray(hex_color("d9d3c4")) * (1 + 0.03 * deck.grain(0.5, venue))[..., None]
+    tiles = deck.speckled(hex_color("d9d3c4"), (0.03, 0.5, venue))
     paint(canvas, tiles, deck.mask * (deck.z > 12.0) * (deck.z < 17.0))
     for k in range(12):
         paint(canvas, hex_color("bdb6a6"), deck.line("z", 12.5 + 0.5 * k, 0.04) * (deck.z > 12) * (deck.z < 17) * 0.6)
@@ -119,13 +132,12 @@ def _canvas(lens: Lens, venue: int, lighting: str, mirrored: bool) -> tuple[Imag
         rope = ground.line("z", z, 0.14)
         paint(canvas, hex_color("e4473f"), rope * dash * pool * 0.85)
         paint(canvas, (248, 248, 248), rope * (1 - dash) * pool * 0.85)
-    image = canvas.clip(0, 255).astype(np.uint8)
+    image = finished(canvas)
     edge = lens.project(np.array([(-40, _DECK, 12.0), (40, _DECK, 12.0), (40, 0.0, 12.0), (-40, 0.0, 12.0)]))[0]
     polygon(image, edge, hex_color("f0ede4"))
     words = ("AQUATIC CENTRE", "DIVING OPEN", "CITY POOL")[venue % 3]
-    for x in (-13, 1.5, 16):
-        px, py, s = lens.point(x, 1.05, 16.9)
-        text(image, words, (px, py), 0.85 * s, (250, 250, 250), weight=700, align="centre", mirrored=mirrored)
+    white = (250, 250, 250)
+    banners(image, lens, words, (-13, 1.5, 16), y=1.05, z=16.9, height=0.85, color=white, mirrored=mirrored)
     before = image.copy()
     # tower: column, stairs, platform with rails, on a strip of deck
     stone = hex_color(("c9ccd0", "d6cbb8", "bfc8ce")[venue % 3])
@@ -209,7 +221,7 @@ class Diving(Scene):
         lens = _lens(self.picture(size), shot.camera.azimuth)
         (canvas, masks), air = _canvas(lens, shot.venue, shot.lighting, shot.mirror), light(shot.lighting)
         t = moments(shot, fps)
-        cast, style = np.random.default_rng([shot.cast, 3]), np.random.default_rng([shot.seed, 4])
+        cast, style = generators(shot)
         names = [beat.name for beat in shot.beats]
         body = Body(height=cast.uniform(1.62, 1.80), build=cast.uniform(0.88, 1.02))
         suit = hex_color(("c22f3d", "1f4f9c", "16181f", "1d8a6b", "d6862b")[cast.integers(5)])

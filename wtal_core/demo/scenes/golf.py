@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from wtal_core.demo.actors import Figure, Part, capsule, map_points, random_look, rod
 from wtal_core.demo.motion import Timeline, locomotion, smoothstep
-from wtal_core.demo.scenes.base import Clip, Kind, Scene, Take, camera_path, moments, orbit, overlays
+from wtal_core.demo.scenes.base import Clip, Kind, Scene, Take, camera_path, generators, moments, orbit, overlays
 from wtal_core.demo.skeleton import Body, Skeleton, solve
 from wtal_core.demo.stage import (
     Ground,
@@ -18,6 +18,7 @@ from wtal_core.demo.stage import (
     Lens,
     blob_shadow,
     disc,
+    finished,
     fog,
     hex_color,
     hills,
@@ -124,11 +125,10 @@ def _canvas(lens: Lens, venue: int, lighting: str, mirrored: bool) -> Image:
     tee = ((np.abs(ground.x - 0.1) < 3.4) & (np.abs(ground.z + 0.3) < 2.0)).astype(float)
     paint(
         canvas,
-        np.asarray(hex_color("93c95a"))
-        * (1 + 0.05 * ground.grain(0.05, venue + 3) + 0.03 * ground.grain(0.5, venue))[..., None],
+        ground.speckled(hex_color("93c95a"), (0.05, 0.05, venue + 3), (0.03, 0.5, venue)),
         tee * 0.85,
     )
-    image = canvas.clip(0, 255).astype(np.uint8)
+    image = finished(canvas)
     pole = lens.project(
         np.array(
             [(green_x, 0, green_z), (green_x, 3.2, green_z), (green_x + 1.7, 2.75, green_z), (green_x, 2.3, green_z)]
@@ -219,8 +219,7 @@ class GolfSwing(Scene):
         canvas = _canvas(lens, shot.venue, shot.lighting, shot.mirror)
         air = light(shot.lighting)
         seconds = moments(shot, fps)
-        cast = np.random.default_rng([shot.cast, 3])
-        style = np.random.default_rng([shot.seed, 4])
+        cast, style = generators(shot)
         body = Body(height=cast.uniform(1.68, 1.88), build=cast.uniform(0.9, 1.12))
         look = random_look(
             cast,

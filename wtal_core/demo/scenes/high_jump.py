@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 
 from wtal_core.demo.actors import Figure, draw_part, map_points, random_look, rod
 from wtal_core.demo.motion import Timeline, blend, locomotion, smoothstep
-from wtal_core.demo.scenes.base import Clip, Kind, Scene, Take, camera_path, moments, orbit, overlays, solid
+from wtal_core.demo.scenes.base import Clip, Kind, Scene, Take, camera_path, generators, moments, orbit, overlays, solid
 from wtal_core.demo.skeleton import Body, solve
 from wtal_core.demo.stage import (
     Ground,
     Image,
     Lens,
+    banners,
     blob_shadow,
+    finished,
     fog,
     hex_color,
     light,
@@ -28,7 +30,6 @@ from wtal_core.demo.stage import (
     shade,
     sky,
     stands,
-    text,
     trees,
 )
 from wtal_core.demo.story import Shot
@@ -76,16 +77,10 @@ def _canvas(lens: Lens, venue: int, lighting: str, mirrored: bool) -> Image:
     )
     wall = (hex_color("1f4e8c"), hex_color("8c2f39"), hex_color("23695a"))[venue % 3]
     ground = Ground.under(lens)
-    grass = (
-        np.asarray(hex_color("6ba845"))
-        * (1 + 0.06 * ground.grain(0.3, venue) + 0.05 * ground.grain(2.5, venue + 1))[..., None]
-    )
+    grass = ground.speckled(hex_color("6ba845"), (0.06, 0.3, venue), (0.05, 2.5, venue + 1))
     paint(canvas, grass, ground.mask.astype(float))
     tartan_hex = ("b4533c", "3b6fa5", "b4533c")[venue % 3]
-    tartan = (
-        np.asarray(hex_color(tartan_hex))
-        * (1 + 0.05 * ground.grain(0.06, venue + 2) + 0.05 * ground.grain(1.2, venue + 3))[..., None]
-    )
+    tartan = ground.speckled(hex_color(tartan_hex), (0.05, 0.06, venue + 2), (0.05, 1.2, venue + 3))
     area = (
         smoothstep(0.0, 0.12, 4.9 - np.abs(ground.z))
         * smoothstep(0, 0.1, ground.x + 18)
@@ -102,20 +97,10 @@ def _canvas(lens: Lens, venue: int, lighting: str, mirrored: bool) -> Image:
         paint(canvas, (250, 250, 250), (np.abs(ground.x - x) < 0.06) * (np.abs(ground.z - z) < 0.28) * ground.mask)
     fog(canvas, ground, air, 25, 120, 0.4)
     stands(canvas, lens, air, venue, z=27, x_range=(-45, 75), rows=7, haze=0.4, wall=wall, roof=False)
-    image = canvas.clip(0, 255).astype(np.uint8)
-    banner = ("ATHLETICS GALA", "CITY GAMES", "TRACK CLASSIC")[venue % 3]
-    for x in (-21.0, -5.0, 24.0):
-        px, py, s = lens.point(x, 0.38, 26.9)
-        text(
-            image,
-            banner,
-            (px, py),
-            0.75 * s,
-            mix((255, 255, 255), air.haze, 0.45),
-            weight=700,
-            align="centre",
-            mirrored=mirrored,
-        )
+    image = finished(canvas)
+    words = ("ATHLETICS GALA", "CITY GAMES", "TRACK CLASSIC")[venue % 3]
+    white = mix((255, 255, 255), air.haze, 0.45)
+    banners(image, lens, words, (-21, -5, 24), y=0.38, z=26.9, height=0.75, color=white, mirrored=mirrored)
     tint = hex_color(("2f62b3", "d6a52b", "c43d3d")[venue % 3])
     shadow = lens.project(
         np.array(
@@ -178,7 +163,7 @@ class HighJump(Scene):
         lens = _lens(self.picture(size), shot.camera.azimuth)
         canvas, air = _canvas(lens, shot.venue, shot.lighting, shot.mirror), light(shot.lighting)
         t = moments(shot, fps)
-        cast, style = np.random.default_rng([shot.cast, 3]), np.random.default_rng([shot.seed, 4])
+        cast, style = generators(shot)
         body = Body(height=cast.uniform(1.74, 1.94), build=cast.uniform(0.86, 1.0))
         look = random_look(
             cast, legs="shorts", sleeves=0.0, hair_style=("short", "tail", "short", "tail")[cast.integers(4)]

@@ -10,14 +10,16 @@ from numpy.typing import NDArray
 
 from wtal_core.demo.actors import Figure, draw_part, random_look, rod
 from wtal_core.demo.motion import Timeline, blend, locomotion, smoothstep
-from wtal_core.demo.scenes.base import Clip, Kind, Scene, Take, camera_path, moments, orbit, overlays
+from wtal_core.demo.scenes.base import Clip, Kind, Scene, Take, camera_path, generators, moments, orbit, overlays
 from wtal_core.demo.skeleton import Body, solve
 from wtal_core.demo.stage import (
     Ground,
     Image,
     Lens,
+    banners,
     blob_shadow,
     disc,
+    finished,
     fog,
     hex_color,
     hills,
@@ -70,15 +72,7 @@ def _canvas(lens: Lens, venue: int, lighting: str, sector: bool, mirrored: bool)
         np.asarray(hex_color("5fa03f"))
         + (np.asarray(hex_color("6fae47")) - np.asarray(hex_color("5fa03f"))) * stripe[..., None]
     )
-    grass = (
-        grass
-        * (
-            1
-            + 0.06 * ground.grain(0.25, venue)
-            + 0.05 * ground.grain(2.0, venue + 1)
-            + 0.05 * ground.grain(0.06, venue)
-        )[..., None]
-    )
+    grass = ground.speckled(grass, (0.06, 0.25, venue), (0.05, 2.0, venue + 1), (0.05, 0.06, venue))
     paint(canvas, grass, ground.mask.astype(float))
     white = (248, 248, 248)
     if sector:
@@ -98,7 +92,7 @@ def _canvas(lens: Lens, venue: int, lighting: str, sector: bool, mirrored: bool)
             )
     else:
         red = np.asarray(hex_color(("b9583d", "a94a3c", "3f6ea8")[venue % 3]))
-        red = red * (1 + 0.05 * ground.grain(0.06, venue + 2) + 0.05 * ground.grain(1.4, venue + 3))[..., None]
+        red = ground.speckled(red, (0.05, 0.06, venue + 2), (0.05, 1.4, venue + 3))
         paint(
             canvas, red, smoothstep(0, 0.1, 2.4 - np.abs(ground.z)) * smoothstep(0, 0.1, 0.2 - ground.x) * ground.mask
         )
@@ -145,20 +139,10 @@ def _canvas(lens: Lens, venue: int, lighting: str, sector: bool, mirrored: bool)
         wall=wall,
         roof=venue % 2 == 0,
     )
-    image = canvas.clip(0, 255).astype(np.uint8)
+    image = finished(canvas)
     words = ("JAVELIN", "THROWS MEETING", "HARBOUR GAMES")[venue % 3]
-    for x in np.arange(-50, 60, 21.0):
-        px, py, s = lens.point(x, 0.3, 29.9)
-        text(
-            image,
-            words,
-            (px, py),
-            0.66 * s,
-            mix((255, 255, 255), air.haze, 0.25),
-            weight=700,
-            align="centre",
-            mirrored=mirrored,
-        )
+    pale = mix((255, 255, 255), air.haze, 0.25)
+    banners(image, lens, words, np.arange(-50, 60, 21.0), y=0.3, z=29.9, height=0.66, color=pale, mirrored=mirrored)
     if not sector:
         for x, number in ((3.5, "20"), (8.5, "25")):
             px, py, s = lens.point(x, 0.0, 4.2)
@@ -210,7 +194,7 @@ class JavelinThrow(Scene):
         canvas, air = _canvas(lens, shot.venue, shot.lighting, sector, shot.mirror), light(shot.lighting)
         t = moments(shot, fps)
         one = np.ones(len(t))
-        cast, style = np.random.default_rng([shot.cast, 3]), np.random.default_rng([shot.seed, 4])
+        cast, style = generators(shot)
         body = Body(height=cast.uniform(1.72, 1.94), build=cast.uniform(0.95, 1.15))
         look = random_look(cast, legs="shorts", sleeves=(0.0, 0.4)[cast.integers(2)])
         if sector:

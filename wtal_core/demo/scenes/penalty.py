@@ -10,15 +10,17 @@ from numpy.typing import NDArray
 
 from wtal_core.demo.actors import Figure, map_points, random_look
 from wtal_core.demo.motion import Timeline, blend, locomotion, smoothstep, swap_sides
-from wtal_core.demo.scenes.base import Clip, Kind, Scene, Take, camera_path, moments, orbit, overlays
+from wtal_core.demo.scenes.base import Clip, Kind, Scene, Take, camera_path, generators, moments, orbit, overlays
 from wtal_core.demo.skeleton import Body, solve
 from wtal_core.demo.stage import (
     Ground,
     Image,
     Lens,
     Light,
+    banners,
     blob_shadow,
     disc,
+    finished,
     fog,
     hex_color,
     light,
@@ -28,7 +30,6 @@ from wtal_core.demo.stage import (
     ribbon,
     sky,
     stands,
-    text,
 )
 from wtal_core.demo.story import Shot
 
@@ -63,9 +64,8 @@ def _canvas(lens: Lens, venue: int, lighting: str, mirrored: bool) -> Image:
         np.clip(np.sin(ground.x * 2 * np.pi / 5.5 + 0.6) / np.clip(ground.footprint * 0.6, 0.05, 3), -1, 1) * 0.5 + 0.5
     )
     a, b = np.asarray(hex_color("4f9c3c")), np.asarray(hex_color("62ae49"))
-    grass = (a + (b - a) * stripe[..., None]) * (
-        1 + 0.05 * ground.grain(0.2, venue) + 0.05 * ground.grain(1.5, venue + 1) + 0.05 * ground.grain(0.06, venue + 2)
-    )[..., None]
+    grains = (0.05, 0.2, venue), (0.05, 1.5, venue + 1), (0.05, 0.06, venue + 2)
+    grass = ground.speckled(a + (b - a) * stripe[..., None], *grains)
     paint(canvas, grass, ground.mask.astype(float))
     white = (246, 248, 246)
     paint(canvas, white, ground.line("x", _GOAL_X, 0.12, -30, 30) * 0.95)
@@ -96,20 +96,10 @@ def _stands_behind(canvas: Array, lens: Lens, air: Light, venue: int, mirrored: 
         wall=wall,
         roof=True,
     )
-    image = canvas.clip(0, 255).astype(np.uint8)
+    image = finished(canvas)
     words = ("CUP FINAL", "PENALTY NIGHT", "UNITED CITY")[venue % 3]
-    for x in (4.0, 16.0, 28.0, 42.0):
-        px, py, s = lens.point(x, 0.38, 21.9)
-        text(
-            image,
-            words,
-            (px, py),
-            0.75 * s,
-            mix((255, 255, 255), air.haze, 0.2),
-            weight=700,
-            align="centre",
-            mirrored=mirrored,
-        )
+    white = mix((255, 255, 255), air.haze, 0.2)
+    banners(image, lens, words, (4, 16, 28, 42), y=0.38, z=21.9, height=0.75, color=white, mirrored=mirrored)
     return image
 
 
@@ -198,7 +188,7 @@ class SoccerPenalty(Scene):
         lens = _lens(self.picture(size), shot.camera.azimuth)
         canvas, air = _canvas(lens, shot.venue, shot.lighting, shot.mirror), light(shot.lighting)
         t = moments(shot, fps)
-        cast, style = np.random.default_rng([shot.cast, 3]), np.random.default_rng([shot.seed, 4])
+        cast, style = generators(shot)
         names = [beat.name for beat in shot.beats]
         body = Body(height=cast.uniform(1.70, 1.90), build=cast.uniform(0.92, 1.1))
         look = random_look(cast, legs="shorts", sleeves=(0.5, 0.95)[cast.integers(2)])
