@@ -88,7 +88,7 @@ class RunPaper:
             )
         runs, failures = self._train(experiment, dataset, plans)
         self._print_result(experiment, dataset, plans, runs, failures, said)
-        return 1 if failures else 0
+        return 0 if len(runs) == sum(len(plan.runs) for plan in plans) else 1
 
     def _train(
         self, experiment: Experiment, dataset: Dataset, plans: Sequence[RowPlan]

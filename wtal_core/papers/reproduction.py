@@ -80,8 +80,8 @@ def plan_rows(
         )
     dataset.subsets(experiment.split)
     changes = dict(changes or {})
-    _refuse_what_varies(experiment, changes)
     chosen = experiment.choose(rows)
+    _refuse_what_varies(experiment, chosen, changes)
     plans = []
     with dataset.features(features) as store:
         for row in chosen:
@@ -110,10 +110,10 @@ def plan_rows(
     return plans
 
 
-def _refuse_what_varies(experiment: Experiment, changes: Mapping[str, Any]) -> None:
-    """Raise where `changes` are unknown settings, or would make rows equal that the table tells apart."""
+def _refuse_what_varies(experiment: Experiment, rows: Sequence[ExperimentRow], changes: Mapping[str, Any]) -> None:
+    """Raise where `changes` are unknown settings, or those that make a row what it is."""
     cls = method_class(get_paper(experiment.paper).method)
-    for row in experiment.rows:
+    for row in rows:
         base = settings.override(cls.Config(), cls.presets[row.preset])
         given = settings.differences(settings.override(base, changes), base)
         varied = settings.differences(settings.override(base, row.changes), base)
@@ -149,7 +149,6 @@ def remarks(experiment: Experiment, dataset: Dataset, features: str | None = Non
         said.append(f"The paper does not say how it was evaluated; here: {experiment.protocol}.")
     printed = {row.feature for r in experiment.rows if (row := experiment.printed(r)) and row.feature}
     if printed:
-        extractor = ""
         with dataset.features(features) as store:
             extractor = store.provenance(store.videos[0]).extractor
         said.append(f"Features here: {extractor or 'unknown'}; printed with: {', '.join(sorted(printed))}.")
