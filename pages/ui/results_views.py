@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import streamlit as st
 
 from pages.ui import library, results, theme
+from pages.ui.errors import show_error
 from pages.ui.results import SetRef, SplitRef
 from wtal_core.errors import WtalError
 from wtal_core.evaluation import CHARACTERISTICS, Comparison, precision_recall, score_histogram, slice_by_instances
@@ -290,16 +291,13 @@ def slices(question: Question, runs: Collection[str]) -> None:
 
 def _tagged(runs: Collection[str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Return `(tag, videos)` of the notes of all compared runs."""
-    found: dict[str, set[str]] = {}
+    notes = []
     for run in runs:
         try:
-            notes: Mapping[str, tuple[str, ...]] = tagged_videos(FailureNotes(library.load_run(run).folder).all())
+            notes.append(FailureNotes(library.load_run(run).folder).all())
         except WtalError as error:
-            st.error(str(error))
-            continue
-        for tag, videos in notes.items():
-            found.setdefault(tag, set()).update(videos)
-    return tuple((tag, tuple(sorted(videos))) for tag, videos in sorted(found.items()))
+            show_error(error)
+    return tuple(tagged_videos(*notes).items())
 
 
 def significance(question: Question) -> None:

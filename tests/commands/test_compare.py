@@ -40,6 +40,22 @@ def test_diagnose(files: Path, capsys: pytest.CaptureFixture[str], tmp_path: Pat
     assert {"kind", "number", "share", "cost"} <= value["kinds"][0].keys()
 
 
+def test_slices(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sets = ["compare", str(files / "one.json"), str(files / "other"), "--annotations", str(files / "truth.json")]
+    assert main([*sets, "--slices", "length", "tag", "--resamples", "0"]) == 0
+    shown = capsys.readouterr().out
+    assert "mAP_N % at tIoU 0.5 by length, activitynet" in shown
+    assert "mAP % at tIoU 0.5 by tag, activitynet" in shown
+    assert main([*sets, "--slices", "tag", "--tiou", "0.3", "--resamples", "0", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    (part,) = report["slices"]
+    assert (part["measure"], part["tiou"]) == ("mAP", 0.3)
+    for number, name in enumerate(("one", "other")):  # no notes: the whole split alone
+        assert part["rows"][0][name] == pytest.approx(report["sets"][number]["evaluations"][0]["mean_ap"]["0.3"])
+    assert main([*sets, "--slices", "size"]) == 2
+    capsys.readouterr()
+
+
 @pytest.mark.parametrize(
     ("more", "code", "words"),
     [

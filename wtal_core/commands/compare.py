@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -13,7 +14,8 @@ from wtal_core.errors import UsageError
 from wtal_core.files import write_json
 
 if TYPE_CHECKING:
-    from wtal_core.evaluation import Comparison
+    from wtal_core.evaluation import Comparison, GroundTruthIndex
+    from wtal_core.runs.sources import Source
 
 __all__ = ["Compare"]
 
@@ -40,6 +42,8 @@ class Compare:
     """Coverage of the bootstrap's intervals."""
     seed: int = 0
     """Seed of the bootstrap."""
+    slices: tuple[Literal["length", "coverage", "instances", "tag"], ...] = ()
+    """Also show parts of the split: mAP_N (DETAD) by length, coverage or number of instances, mAP of tagged videos."""
     per_class: bool = False
     """Also print the AP of every class."""
     published_on: str | None = None
@@ -90,7 +94,7 @@ class Compare:
         }
         groups = seed_groups({source.name: source.run for source in sources if source.run is not None})
         published = _published(self.published_on or truth.name, same=dataset_name(truth.name))
-        report = {
+        report: dict[str, Any] = {
             "ground_truth": truth.where,
             "tiou": levels,
             "sets": [{"name": s.name, "path": s.path, "evaluations": _evaluations(found, s.name)} for s in sources],
@@ -103,6 +107,7 @@ class Compare:
                 for name, table in bootstrap.items()
             },
             "seeds": [_seeds(found, title, names) for title, names in groups.items()],
+            "slices": _slices(self.slices, sources, truth.index, found),
             "published": published,
         }
         if self.out is not None:
@@ -113,6 +118,8 @@ class Compare:
         _print(found, report)
         if len(sources) > 1:
             _print_differences(found, bootstrap, self.confidence)
+        for part in report["slices"]:
+            _print_slices(part, found.names)
         if self.per_class:
             for protocol in found.protocols:
                 print()
@@ -140,6 +147,42 @@ def _seeds(found: Comparison, title: str, names: list[str]) -> dict[str, Any]:
             "average": {"mean": average[0], "std": average[1]},
         }
     return {"name": title, "sets": names, "protocols": by_protocol}
+
+
+def _slices(by: Sequence[str], sources: Sequence[Source], truth: GroundTruthIndex, found: Comparison) -> list[Any]:
+    """Return mAP on parts of the split under the first protocol, at tIoU 0.5 where that is among the thresholds."""
+    from wtal_core.evaluation import diagnose, slice_by_instances, slice_by_videos
+    from wtal_core.runs.failures import FailureNotes, tagged_videos
+
+    if not by:
+        return []
+    protocol, tiou = found.protocols[0], 0.5 if 0.5 in found.tiou else found.tiou[len(found.tiou) // 2]
+    parts = []
+    diagnoses = {
+        s.name: diagnose(s.detections, truth, protocol=protocol, tiou=tiou) for s in sources if set(by) != {"tag"}
+    }
+    for name in by:
+        if name == "tag":
+            groups = tagged_videos(*(FailureNotes(source.path).all() for source in sources if source.run is not None))
+            tables = {source.name: source.detections for source in sources}
+            table, measure = slice_by_videos(tables, truth, groups, protocol=protocol, tiou=tiou), "mAP"
+        else:
+            table, measure = slice_by_instances(diagnoses, name), "mAP_N"
+        rows = table.to_dict("records")
+        parts.append({"by": name, "measure": measure, "protocol": protocol, "tiou": tiou, "rows": rows})
+    return parts
+
+
+def _print_slices(part: dict[str, Any], names: Sequence[str]) -> None:
+    print(f"\n{part['measure']} % at tIoU {part['tiou']:g} by {part['by']}, {part['protocol']}")
+    counts = [key for key in ("videos", "instances") if part["rows"] and key in part["rows"][0]]
+    print_table(
+        [part["by"], *counts, *names],
+        [
+            (row["slice"], *(f"{row[key]:,}" for key in counts), *_percent([row[name] for name in names]))
+            for row in part["rows"]
+        ],
+    )
 
 
 def _published(dataset: str, same: str | None) -> list[dict[str, Any]]:

@@ -176,10 +176,10 @@ class FailureNotes:
         return tuple(sorted({tag for note in self.all().values() for tag in note.tags}))
 
 
-def tagged_videos(notes: Mapping[str, Note]) -> dict[str, tuple[str, ...]]:
-    """Return `{tag: videos}` that have a failure with the tag, tags and videos sorted."""
+def tagged_videos(*notes: Mapping[str, Note]) -> dict[str, tuple[str, ...]]:
+    """Return `{tag: videos}` that have a failure with the tag in the notes of any run, tags and videos sorted."""
     found: dict[str, set[str]] = {}
-    for key, note in notes.items():
+    for key, note in (item for written in notes for item in written.items()):
         for tag in note.tags:
             found.setdefault(tag, set()).add(video_of(key))
     return {tag: tuple(sorted(videos)) for tag, videos in sorted(found.items())}
