@@ -13,7 +13,7 @@ cv2 = pytest.importorskip("cv2")
 
 from wtal_core.demo.render import render_frames, render_shot, render_video  # noqa: E402
 from wtal_core.demo.scenes import BACKGROUNDS, CLASSES, SPORTS, Kind, Scene  # noqa: E402
-from wtal_core.demo.sheet import SHEETS, render_sheet  # noqa: E402
+from wtal_core.demo.sheet import SHEETS, write_sheet  # noqa: E402
 from wtal_core.demo.story import Beat, Camera, Shot, VideoScript  # noqa: E402
 from wtal_core.errors import UsageError  # noqa: E402
 
@@ -139,9 +139,9 @@ def test_shot_pictures_have_the_asked_size() -> None:
 
 def test_sheet_is_written(tmp_path: Path) -> None:
     assert set(CLASSES) < set(SHEETS)
-    render_sheet("Billiards", tmp_path / "sheet.png")
+    write_sheet("Billiards", tmp_path / "sheet.png")
     image = cv2.imread(str(tmp_path / "sheet.png"))
     assert image.shape[1] > 1800
     assert image.shape[0] > 1200
     with pytest.raises(UsageError, match="Billiards"):
-        render_sheet("Billiard", tmp_path / "other.png")
+        write_sheet("Billiard", tmp_path / "other.png")

@@ -99,8 +99,7 @@ class DemoSheet:
 
     def run(self) -> int:
         """Draw."""
-        from wtal_core.demo.sheet import SHEETS
-        from wtal_core.demo.sheet_files import write_sheet
+        from wtal_core.demo.sheet import SHEETS, write_sheet
         from wtal_core.progress import track
 
         for name in self.classes:

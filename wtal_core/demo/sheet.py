@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Final
 
 import cv2
@@ -14,7 +15,7 @@ from wtal_core.demo.story import Camera, Shot
 from wtal_core.errors import unknown_name
 from wtal_core.files import atomic_path
 
-__all__ = ["SHEETS", "render_sheet", "sheet_image"]
+__all__ = ["SHEETS", "sheet_image", "write_sheet"]
 
 SHEETS: Final = (*SPORTS, "Background")
 _TINT: Final = {"action": "2e9d5b", "fake": "cf3f3f", "context": "d99a25", "background": "5b6b82"}
@@ -22,6 +23,7 @@ _WORD: Final = {"action": "ACTION", "fake": "FAKE", "context": "CONTEXT", "backg
 _COLUMNS: Final = 6
 _TILE: Final = (340, 256)
 _GAP: Final = 8
+_JPEG_QUALITY: Final = 72
 
 
 def _pictures(where: Scene, kind: Kind, count: int, seed: int) -> list[tuple[Image, str]]:
@@ -126,14 +128,25 @@ def _row(width: int, track: str, kind: Kind, pictures: list[tuple[Image, str]], 
     return image
 
 
-def render_sheet(name: str, path: str | os.PathLike[str], *, seed: int = 7) -> None:
-    """Write the contact sheet of a class (or of "Background") as a PNG file.
+def write_sheet(name: str, path: str | os.PathLike[str], *, seed: int = 7, width: int = 0) -> None:
+    """Write the contact sheet of a class (or of "Background").
+
+    Args:
+        name: one of `SHEETS`.
+        path: the file; `.jpg` compresses, anything else is PNG.
+        seed: athletes, places and light.
+        width: pixels to shrink to; 0: full size.
 
     Raises:
         UsageError: there is no such class.
         DataError: the file cannot be written.
     """
     image = sheet_image(name, seed=seed)
-    _, data = cv2.imencode(".png", image)
+    if 0 < width < image.shape[1]:
+        height = round(image.shape[0] * width / image.shape[1])
+        image = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA))
+    jpeg = Path(path).suffix.lower() == ".jpg"
+    options = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if jpeg else []
+    _, data = cv2.imencode(".jpg" if jpeg else ".png", image, options)
     with atomic_path(path) as temporary:
         temporary.write_bytes(data.tobytes())
