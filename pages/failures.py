@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -145,6 +146,35 @@ def _kinds_to_url() -> None:
         st.query_params.pop("kind", None)
 
 
+def _range(label: str, name: str, low: float, high: float) -> tuple[float, float] | None:
+    """Let the user narrow a range, which the URL keeps as "from,to" (an end that was not moved is empty)."""
+    if low >= high:
+        return None
+    first, _, last = (st.query_params.get(name) or "").partition(",")
+    chosen = min(max(_number(first, low), low), high), max(min(_number(last, high), high), low)
+    key = f"range.{name}"
+    st.session_state[key] = chosen if chosen[0] <= chosen[1] else (low, high)
+
+    def write() -> None:
+        a, b = st.session_state[key]
+        text = f"{f'{a:.6g}' if a > low else ''},{f'{b:.6g}' if b < high else ''}"
+        if text == ",":
+            st.query_params.pop(name, None)
+        else:
+            st.query_params[name] = text
+
+    picked: tuple[float, float] = st.slider(label, low, high, key=key, on_change=write)
+    return None if picked == (low, high) else picked
+
+
+def _number(text: str, default: float) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        return default
+    return value if math.isfinite(value) else default
+
+
 def _filters(looked: Looked) -> tuple[pd.DataFrame, str]:
     """Show the filters and return what passes them, in the chosen order."""
     found, written = looked.found, looked.written
@@ -183,19 +213,16 @@ def _filters(looked: Looked) -> tuple[pd.DataFrame, str]:
     score = length = None
     with st.expander("Score, length, order"):
         values = failures["score"].dropna()
-        if len(values) and float(values.min()) < float(values.max()):
-            low, high = float(values.min()), float(values.max())
-            picked = st.slider("Score", low, high, (low, high), key=f"score.{looked.run}.{low}.{high}")
-            score = None if picked == (low, high) else picked
+        if len(values):
+            score = _range("Score", "score", float(values.min()), float(values.max()))
         lengths = failures["end"] - failures["start"]
-        longest = max(float(lengths.max()), 0.1)
-        picked = st.slider("Length in seconds", 0.0, longest, (0.0, longest), key=f"length.{looked.run}.{longest}")
-        length = None if picked == (0.0, longest) else picked
+        length = _range("Length in seconds", "length", 0.0, max(float(lengths.max()), 0.1))
         order = st.selectbox("Order", ["cost", "score", "length", "video and time"], key="order", bind="query-params")
         explained = st.toggle(
             "Misses with a detection nearby",
             value=False,
             key="explained",
+            bind="query-params",
             help="A missed instance whose nearest detection is listed as a failure of its own (too short, too "
             "long, wrong class) is the same failure seen from the other side. They are left out unless this is on, or "
             "their kind is chosen.",

@@ -131,6 +131,17 @@ def test_filters_come_with_the_link(open_page: OpenPage, home: Path) -> None:
     count = next(e.proto.body for e in app.get("html") if "failures, by" in e.proto.body)
     shown = filter_failures(wrong, explained=False)
     assert f"{len(shown):,} of {len(found.failures):,} failures" in count
+    middle = float(found.failures["score"].median())
+    app = open_page(PAGE, home, run="acmnet", score=f"{middle:.3f},", length=",nonsense", explained="true")
+    count = next(e.proto.body for e in app.get("html") if "failures, by" in e.proto.body)
+    above = filter_failures(found.failures, score=(round(middle, 3), 1e9))
+    assert f"{len(above):,} of {len(found.failures):,} failures" in count
+    again(
+        app.slider(key="range.score").set_value((app.slider(key="range.score").min, app.slider(key="range.score").max))
+    )
+    assert "score" not in app.query_params
+    again(app.slider(key="range.length").set_value((1.0, app.slider(key="range.length").max)))
+    assert app.query_params["length"] in ("1,", ["1,"])
     key = str(shown.iloc[0]["key"])
     FailureNotes(home / "runs" / "acmnet").set(key, ["dark"])
     app = open_page(PAGE, home, run="acmnet", tag="dark", order="score")
