@@ -213,7 +213,7 @@ def _title(experiment: Experiment, dataset: Dataset) -> str:
     from wtal_core.papers import get_paper
 
     paper = get_paper(experiment.paper)
-    return f"{paper.label}, {experiment.source}: {experiment.about}; on {dataset.name}, protocol {experiment.protocol}"
+    return f"{paper.label}, {experiment.source} ({experiment.about}) on {dataset.name}, protocol {experiment.protocol}"
 
 
 def _cells(experiment: Experiment, plan: RowPlan, here: Sequence[tuple[float, float]]) -> list[str]:
