@@ -399,6 +399,7 @@ def _compiled(losses: Callable[..., dict[str, Tensor]]) -> Callable[..., dict[st
         UsageError: when called, if they cannot be compiled here (no C++ compiler, for example).
     """
     from torch._dynamo.exc import TorchDynamoException
+    from torch._inductor.exc import InductorError
 
     logging.getLogger("torch._dynamo").setLevel(logging.ERROR)  # that it compiles in parts is no news to a user
     compiled = torch.compile(losses)
@@ -406,7 +407,7 @@ def _compiled(losses: Callable[..., dict[str, Tensor]]) -> Callable[..., dict[st
     def call(*arguments: Any, **named: Any) -> dict[str, Tensor]:
         try:
             found: dict[str, Tensor] = compiled(*arguments, **named)
-        except TorchDynamoException as error:
+        except (TorchDynamoException, InductorError) as error:
             reason = " ".join(str(error).split("Set TORCHDYNAMO_VERBOSE")[0].split())
             raise UsageError(
                 "torch.compile does not work here",
