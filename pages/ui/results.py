@@ -152,12 +152,18 @@ def imported_sets(dataset_id: str) -> dict[str, SetRef]:
     for name, path in library.workspace().detection_files().items():
         ref = file_set(path)
         try:
-            fits = any(video in videos for video in load_set(ref).video_codes[1])
+            fits = not videos.keys().isdisjoint(_videos_of(ref.where, ref.stamp))
         except WtalError:
             fits = True
         if fits:
             found[f"{name} (file)"] = ref
     return found
+
+
+@st.cache_resource(max_entries=512, show_spinner="Reading detections")
+def _videos_of(path: str, stamp: int) -> frozenset[str]:
+    """Return the videos a file speaks of: remembered for more files than detections are."""
+    return frozenset(str(video) for video in _file(path, stamp).video_codes[1])
 
 
 def upload_set(name: str, content: bytes) -> SetRef:

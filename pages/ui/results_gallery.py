@@ -242,7 +242,7 @@ def table(rows: pd.DataFrame, written: Mapping[str, Note]) -> None:
             "label": "class",
             "start": number("start s", format="%.1f"),
             "end": number("end s", format="%.1f"),
-            "score": number(format="%.3g"),
+            "score": number(format="%.3f"),
             "rank": number(format="%d", help="among the detections of its class that count"),
             "tiou": number("tIoU", format="%.2f", help="with the instance that is meant"),
             "inside": number(format="%.2f", help="share of the detection that lies on instances of its class"),
