@@ -138,7 +138,7 @@ def test_export_of_one_video(world: Path, run: Run) -> None:
     code, *_ = run("export", world / "first.json", "--to", world / "one.vtt", "--top", "1")
     assert code == 0
     assert (world / "one.vtt").read_text().count("-->") == 1
-    code, *_ = run("export", world / "first.json", "--to", world / "one.csv", "--format", "csv", "--min-score", "0.5")
+    code, *_ = run("export", world / "first.json", "--to", world / "one.csv", "--min-score", "0.5")
     assert code == 0
     assert len((world / "one.csv").read_text().splitlines()) == 2
 

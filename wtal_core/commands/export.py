@@ -31,7 +31,7 @@ class Export:
     to: Path
     """File, or folder for formats of one video a file (vtt, srt, ass, elan)."""
     format: Literal["auto", "vtt", "srt", "ass", "elan", "via", "label_studio", "activitynet", "csv"] = "auto"
-    """Format; auto chooses by the suffix (.vtt, .srt, .ass, .eaf) and needs one video."""
+    """Format; auto chooses by the suffix: .vtt, .srt, .ass, .eaf (which hold one video) or .csv."""
     videos: tuple[str, ...] = ()
     """Only these videos. Default: all of the ground truth, else all that are detected in."""
     min_score: float | None = None
@@ -66,7 +66,7 @@ class Export:
         refuse_overwriting(self.to, *(Path(text.partition("=")[2] or text) for text in self.sources), option="--to")
         layers, truth, media = self._gather()
         suffix = self.to.suffix.lower()
-        form = EXTENSIONS.get(suffix, "") if self.format == "auto" else self.format
+        form = {**EXTENSIONS, ".csv": "csv"}.get(suffix, "") if self.format == "auto" else self.format
         if not form:
             raise UsageError(
                 "the format is not known",
