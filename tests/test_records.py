@@ -69,6 +69,10 @@ def detections_of(values: list[Any]) -> Detections:
         ({"label": ["a", 3]}, ["'label' holds something that is not a name", "got 3"]),
         ({"video": ["v1"]}, ["columns differ in length", "'video': 1", "'start': 2"]),
         ({"score": [1.0]}, ["columns differ in length"]),
+        ({"source": ["rgb"]}, ["columns differ in length", "'source': 1"]),
+        ({"source": ["rgb", 3]}, ["row 1", "'source' holds something that is not a text", "got 3"]),
+        ({"video": None}, ["'video' is not a list of names", "got None"]),
+        ({"label": np.array([["a", "b"]])}, ["'label' is not a list of names"]),
     ],
 )  # fmt: skip
 def test_wrong_columns_say_what_and_where(change: dict[str, Any], parts: list[str]) -> None:

@@ -117,7 +117,7 @@ def test_mask_of_one_interval_and_of_neighbours() -> None:
 def test_frames_of_snippets_lie_in_the_video_and_in_order(grid: SnippetGrid, seed: int) -> None:
     assume(grid.num_snippets * grid.window < 50_000)
     frames = grid.snippet_frames()
-    assert frames.shape == (grid.num_snippets, round(grid.window))
+    assert frames.shape == (grid.num_snippets, max(1, round(grid.window)))
     if frames.size:
         assert frames.min() >= 0
         assert frames.max() <= grid.num_frames - 1
@@ -214,6 +214,34 @@ def test_an_unknown_duration_implies_no_length() -> None:
         SnippetGrid(25, 16, 16, 3).expected_num_snippets()
 
 
+def test_rates_that_miss_by_more_than_one_snippet_explain_nothing() -> None:
+    grid = SnippetGrid(fps=25, stride=16, window=16, num_snippets=50)
+    assert grid.explaining_fps(32.0) == [25.0]
+    assert [grid.with_snippets(n).explaining_fps(32.0) for n in (51, 52)] == [[25.0], []]
+    ntsc = SnippetGrid.for_duration(2000.0, fps=29.97, stride=1, window=1)
+    assert ntsc.explaining_fps(2000.0) == [29.97], "60 frames of 59,940 tell it from 30"
+
+
+@pytest.mark.parametrize("duration", [0, -3.0, math.nan, math.inf, "10"])
+def test_what_is_no_duration_is_refused(duration: Any) -> None:
+    grid = SnippetGrid(25, 16, 16, 3)
+    with pytest.raises(DataError, match="duration is out of range"):
+        grid.expected_num_snippets(duration)
+    with pytest.raises(DataError, match="duration is out of range"):
+        grid.explaining_fps(duration)
+
+
+@pytest.mark.filterwarnings("error")
+def test_extreme_times_stay_in_order() -> None:
+    grid = SnippetGrid(25, 16, 16, 5)
+    assert grid.snippet_at([-1e300, 0.0, 1e300]).tolist() == [0, 0, 4]
+    boundaries = grid.nearest_boundary([-1e300, 0.0, 1e6, 1e300])
+    assert (np.diff(boundaries) > 0).all()
+    with pytest.raises(DataError, match="a time is NaN"):
+        grid.snippet_at([1.0, math.nan])
+    assert SnippetGrid(25, 0.5, 0.3, 4).snippet_frames().shape == (4, 1), "every snippet sees a frame"
+
+
 # -- coarser grids ------------------------------------------------------------------------------------------------
 
 
@@ -235,9 +263,9 @@ def test_all_phases_together_are_the_fine_grid(grid: SnippetGrid, factor: int) -
     np.testing.assert_allclose(together, grid.edges()[:-1], rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize(("factor", "phase"), [(0, 0), (-1, 0), (2, 2), (2, -1)])
+@pytest.mark.parametrize(("factor", "phase"), [(0, 0), (-1, 0), (2, 2), (2, -1), (1.5, 0)])
 def test_impossible_phases_are_refused(factor: int, phase: int) -> None:
-    with pytest.raises(DataError, match="phase must lie"):
+    with pytest.raises(DataError, match=r"a phase in \[0, factor\), got factor"):
         SnippetGrid(25, 16, 16, 10).coarser(factor, phase)
 
 
@@ -293,7 +321,10 @@ def test_wrong_keys_and_presets_name_the_nearest() -> None:
     with pytest.raises(UsageError, match="Did you mean 'i3d-25fps-16'"):
         SnippetGrid.preset("i3d-25fps16", 3)
     for name in GRID_PRESETS:
-        assert SnippetGrid.preset(name, 3).num_snippets == 3
+        grid = SnippetGrid.preset(name, 3)
+        fps, frames = (int("".join(filter(str.isdigit, part))) for part in name.split("-")[1:])
+        assert (grid.fps, grid.stride, grid.window, grid.num_snippets) == (fps, frames, frames, 3)
+    assert SnippetGrid.from_dict({"fps": 25, "stride": 16, "window": 16, "num_snippets": 3}).offset == 0
 
 
 @given(several=st.lists(grids(), min_size=1, max_size=4), data=st.data())

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from wtal_core.errors import DataError, and_more, unknown_name
+from wtal_core.errors import DataError, and_more, shortened, unknown_name
 from wtal_core.snippet_grid import SnippetGrid, is_finite_number
 
 if TYPE_CHECKING:
@@ -59,6 +59,14 @@ def _names(values: Iterable[str] | str, column: str, length: int | None, where: 
         array = np.empty(length, dtype=object)
         array[:] = values
         return array
+    if not isinstance(values, Iterable) or (isinstance(values, np.ndarray) and values.ndim != 1):
+        raise DataError(
+            f"column {column!r} is not a list of names",
+            expected="one string a row",
+            got=shortened(repr(values)),
+            where=where,
+            next_step="Put the names into a list",
+        )
     items = values if isinstance(values, np.ndarray) else list(values)
     array = np.empty(len(items), dtype=object)
     array[:] = items.astype(object) if isinstance(items, np.ndarray) else items
@@ -70,6 +78,23 @@ def _names(values: Iterable[str] | str, column: str, length: int | None, where: 
                 got=repr(value),
                 where=f"{where}, row {row}",
                 next_step="Name it, or drop this row",
+            )
+    return array
+
+
+def _sources(values: Iterable[str] | str | None, length: int, where: str) -> NameArray:
+    """Return a column of texts that may be empty."""
+    items = [values or ""] * length if values is None or isinstance(values, str) else list(values)
+    array = np.empty(len(items), dtype=object)
+    array[:] = items
+    for row, value in enumerate(items):
+        if not isinstance(value, str):
+            raise DataError(
+                "column 'source' holds something that is not a text",
+                expected="a text, which may be empty",
+                got=repr(value),
+                where=f"{where}, row {row}",
+                next_step="Write it as text",
             )
     return array
 
@@ -297,15 +322,13 @@ class Detections(_Table):
     def __init__(self, video: Any, label: Any, start: Any, end: Any, score: Any, source: Any = None) -> None:
         where = "Detections"
         start, end = _numbers(start, "start", where), _numbers(end, "end", where)
-        sources = np.empty(start.size, dtype=object)
-        sources[:] = "" if source is None else (source if isinstance(source, str) else list(source))
         columns: dict[str, Array] = {
             "video": _names(video, "video", start.size, where),
             "label": _names(label, "label", start.size, where),
             "start": start,
             "end": end,
             "score": _numbers(score, "score", where),
-            "source": sources,
+            "source": _sources(source, start.size, where),
         }
         _check_lengths(columns, where)
         _check_intervals(start, end, columns["video"], where)

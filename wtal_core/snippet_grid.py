@@ -40,6 +40,10 @@ GRID_PRESETS: dict[str, tuple[float, float, float]] = {
 }
 
 
+#: Boundaries beyond this many snippets are not told apart: floats are exact integers up to here.
+_FARTHEST = 2.0**53
+
+
 def is_finite_number(value: object) -> bool:
     """Return whether `value` is a finite Python or NumPy number; True and False are none."""
     return (
@@ -157,9 +161,10 @@ class SnippetGrid:
 
         The window is kept: each remaining snippet still sees the frames it saw.
         """
-        if factor < 1 or not 0 <= phase < factor:
+        if not isinstance(factor, int | np.integer) or factor < 1 or not 0 <= phase < factor:
             raise DataError(
-                "the phase must lie in [0, factor)",
+                "this is no coarser grid",
+                expected="an integer factor >= 1 and a phase in [0, factor)",
                 got=f"factor {factor}, phase {phase}",
                 where="SnippetGrid",
                 next_step="Choose factor >= 1 and a phase below it",
@@ -203,13 +208,21 @@ class SnippetGrid:
         """Return the index of the snippet whose cell holds each time, clipped to `[0, num_snippets - 1]`."""
         # A relative nudge keeps `snippet_at(to_seconds(i)) == i` in floating point.
         position = self.to_position(np.asarray(seconds, dtype=np.float64))
-        index = np.floor(position + 1e-9 * np.maximum(1.0, np.abs(position))).astype(np.int64)
-        clipped: IntArray = np.clip(index, 0, max(self.num_snippets - 1, 0))
+        if np.isnan(position).any():
+            raise DataError(
+                "a time is NaN",
+                expected="seconds",
+                where="SnippetGrid.snippet_at",
+                next_step="Drop times without a value",
+            )
+        index = np.floor(position + 1e-9 * np.maximum(1.0, np.abs(position)))
+        clipped: IntArray = np.clip(index, 0, max(self.num_snippets - 1, 0)).astype(np.int64)
         return clipped
 
     def nearest_boundary(self, seconds: npt.ArrayLike) -> IntArray:
         """Round times to the nearest snippet boundary, halves to even (W-TALC: `round(seconds * 25 / 16)`)."""
-        return np.rint(self.to_position(np.asarray(seconds, dtype=np.float64))).astype(np.int64)
+        boundary = np.rint(self.to_position(np.asarray(seconds, dtype=np.float64)))
+        return np.clip(boundary, -_FARTHEST, _FARTHEST).astype(np.int64)
 
     def edges(self) -> FloatArray:
         """Return the T + 1 cell edges in seconds."""
@@ -245,7 +258,7 @@ class SnippetGrid:
     def snippet_frames(self) -> IntArray:
         """Return `(T, window)` frames of the grid's clock that each snippet sees; past the end the last one repeats."""
         starts = np.rint(self.offset + np.arange(self.num_snippets) * self.stride).astype(np.int64)
-        frames = starts[:, None] + np.arange(round(self.window), dtype=np.int64)[None, :]  # (T, window)
+        frames = starts[:, None] + np.arange(max(1, round(self.window)), dtype=np.int64)[None, :]  # (T, window)
         return np.asarray(np.minimum(frames, max(self.num_frames - 1, 0)), dtype=np.int64)
 
     def frame_times(self) -> FloatArray:
@@ -281,6 +294,14 @@ class SnippetGrid:
                 where="SnippetGrid",
                 next_step="Give the duration, or make the grid with one",
             )
+        if not is_finite_number(duration) or duration <= 0:
+            raise DataError(
+                "duration is out of range",
+                expected="a finite number of seconds > 0",
+                got=repr(duration),
+                where="SnippetGrid",
+                next_step="Give the length of the video",
+            )
         frames = math.floor(duration * self.fps + 1e-6)
         return max(1, math.floor((frames - self.offset - self.window) / self.stride) + 1)
 
@@ -292,6 +313,7 @@ class SnippetGrid:
         "63 snippets, but 25 fps implies 52; 63 is what 30 fps would give." Of rates that fit equally well (29.97 and
         30) the one nearest to the middle of what this number of snippets allows comes first.
         """
+        self.expected_num_snippets(duration)  # refuses what is no duration
         middle = (self.offset + self.window + (self.num_snippets - 0.5) * self.stride) / duration
         fits = [
             (abs(replace(self, fps=fps).expected_num_snippets(duration) - self.num_snippets), abs(fps - middle), fps)

@@ -364,6 +364,30 @@ def test_bad_arguments(change, error, message):
         evaluate(detections_of([("v1", "a", 0.0, 1.0, 0.5)]), truth, **change)
 
 
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        (lambda d, a: evaluate(a, d), "these are no annotations .*got a Detections.*detections come before"),
+        (lambda d, a: evaluate(d, "gt.json"), "these are no annotations .*got a str.*read_annotations"),
+        (lambda d, a: evaluate("found.json", a), "these are no detections .*got a str.*read_detections"),
+        (lambda d, a: evaluate(d.to_dataframe(), a), "these are no detections .*from_dataframe"),
+        (lambda d, a: evaluate(d, a, protocol="wtalc", grid="unt-25fps-15"), "expected a SnippetGrid, got 'unt-25fps"),
+    ],
+)
+def test_wrong_types_are_told_apart(what, message):
+    truth = annotations_of([("v1", "a", 0.0, 1.0)])
+    with pytest.raises(UsageError, match=message):
+        what(detections_of([("v1", "a", 0.0, 1.0, 0.5)]), truth)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_times_beyond_all_measure_are_wrong_not_warnings(protocol):
+    truth = annotations_of([("v1", "a", 0.0, 1.0)])
+    far = detections_of([("v1", "a", 0.0, 1e300, 0.5), ("v1", "a", 1e15, 1e15 + 1, 0.4)])
+    assert evaluate(far, truth, protocol=protocol, tiou=0.5).average == 0.0
+
+
 def test_unknown_label_names_the_nearest_class():
     truth = annotations_of([("v1", "Diving", 0.0, 1.0)], classes=["Diving", "LongJump"])
     with pytest.raises(DataError, match=r"unknown class 'Divng'.*Did you mean 'Diving'"):

@@ -67,6 +67,13 @@ class GroundTruthIndex:
         subset: str | Sequence[str] | None = None,
         videos: Iterable[str] | None = None,
     ) -> None:
+        if not isinstance(annotations, Annotations):
+            raise UsageError(
+                "these are no annotations",
+                expected="Annotations",
+                got=f"a {type(annotations).__name__}",
+                next_step="Read a file with read_annotations(); detections come before annotations",
+            )
         known = annotations.videos
         chosen = dict.fromkeys(known)
         if subset is not None:

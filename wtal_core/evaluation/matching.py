@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from wtal_core.errors import DataError, shortened
+from wtal_core.errors import DataError, UsageError, shortened
 from wtal_core.evaluation.ground_truth import GroundTruthIndex
 from wtal_core.evaluation.intervals import temporal_iou
 from wtal_core.evaluation.protocols import EvaluationProtocol
@@ -200,6 +200,20 @@ def match(
         DataError: a detection has a label that is no class of the annotations, or the annotations know none of the
             detections' videos.
     """
+    if not isinstance(detections, Detections):
+        raise UsageError(
+            "these are no detections",
+            expected="Detections",
+            got=f"a {type(detections).__name__}",
+            next_step="Read a file with read_detections(), take a table with Detections.from_dataframe()",
+        )
+    if grid is not None and not isinstance(grid, SnippetGrid):
+        raise UsageError(
+            "the snippet grid to round to is none",
+            expected="a SnippetGrid",
+            got=repr(grid),
+            next_step="Make one: SnippetGrid.preset(name, num_snippets=0)",
+        )
     codes, names = detections.video_codes
     known = ground_truth.annotations.videos
     if names and not any(name in known for name in names):

@@ -26,6 +26,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import numpy as np
+
 from wtal_core.errors import UsageError, unknown_name
 from wtal_core.snippet_grid import GRID_PRESETS
 
@@ -185,7 +187,10 @@ def parse_tiou(tiou: str | float | Sequence[float]) -> tuple[float, ...]:
             )
     else:
         try:
-            values = tuple(float(t) for t in ([tiou] if isinstance(tiou, int | float) else tiou))
+            several = [tiou] if isinstance(tiou, int | float | np.number) else list(tiou)
+            if any(isinstance(t, bool) for t in several):
+                raise TypeError("a truth value is no threshold")
+            values = tuple(float(t) for t in several)
         except (TypeError, ValueError) as error:
             raise UsageError(
                 "tIoU thresholds are not numbers",
@@ -195,12 +200,11 @@ def parse_tiou(tiou: str | float | Sequence[float]) -> tuple[float, ...]:
             ) from error
     bad = [t for t in values if not 0 < t <= 1]
     if bad or not values:
-        got = str(bad or "none at all")
         raise UsageError(
-            "a tIoU threshold is out of range",
+            "a tIoU threshold is out of range" if bad else "there is no tIoU threshold",
             expected="numbers in (0, 1]",
-            got=got,
-            next_step="Drop the thresholds outside; 50 % overlap is 0.5",
+            got=str(bad) if bad else None,
+            next_step="Drop the thresholds outside; 50 % overlap is 0.5" if bad else "Name at least one, e.g. 0.5",
         )
     if len({f"{t:g}" for t in values}) < len(values):
         raise UsageError(
