@@ -174,8 +174,9 @@ class Painter:
                 for kind in kinds
             }
             if len(kinds) > 1:  # parts of an action: shades from light to full, as they first follow each other
+                colour = self.looks[name if name in ("context", "phases") else "parts"].colour
                 shades = np.linspace(0.25, 1.0, len(kinds))
-                by_kind = {k: Look(pale(base.colour, float(s))) for k, s in zip(kinds, shades, strict=True)}
+                by_kind = {k: Look(pale(colour, float(s))) for k, s in zip(kinds, shades, strict=True)}
 
             def paint(axes: Axes, table: Segments = table, by_kind: dict[str, Look] = by_kind) -> None:
                 last = np.array([str(label).rpartition("/")[2] for label in table.label])
@@ -183,7 +184,7 @@ class Painter:
                     rows = np.flatnonzero(last == kind)
                     timeline.draw_segments(axes, table.start[rows], table.end[rows], look, gid="track")
 
-            legend = tuple((kind, "bar", look) for kind, look in by_kind.items()) if len(kinds) > 1 else ()
+            legend = tuple((kind.replace("_", " "), "bar", look) for kind, look in by_kind.items() if len(kinds) > 1)
             title = row.title or name.replace("_", " ").capitalize()
             height = row.height or _BAR_HEIGHT[self._style(row)]
             bands.append(Band("track", name, title, height, paint, legend=legend))

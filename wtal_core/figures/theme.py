@@ -90,6 +90,8 @@ LOOKS: Mapping[str, Look] = MappingProxyType(
         "attention": Look("#D55E00"),
         "dropped": Look("#B0568C", hatch="xxxxxx", fill=False),
         "track": Look("#B87A00", _DOTTED, r"\\\\", fill=False),
+        "phases": Look("#7A5195"),
+        "parts": Look("#444444"),
         "mark": Look("#D55E00", _DASHED),
         "threshold": Look("#444444", _DASHED),
         "ink": Look("#1D2430"),
@@ -113,7 +115,8 @@ _GREYS: Mapping[str, str] = MappingProxyType(
         "ambiguous": "#8A8A8A", "cas": "#000000", "instance": "#000000", "context": "#6E6E6E", "background": "#9A9A9A",
         "foreground": "#000000", "semi_soft": "#6E6E6E", "hard": "#9A9A9A", "temporal": "#000000", "rgb": "#000000",
         "flow": "#7A7A7A", "rgb_rank": "#3A3A3A", "flow_rank": "#9A9A9A", "regressed": "#7A7A7A", "raw": "#000000",
-        "attention": "#000000", "dropped": "#5A5A5A", "track": "#6E6E6E", "mark": "#000000",
+        "attention": "#000000", "dropped": "#5A5A5A", "track": "#6E6E6E",
+        "phases": "#5A5A5A", "parts": "#5A5A5A", "mark": "#000000",
         "threshold": "#5A5A5A", "ink": "#000000", "frame": "#9A9A9A",
     }
 )  # fmt: skip
