@@ -453,3 +453,15 @@ print(peak() - early)
 """
     grown = int(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout)
     assert grown < 200  # MiB; the 2,400 frames themselves are 2,109 MiB
+
+
+def test_a_video_that_may_not_be_read_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "secret.mp4"
+    file.write_bytes(b"not for everyone")
+
+    def refuse(self: Path, *arguments: Any, **options: Any) -> Any:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "open", refuse)  # root may read everything, so that a mode of 000 shows nothing
+    with pytest.raises(DataError, match=r"secret\.mp4: cannot be read: Permission denied.*Check its permissions"):
+        FrameReader.open(file)

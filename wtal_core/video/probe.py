@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wtal_core.errors import DataError, MissingDependency
-from wtal_core.files import require_file
+from wtal_core.files import read_start, require_file
 
 __all__ = ["VideoProbe", "container_facts", "import_av", "import_cv2", "open_container", "probe_video", "video_stream"]
 
@@ -117,8 +117,7 @@ def open_container(path: str | os.PathLike[str]) -> Any:
         # A playlist or reference file disguised as a video must not make us open other files or the network.
         return av.open(os.fspath(file.resolve()), metadata_errors="replace", options={"protocol_whitelist": "file"})
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        with file.open("rb") as handle:
-            head = handle.read(12)
+        head = read_start(file, "a video file", 12)  # says so where it is not ours to read
         problem = "cannot be opened as a video"
         if head[4:8] == b"ftyp":
             problem = "has no readable index (moov box): its recording, copy or download was cut off, or is damaged"
