@@ -18,6 +18,7 @@ from wtal_core.evaluation import TIOU_PRESETS, list_protocols
 from wtal_core.runs import live
 
 KEY = "timeline"
+_WHOLE = "explore.whole"  # what the timeline reported concerns the pickers too
 VERDICT_TIOU = TIOU_PRESETS["0.1:0.7"]
 _CSS = f"<style>{(Path(__file__).parent / 'explore.css').read_text(encoding='utf-8')}</style>"
 
@@ -59,6 +60,8 @@ def main() -> None:
 @st.fragment
 def workbench(view: View) -> None:
     """Draw panel and timeline; a moved control reruns this part only."""
+    if st.session_state.pop(_WHOLE, False):
+        st.rerun(scope="app")
     left, right = st.columns([3.75, 1], gap="small")
     lead = view.runs[0] if view.runs else None
     ask.take_answer()
@@ -157,13 +160,19 @@ def _erase() -> None:
 def _labelled() -> None:
     if event := _event("label"):
         select(label=event["name"])
+        st.session_state[_WHOLE] = True
 
 
 def _asked() -> None:
     if event := _event("ask"):
-        chosen = selection()
-        start = {"flow": ask.start_flow, "copy": ask.start_copy}[event["what"]]
-        start(str(chosen.dataset), str(chosen.video))
+        dataset_id, video = str(selection().dataset), str(selection().video)
+        if event["what"] in ("next", "previous"):
+            dataset = library.load_dataset(dataset_id)
+            videos = dataset.videos(library.test_split(dataset))
+            pickers.step_video(videos, video, 1 if event["what"] == "next" else -1)
+            st.session_state[_WHOLE] = True
+        else:
+            {"flow": ask.start_flow, "copy": ask.start_copy}[event["what"]](dataset_id, video)
 
 
 main()

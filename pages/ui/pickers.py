@@ -8,10 +8,10 @@ from typing import Any
 import streamlit as st
 
 from pages.ui import library
-from pages.ui.state import Selection, select, selection
+from pages.ui.state import select, selection
 from wtal_core.data import Dataset
 
-__all__ = ["pick_class", "pick_dataset", "pick_runs", "pick_video"]
+__all__ = ["pick_class", "pick_dataset", "pick_runs", "pick_video", "step_video"]
 
 
 def _changed(part: str, key: str, *, many: bool = False) -> None:
@@ -97,11 +97,6 @@ def pick_class(classes: Sequence[str], default: str, label: str = "Class", marke
 
 
 def step_video(videos: Sequence[str], current: str, by: int) -> None:
-    """Select the next or previous video; for a button's `on_click`."""
+    """Select the next or previous video."""
     position = list(videos).index(current) if current in videos else 0
     select(video=videos[(position + by) % len(videos)])
-
-
-def current_selection() -> Selection:
-    """Return what is selected now (callbacks may have changed it since the page began)."""
-    return selection()

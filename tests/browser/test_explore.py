@@ -107,6 +107,27 @@ def test_wheel_zooms_at_the_pointer_and_drag_on_the_ruler_pans(browse: Browse) -
     assert page.evaluate("window.__wtal.view[0]") == 0
 
 
+def test_a_class_is_picked_on_the_heat_map_and_the_next_video_by_key(browse: Browse) -> None:
+    page = ready(browse("/explore?run=hamnet&video=test_025"))
+    label = page.evaluate("window.__wtal.data.label")
+    x, y, other = page.evaluate(
+        """() => {
+          const t = window.__wtal, row = t.visible.find(r => r.track.key === 'heat:A'), names = row.track.names;
+          const box = t.over.getBoundingClientRect(), k = names.findIndex(n => n !== t.data.label);
+          t.scroll.scrollTop = row.y;
+          const y = 24 + row.y - t.scroll.scrollTop + 2 + (k + .5) * (row.h - 4) / names.length;
+          return [box.x + 80, box.y + y, names[k]]; }"""
+    )
+    page.mouse.dblclick(x, y)
+    page.wait_for_function("n => window.__wtal.data.label === n", arg=other)
+    assert other != label
+    assert query(page)["class"] == other
+    page.keyboard.press("n")
+    page.wait_for_function("window.__wtal.data.subject === 'planted/test_026'")
+    page.keyboard.press("Shift+N")
+    page.wait_for_function("window.__wtal.data.subject === 'planted/test_025'")
+
+
 def test_clicking_a_detection_explains_it(browse: Browse) -> None:
     page = ready(browse("/explore?run=acmnet&video=test_024"))
     x, y = page.evaluate(

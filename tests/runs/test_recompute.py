@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from tests.planted import World
 from tests.runs.conftest import make_run
-from wtal_core.errors import DataError
+from wtal_core.errors import DataError, UsageError
 from wtal_core.progress import listening
 from wtal_core.runs.folder import Run
 from wtal_core.runs.pipeline import stored_activations
@@ -52,3 +53,15 @@ def test_a_split_is_asked_video_by_video_and_counted(world: World, acmnet: Run) 
     assert counted == [(float(k), 5.0) for k in range(6)]
     with pytest.raises(DataError, match="features"):
         recompute_split(load_method(acmnet), world.store, ["nowhere"])
+
+
+def test_one_crop_of_many_can_be_asked_about(world: World, acmnet: Run) -> None:
+    features = world.store.read(world.videos("test")[0])
+    crops = replace(features, data=np.stack([features.data, 0.5 * features.data, features.data[::-1]]))
+    method = load_method(acmnet)
+    alone = recompute(method, features).activations[features.video]
+    np.testing.assert_array_equal(recompute(method, crops, crop=0).activations[features.video].cas, alone.cas)
+    second = recompute(method, crops, crop=1).activations[features.video]
+    assert np.abs(second.cas - alone.cas).max() > 1e-6
+    with pytest.raises(UsageError, match="no such crop"):
+        recompute(method, crops, crop=3)

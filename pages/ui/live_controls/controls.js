@@ -29,7 +29,7 @@ class Form {
     if (!data || !Array.isArray(data.fields)) { this.root.textContent = "The controls cannot be shown."; return; }
     const fresh = data.scope !== this.data?.scope;
     this.data = data;
-    if (fresh) { this.seq = this.sent = this.acknowledged = 0; clearTimeout(this.timer); this.timer = undefined; }
+    if (fresh) { this.seq = this.sent = this.acknowledged = data.ack || 0; clearTimeout(this.timer); this.timer = undefined; }
     this.acknowledged = Math.max(this.acknowledged, data.ack || 0);
     const signature = JSON.stringify(data.fields.map((f) => [f.key, f.kind, f.low, f.high, f.step, f.choices, f.stored]));
     const rebuild = fresh || signature !== this.signature;

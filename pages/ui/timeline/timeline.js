@@ -92,7 +92,7 @@ const SVG_LINE = (colour, dash, width) => `<svg viewBox="0 0 16 8"><path d="M0 4
 
 const KEYS = [
   ["Space", "play / pause"], ["J  K  L", "backward, pause, forward (again: faster)"], ["← →", "frame"], ["Shift ← →", "snippet"],
-  ["Alt ← →", "second"], ["[  ]", "previous / next ground truth"], ["{  }", "previous / next detection"], ["f  F", "next / previous failure"],
+  ["Alt ← →", "second"], ["[  ]", "previous / next ground truth"], ["{  }", "previous / next detection"], ["f  F", "next / previous failure"], ["n  N", "next / previous video"],
   ["+  −  0", "zoom in, out, whole video"], ["Home  End", "start, end"], ["↑ ↓", "scroll tracks"], ["e", "erase brush on / off"], ["Backspace", "bring erased snippets back"],
   ["Esc", "close, deselect"], ["?", "this help"], ["click, drag", "seek"], ["wheel", "zoom at the pointer"],
   ["Shift wheel", "pan; also drag the ruler, or Shift drag"], ["Alt drag", "zoom into a range"], ["double click", "on a heat map: pick the class"],
@@ -634,6 +634,8 @@ class Timeline {
       case "]": this.jump(this.truths, 1); break;
       case "{": this.jump(this.detections, -1); break;
       case "}": this.jump(this.detections, 1); break;
+      case "n": this.ask("next"); break;
+      case "N": this.ask("previous"); break;
       case "f": this.jumpFailure(1); break;
       case "F": this.jumpFailure(-1); break;
       case "+": case "=": this.zoom(1 / 1.5); break;
