@@ -66,6 +66,7 @@ def test_rows_are_chosen_by_name() -> None:
     table = get_experiment("hamnet-table-1")
     assert [row.name for row in table.choose(["bcl + sal", "BCL"])] == ["BCL", "BCL + SAL"]
     assert table.choose([]) == table.rows
+    assert [row.name for row in get_experiment("acn-table-4").choose(["l-c"])] == ["-L_c"]
     with pytest.raises(UsageError, match=r"unknown row 'BCL \+ SSL'.*Did you mean"):
         table.choose(["BCL + SSL"])
     with pytest.raises(UsageError, match="Did you mean 'hamnet-table-1'"):

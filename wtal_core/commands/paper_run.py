@@ -39,7 +39,7 @@ class RunPaper:
     out: Path
     """Folder for the runs, ROW-seedN."""
     rows: tuple[str, ...] = ()
-    """Only these rows, by their names. Default: all."""
+    """Only these rows, by their names; case and signs do not matter ("-L_c" is l-c). Default: all."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds of training."""
     set: tuple[str, ...] = ()
