@@ -564,7 +564,10 @@ def import_dataset(
     folder = Path(folder)
     if (folder / "dataset.yaml").exists():
         raise UsageError(
-            "is a data set already", expected="a new folder", where=folder, next_step="Choose another name, or edit it"
+            "is a data set already",
+            expected="a new folder",
+            where=folder,
+            next_step="Choose another name, delete this folder, or edit its dataset.yaml",
         )
     if folder.exists() and not folder.is_dir():
         raise DataError(

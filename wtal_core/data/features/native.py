@@ -251,7 +251,7 @@ class FeatureWriter:
                 expected="no NaN and no infinity",
                 got=f"{data[tuple(first)]}{and_more(int(broken.sum()))}",
                 where=place,
-                next_step="Extract this video again, or leave it out",
+                next_step="Extract this video again, or leave it out with --exclude",
             )
         raise DataError(
             f"a value is beyond the range of {self._dtype}",
