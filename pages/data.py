@@ -47,7 +47,7 @@ def _overview(dataset_id: str, dataset: Dataset) -> None:
     videos = annotations.videos
     files = sum(dataset.video_path(v) is not None for v in videos)
     rows = {
-        "folder": str(dataset.folder),
+        "folder": library.short(dataset.folder),
         "videos": ", ".join(f"{name} {len(dataset.videos(name)):,}" for name in dataset.splits),
         "video files": f"{files:,} of {len(videos):,}",
         "classes": f"{len(annotations.classes):,}",
@@ -113,7 +113,8 @@ _LOOKS = {
 
 def _findings(diagnosis: Diagnosis) -> None:
     """Show the doctor's findings, grouped by what was checked, the worst first."""
-    looked = ", ".join(f"{count:,} {what}" for what, count in diagnosis.examined.items())
+    what = diagnosis.examined.items()
+    looked = ", ".join(f"{count:,} {name.removesuffix('s') if count == 1 else name}" for name, count in what)
     counts = {severity: diagnosis.count(severity) for severity in SEVERITIES}
     with st.container(horizontal=True, vertical_alignment="center"):
         st.header("Healthy" if diagnosis.healthy else "Not fit for training", width="content")

@@ -15,6 +15,7 @@ _STYLE = """
 .stMainBlockContainer { padding-top: 4.4rem; }
 .st-key-train_list button, .st-key-train_list button > div { justify-content: flex-start; text-align: left; }
 .st-key-train_list { gap: .1rem; }
+.st-key-train_list [data-testid="stCaptionContainer"] { padding-top: .35rem; }
 .st-key-train_list p { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 </style>
 """

@@ -34,6 +34,7 @@ __all__ = [
     "load_run",
     "register",
     "runs",
+    "short",
     "stamp",
     "test_split",
     "workspace",
@@ -49,6 +50,12 @@ def workspace() -> Workspace:
     if key not in _WORKSPACES:
         _WORKSPACES[key] = Workspace(home_folder())
     return _WORKSPACES[key]
+
+
+def short(folder: Path) -> str:
+    """Return a path relative to the workspace where it lies in it, as a person would type it there."""
+    home = workspace().home
+    return str(folder.relative_to(home)) if folder.is_relative_to(home) else str(folder)
 
 
 def datasets() -> dict[str, DatasetEntry]:

@@ -103,7 +103,7 @@ def new_training() -> None:
     changes = {k: v for k, v in values.items() if not k.startswith("run.")}
     run_options = {k.removeprefix("run."): v for k, v in values.items() if k.startswith("run.")}
     with right:
-        base = {"method": method, "data": _short(dataset.folder), "preset": preset, "changes": changes,
+        base = {"method": method, "data": library.short(dataset.folder), "preset": preset, "changes": changes,
                 "features": features if len(names) > 1 else None, **run_options}  # fmt: skip
         _launch(dataset, dataset_names, base, values)
 
@@ -114,12 +114,6 @@ def _usable(method: str) -> bool:
     except ImportError:  # a method that this build does not have
         return False
     return True
-
-
-def _short(folder: Path) -> str:
-    """Return a path relative to the workspace where it lies in it, as a person would type it there."""
-    home = library.workspace().home
-    return str(folder.relative_to(home)) if folder.is_relative_to(home) else str(folder)
 
 
 def _run_options() -> list[Option]:

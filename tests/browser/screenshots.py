@@ -1,128 +1,245 @@
-"""Make the README's pictures: `make screenshots` (needs Chromium and the bundled demo data).
+"""Make the README's pictures: `make screenshots` (needs Chromium; see `--help`).
 
-Every page is opened in the real app at 1280 x 800, light and dark, and written to `assets/screenshots/`.
+The real app is opened at 1280 x 800 on a copy of the bundled demo data, with a training running beside it, and, where
+the folder with the real long jump is there, with CMCS's official weights on that. Pictures are written to
+`assets/screenshots/`, with a palette of their own so that they stay small.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import os
-import socket
-import subprocess
-import sys
+import shutil
+import tempfile
 import time
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.browser.conftest import _CHROMIUM, _FLAGS
-from tests.conftest import REPOSITORY
+from tests.browser.chromium import Chromium, Missing, Server, Witness
+from tests.conftest import REPOSITORY, shared_folder
+from wtal_core.errors import WtalError
+from wtal_core.runs.folder import Run
+from wtal_core.runs.worker import Queue, TrainRequest, start_training
 
 FOLDER = REPOSITORY / "assets" / "screenshots"
+_MOST_BYTES = 200_000
+_WAIT_MILLISECONDS = 60_000
+_TRAINING = "runs/hamnet-again"
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture: the page's path with its query, and what to do before it is taken."""
+    """One picture.
+
+    Args:
+        name: of its file.
+        path: of the page, with its query.
+        ready: waits until the page shows what it shall, and does what a person would do before.
+        themes: those that the README uses.
+        long_jump: whether it shows the real long jump.
+    """
 
     name: str
     path: str
-    themes: tuple[str, ...] = ("light", "dark")
-    prepare: Callable[[Any], None] | None = None
+    ready: Callable[[Any], None]
+    themes: tuple[str, ...] = ("light",)
+    long_jump: bool = False
 
 
-def play_to_the_middle(page: Any) -> None:
-    """Let the first frames of the video decode."""
-    page.wait_for_timeout(1500)
+def text(words: str) -> Callable[[Any], None]:
+    """Return what waits for some words."""
+    return lambda page: page.get_by_text(words).first.wait_for()
 
 
-def pictures(data: str, runs: tuple[str, ...], video: str, label: str, seconds: float) -> list[Picture]:
-    """Return the pictures of one data set."""
-    where = f"data={data}&video={video}&class={label}&t={seconds:g}"
-    first = runs[0] if runs else ""
+def explore(page: Any) -> None:
+    """Wait for the timeline and the video's frame at the playhead."""
+    page.wait_for_selector(".root[data-ready='1']")
+    page.wait_for_function("window.__wtal && window.__wtal.w > 100")
+    page.wait_for_function("window.__wtal.video.readyState >= 2 && !window.__wtal.video.seeking")
+
+
+def explain_detection(page: Any) -> None:
+    """Click the first run's best detection under the playhead, so that it is explained."""
+    explore(page)
+    x, y = page.evaluate(
+        """() => { const t = window.__wtal, row = t.visible.find(r => r.track.kind === 'detections'),
+          d = row.track.items.filter(d => d.start <= t.t && t.t <= d.end).sort((a, b) => b.score - a.score)[0],
+          b = t.barOf(row, d), o = t.over.getBoundingClientRect();
+          return [o.x + t.x(t.t), o.y + 24 + b.y + b.h / 2 - t.scroll.scrollTop]; }"""
+    )
+    page.mouse.click(x, y)
+    page.locator(".info", has_text="came from").wait_for()
+
+
+def findings(page: Any) -> None:
+    """Wait for the doctor and open what it has found."""
+    page.get_by_text("Examined").first.wait_for()
+    page.get_by_test_id("stExpander").first.click()
+    page.get_by_test_id("stDataFrame").first.wait_for()
+
+
+def images(selector: str) -> Callable[[Any], None]:
+    """Return what waits for the pictures on the page."""
+    return lambda page: (
+        page.locator(selector).first.wait_for(),
+        page.wait_for_function(
+            "s => [...document.querySelectorAll(s)].slice(0, 8).every(i => i.complete && i.naturalWidth > 0)",
+            arg=selector,
+        ),
+    )[-1]
+
+
+def plot(page: Any) -> None:
+    """Wait for a plot."""
+    page.locator(".js-plotly-plot .main-svg").first.wait_for()
+
+
+def pictures() -> list[Picture]:
+    """Return all pictures."""
+    golf = "data=demo&video=demo_test_008&class=GolfSwing"
+    runs = "hamnet,acmnet,cmcs"
     return [
-        Picture("home", "/"),
-        Picture("explore", f"/explore?{where}&run={first}", prepare=play_to_the_middle),
-        Picture("explore-two-runs", f"/explore?{where}&run={','.join(runs[:2])}", prepare=play_to_the_middle),
-        Picture("failures", f"/failures?data={data}&run={first}"),
-        Picture("compare", f"/compare?data={data}&run={','.join(runs[:4])}"),
-        Picture("train", f"/train?data={data}"),
-        Picture("figures", f"/figures?{where}&run={','.join(runs[:2])}"),
-        Picture("data", f"/data?data={data}"),
+        Picture("home", "/", text("What to do next")),
+        Picture("explore", f"/explore?{golf}&run={runs}&t=55.4", explore, ("light", "dark")),
+        Picture("fake-golf-swing", f"/explore?{golf}&run=hamnet&t=55.4&from=40&to=64", explain_detection),
+        Picture("failures", "/failures?data=demo&run=hamnet&kind=fake", images("img.fail-moment")),
+        Picture("compare", "/compare?data=demo&sets=hamnet&sets=hamnet-no-dropping&sets=acmnet&sets=cmcs", plot),
+        Picture("figures", f"/figures?{golf}&run=hamnet,acmnet&t=55.4", images(".paper img")),
+        Picture("data", "/data?tool=check&data=demo", findings),
+        Picture(
+            "long-jump",
+            "/explore?data=long-jump&run=long-jump/runs/cmcs-official&class=LongJump&t=12.5",
+            explore,
+            long_jump=True,
+        ),
+        Picture("train", "/train?training=hamnet-again", plot, ("light", "dark")),  # last: the training goes on before
     ]
 
 
-def serve(home: Path) -> tuple[subprocess.Popen[bytes], str]:
-    """Start the app on a workspace and wait until it answers."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true",
-               "--server.port", str(port), "--server.fileWatcherType", "none"]  # fmt: skip
-    environment = {**os.environ, "WTAL_HOME": str(home)}
-    process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=subprocess.DEVNULL)
-    url = f"http://localhost:{port}"
-    for _ in range(240):
+def make_home(home: Path) -> bool:
+    """Copy the demo into a workspace; return whether the long jump is there too."""
+    shutil.copytree(REPOSITORY / "assets" / "demo", home / "assets" / "demo")
+    shared = shared_folder()
+    if shared is None:
+        print("the real long jump is left out: the folder ../shared (or $WTAL_SHARED) with it is not there")
+        return False
+    from wtal_core.demo.real import make_long_jump
+
+    try:
+        weights = shared / "golden" / "cmcs_golden.npz"
+        _, notes = make_long_jump(shared / "data", home / "datasets" / "long-jump", weights, quiet=True)
+        print(*notes, sep="\n", end="")
+    except WtalError as error:
+        print(f"the real long jump is left out: {error}")
+        return False
+    return True
+
+
+def train(home: Path) -> None:
+    """Start a training that is watched by one of the pictures."""
+    changes = {"training.steps": 3000, "training.snippets": 100, "training.lr": 1e-3, "attention_filters": 32}
+    request = TrainRequest("hamnet", "assets/demo", _TRAINING, changes=changes, device="cpu", log_every=5,
+                           validate="test", validate_every=40)  # fmt: skip
+    start_training(request, home=home, slot="cpu", cwd=home)
+
+
+def trained(home: Path, steps: int, seconds: float = 240.0) -> None:
+    """Wait until the training has done some steps."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
         try:
-            urllib.request.urlopen(f"{url}/_stcore/health", timeout=1).close()
-            return process, url
-        except OSError:
-            time.sleep(0.25)
-    process.terminate()
-    raise SystemExit("the app did not answer within a minute")
+            if int(Run.open(home / _TRAINING).status().get("step") or 0) >= steps:
+                return
+        except WtalError:
+            pass
+        time.sleep(0.5)
+    print(f"the training did not reach step {steps} within {seconds:g} s")
 
 
-def settled(page: Any) -> None:
-    """Wait until the page has stopped running and drawing."""
-    page.wait_for_selector('[data-testid="stApp"]', timeout=60_000)
-    for _ in range(120):
-        page.wait_for_timeout(500)
-        running = page.locator('[data-testid="stStatusWidget"]').count()
-        state = page.locator('[data-testid="stApp"]').first.get_attribute("data-test-script-state")
-        if not running and state in (None, "notRunning"):
+def stop_everything(home: Path) -> None:
+    """End the training and its worker."""
+    queue = Queue(home)
+    until = time.monotonic() + 20
+    while (busy := [job for job in queue.jobs() if job.status().open]) and time.monotonic() < until:
+        for job in busy:
+            queue.kill(job)
+        time.sleep(0.5)
+
+
+def write(png: bytes, file: Path) -> int:
+    """Write a screenshot with as many colours as fit the bound; return its size in bytes."""
+    from PIL import Image
+
+    picture = Image.open(io.BytesIO(png)).convert("RGB")
+    for colours in (256, 160, 96, 64):
+        out = io.BytesIO()
+        picture.quantize(colours, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
+        if out.tell() <= _MOST_BYTES:
             break
-    page.wait_for_timeout(1200)
+    file.write_bytes(out.getvalue())
+    return out.tell()
+
+
+def take(chromium: Chromium, url: str, picture: Picture, theme: str) -> bytes:
+    """Open a page and take its picture."""
+    context = chromium.browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme=theme)
+    witness = Witness()
+    witness.listen(context)
+    try:
+        page = context.new_page()
+        page.set_default_timeout(_WAIT_MILLISECONDS)
+        page.goto(url + picture.path)
+        page.locator("[data-testid=stApp]").wait_for()
+        picture.ready(page)
+        page.mouse.move(640, 798)  # no tooltip, no hover
+        page.wait_for_timeout(1500)  # fonts and fades
+        for problem in witness.problems:
+            print(f"{picture.name}-{theme}: {problem}")
+        return bytes(page.screenshot())
+    finally:
+        context.close()
 
 
 def main() -> None:
-    """Take every picture."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--home", type=Path, default=REPOSITORY, help="workspace folder")
+    """Take the pictures."""
+    every = pictures()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder for the pictures")
-    parser.add_argument("--data", default="demo", help="id of the data set")
-    parser.add_argument("--runs", nargs="*", default=["hamnet", "cmcs", "acmnet", "acn"], help="ids of runs")
-    parser.add_argument("--video", default="", help="video id")
-    parser.add_argument("--class", dest="label", default="GolfSwing", help="class")
-    parser.add_argument("--seconds", type=float, default=10.0, help="playhead")
-    parser.add_argument("--only", nargs="*", default=[], help="names of pictures")
+    parser.add_argument("--only", nargs="*", default=[], choices=[p.name for p in every], help="names of pictures")
+    parser.add_argument("--all", action="store_true", help="each in light and dark, not only those the README uses")
     chosen = parser.parse_args()
-    from playwright.sync_api import sync_playwright
-
-    chosen.out.mkdir(parents=True, exist_ok=True)
-    process, url = serve(chosen.home)
+    wanted = [p for p in every if not chosen.only or p.name in chosen.only]
     try:
-        with sync_playwright() as driver:
-            path = next((p for p in _CHROMIUM if Path(p).exists()), None)
-            browser = driver.chromium.launch(executable_path=path, args=list(_FLAGS))
-            for picture in pictures(chosen.data, tuple(chosen.runs), chosen.video, chosen.label, chosen.seconds):
-                if chosen.only and picture.name not in chosen.only:
-                    continue
-                for theme in picture.themes:
-                    page = browser.new_page(viewport={"width": 1280, "height": 800}, color_scheme=theme)
-                    page.goto(url + picture.path)
-                    settled(page)
-                    if picture.prepare:
-                        picture.prepare(page)
-                    file = chosen.out / f"{picture.name}-{theme}.png"
-                    page.screenshot(path=file)
-                    page.close()
-                    print(file)
-            browser.close()
+        chromium = Chromium()
+    except Missing as reason:
+        raise SystemExit(str(reason)) from None
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    home = Path(tempfile.mkdtemp(prefix="wtal-"))
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    server = None
+    try:
+        has_long_jump = make_home(home)
+        server = Server(home, home / "server.log", {"WTAL_TEST_HOOK": "1"}).wait()
+        if any(p.name == "train" for p in wanted):
+            train(home)
+        for picture in wanted:
+            if picture.long_jump and not has_long_jump:
+                continue
+            if picture.name == "train":
+                trained(home, 200)
+            for theme in ("light", "dark") if chosen.all else picture.themes:
+                file = chosen.out / f"{picture.name}-{theme}.png"
+                size = write(take(chromium, server.url, picture, theme), file)
+                print(f"{file}  {size / 1000:.0f} kB", flush=True)
     finally:
-        process.terminate()
-        process.wait(10)
+        stop_everything(home)
+        if server is not None:
+            server.stop()
+        chromium.close()
+        shutil.rmtree(home, ignore_errors=True)
 
 
 if __name__ == "__main__":
