@@ -279,10 +279,11 @@ def test_a_paused_page_does_nothing(browse: Browse, video: str) -> None:
     page.keyboard.press("Space")
     page.wait_for_function("window.__wtal.t > 0.2")
     page.keyboard.press("k")
-    page.wait_for_timeout(1500)  # the place has been reported
+    page.wait_for_function("new URL(location).searchParams.get('t') !== null")  # the place has been reported
+    page.wait_for_timeout(500)
     assert page.evaluate("window.__wtal.raf") == 0, "no frame is asked for"
     frames = page.evaluate("window.__wtal.frames")
-    assert work(page, 2000) < 0.05
+    assert work(page, 1500) < 0.05
     assert page.evaluate("window.__wtal.frames") == frames
 
 

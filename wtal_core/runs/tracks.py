@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from wtal_core.localization import nms
 from wtal_core.records import Activations, Annotations, Segments
-from wtal_core.runs.explain import Explanation
+from wtal_core.runs.explain import Explanation, Verdicts
 from wtal_core.snippet_grid import SnippetGrid
 
 __all__ = ["Series", "Track", "detection_track", "flow_track", "offer_track", "run_tracks", "truth_tracks"]
@@ -78,6 +78,7 @@ class Track:
         series: curves of "lines" and "area".
         items: rows of "segments", "detections" and "boundaries", plain values.
         misses: "detections": instances that nothing found.
+        counts: "detections": how many true ("tp") and false positives ("fp") there are in all.
         spans: "mask": `[start, end)` in seconds.
         cells: "heat": `(C, T)` uint8.
         names: "heat": names of its rows.
@@ -99,6 +100,7 @@ class Track:
     series: tuple[Series, ...] = ()
     items: tuple[Mapping[str, Any], ...] = ()
     misses: tuple[Mapping[str, Any], ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
     spans: tuple[tuple[float, float], ...] = ()
     cells: npt.NDArray[np.uint8] | None = None
     names: tuple[str, ...] = ()
@@ -159,18 +161,18 @@ def _start(item: Mapping[str, Any]) -> float:
 
 
 def detection_track(
-    explanations: Sequence[Explanation], missed: Segments, *, run: str, title: str, key: str, count: int
+    explanations: Sequence[Explanation], verdicts: Verdicts, *, run: str, title: str, key: str
 ) -> Track:
     """Return the track of one set of detections.
 
     Args:
-        explanations: best score first.
-        missed: instances that nothing found.
+        explanations: best score first; of many detections the best ones.
+        verdicts: of all detections of the video.
         run: letter of the run.
         title: e.g. the run's name.
         key: "det" or "stored", which the letter is added to.
-        count: detections of the video in all.
     """
+    count = len(verdicts.outcome)
     scores = [e.score for e in explanations]
     low, high = (min(scores), max(scores)) if scores else (0.0, 1.0)
     items = []
@@ -184,7 +186,8 @@ def detection_track(
         "detections",
         run=run,
         items=tuple(items),
-        misses=_items(missed, "fn"),
+        misses=_items(verdicts.missed, "fn"),
+        counts={"tp": verdicts.outcome.count("tp"), "fp": verdicts.outcome.count("fp")},
         labels=len({e.label for e in explanations}),
         note=f"{shown} detection{'s' if count != 1 else ''}",
     )

@@ -41,7 +41,7 @@ def _stored_track(
         else None
     )
     explained = explain_stored(rows, verdicts, acts)
-    return tracks.detection_track(explained, verdicts.missed, run=letter, title=title, key=key, count=len(rows))
+    return tracks.detection_track(explained, verdicts, run=letter, title=title, key=key)
 
 
 @dataclass
@@ -107,10 +107,8 @@ def _add_run(stack: _Stack, view: View, rules: Panel, run_id: str, title: str, p
     settings = rules.split.settings(changes) if lead and rules.split is not None else live.stored_localization(run)
     result = live.localize_video(run.info.method, view.video, acts, settings)
     verdicts = judge(result.detections, view.annotations, view.video, tiou=rules.tiou, protocol=rules.protocol)
-    explained, count = explain(result, acts, verdicts), len(result.kept)
-    stack.detections.append(
-        tracks.detection_track(explained, verdicts.missed, run=letter, title=title, key="det", count=count)
-    )
+    explained = explain(result, acts, verdicts)
+    stack.detections.append(tracks.detection_track(explained, verdicts, run=letter, title=title, key="det"))
     if (changes or acts is not stored) and run.detections_path.is_file():
         add_stored("stored", f"{title}, stored")
     stack.grid = stack.grid or acts.grid

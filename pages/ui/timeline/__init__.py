@@ -54,7 +54,8 @@ def _grid(grid: SnippetGrid | None) -> dict[str, float] | None:
     return None if grid is None else {"t0": float(grid.to_seconds(0)), "step": grid.step_seconds}
 
 
-_PLAIN = ["key", "title", "kind", "run", "about", "low", "high", "row", "note", "role", "hidden", "folded", "labels"]
+_PLAIN = ["key", "title", "kind", "run", "about", "low", "high", "row", "note", "role", "hidden", "folded", "labels",
+          "counts"]  # fmt: skip
 _LISTS = ["items", "misses", "spans", "names", "limits", "sources"]
 
 

@@ -700,8 +700,7 @@ class Timeline {
   summary() {
     const d = this.data, runs = d.tracks.filter((t) => t.kind === "detections"), gt = d.tracks.find((t) => t.key === "gt"), count = gt ? gt.items.filter((i) => i.role === "gt").length : 0;
     const counts = runs.map((t) => {
-      const of = (v) => t.items.filter((i) => i.verdict === v).length;
-      return `<tr><th>${t.run ? `<span class="badge">${escaped(t.run)}</span> ` : ""}${escaped(t.title)}</th><td class="num"><span class="chip tp">${of("tp")} TP</span> <span class="chip fp">${of("fp")} FP</span> <span class="chip fn">${t.misses.length} FN</span></td></tr>`;
+      return `<tr><th>${t.run ? `<span class="badge">${escaped(t.run)}</span> ` : ""}${escaped(t.title)}</th><td class="num"><span class="chip tp">${t.counts.tp} TP</span> <span class="chip fp">${t.counts.fp} FP</span> <span class="chip fn">${t.misses.length} FN</span></td></tr>`;
     });
     const top = d.scores.map((s) => `<span class="${s.truth ? "is-gt" : ""}">${escaped(s.label)}</span><i style="width:${(100 * s.share).toFixed(1)}%"></i><span class="num">${number(s.score)}</span>`);
     return `<h4><span class="name">${escaped(d.title)}</span><span class="soft num">${clockText(this.end)} · ${d.num_snippets} snippets · ${count} instance${count === 1 ? "" : "s"}</span></h4>
