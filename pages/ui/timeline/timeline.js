@@ -793,7 +793,7 @@ class Timeline {
       if (item.role === "ambiguous") this.bar(ctx, x0, x1, y, h, { stroke: c, dash: [2, 2], pattern: "ambiguous", alpha: 0.7 });
       else if (item.role === "fake") this.bar(ctx, x0, x1, y, h, { stroke: c, dash: [4, 2], fill: c + "33" });
       else this.bar(ctx, x0, x1, y, h, { fill: c, alpha: faint ? 0.4 : item.role === "gt" ? 1 : 0.75 });
-      const dark = this.dark ? "#0b1016" : item.role === "gt" && !faint ? "#04120d" : this.ink;
+      const dark = this.dark ? (["gt", "context"].includes(item.role) ? "#0b1016" : this.ink) : item.role === "gt" && !faint ? "#04120d" : this.ink;
       this.inBar(ctx, tail(item.label), x0, x1, y, h, item.role === "fake" || item.role === "ambiguous" ? this.ink : faint && this.dark ? this.ink : dark);
     }
   }
@@ -816,7 +816,7 @@ class Timeline {
       }
       if (x1 - x0 > 26) {
         const text = (many ? item.label + " " : "") + item.score.toFixed(2).replace(/^-(0\.00)$/, "$1");
-        if (item.verdict === "tp") this.inBar(ctx, text, x0, x1, y, h, this.dark ? "#0b1016" : alpha > 0.7 ? "#fff" : "#0b1016");
+        if (item.verdict === "tp") this.inBar(ctx, text, x0, x1, y, h, this.dark ? (alpha > 0.8 ? "#0b1016" : this.ink) : alpha > 0.7 ? "#fff" : "#0b1016");
         else {
           ctx.font = `600 10.5px ${this.family()}`;
           const a = Math.max(x0, 0) + 3, wide = Math.min(ctx.measureText(text).width + 3, Math.min(x1, this.w) - a - 3);
