@@ -24,7 +24,7 @@ QUICKER = {
     "wtal demo sheet": "Background --width 400",
     "wtal demo features": "--max-videos 3 --max-seconds 60 --dim 16 --quiet",
 }
-REPLACED = {"training.steps=3000": "training.steps=3", "--seeds 0 1 2": "--seeds 0"}
+REPLACED = {"training.steps=3000": "training.steps=3", "--seeds 0 1 2": "--seeds 0", "video_test_0000324": "v3"}
 
 #: Commands that set up or serve forever, or take minutes; other tests cover what they start.
 ELSEWHERE = ("make ", "pip ", "streamlit ", "python -m pytest", "wtal app", "wtal demo build", "wtal demo report",
@@ -56,7 +56,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         v: [{"label": a["label"], "score": 0.5, "segment": [0.4, 2.0]} for a in e["annotations"]]
         for v, e in database.items()
     }
-    (folder / "detections.json").write_text(json.dumps({"version": "1", "results": found}))
+    for name in ("detections.json", "autoloc.json"):
+        (folder / name).write_text(json.dumps({"version": "1", "results": found}))
+    figure = re.search(r"```yaml\n(figure: .*?)```", TEXT, flags=re.S)
+    assert figure
+    (folder / "figure.yaml").write_text(figure[1].replace("video_test_0000062", "v2"))
     return folder
 
 
