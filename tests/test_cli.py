@@ -312,3 +312,12 @@ def test_a_table_of_numbers_goes_on_below_on_a_narrow_terminal(capsys: Any, monk
     monkeypatch.setenv("COLUMNS", "40")
     output.print_table(["setting", "meaning"], [("gamma", "what it does, in a long sentence of many words")])
     assert len([line for line in capsys.readouterr().out.splitlines() if "setting" in line]) == 1
+
+
+def test_columns_of_text_are_left_aligned_and_columns_of_numbers_right(capsys: pytest.CaptureFixture[str]) -> None:
+    from wtal_core.commands import output
+
+    output.print_table(["run", "state", "mAP %"], [("a", "ok", "3.5"), ("b", "finished", "23.5 ± 0.4"), ("c", "-", "")])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("│")[1] for line in lines[2:4]] == [" ok       ", " finished "]
+    assert lines[2].rstrip().endswith("       3.5")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -27,9 +28,12 @@ def print_json(value: Any) -> None:
 #: Columns up to this width (numbers, short names) are moved below each other where a table is too wide.
 _NARROW = 16
 
+#: Cells of which a right-aligned column consists: numbers with deviations, signs, units of time, ranges, or nothing.
+_NUMBER = re.compile(r"[-+\u2212\u00b1\u2013.,:%/()\s\d]*|nan|[\d.,]+ ?[a-zA-Z]{1,3}")
+
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
-    """Print a table; columns after the first are right-aligned.
+    """Print a table; columns of numbers after the first are right-aligned.
 
     Into a file or pipe its lines stay whole. On a terminal that is too narrow, a table of numbers goes on below with
     its first column again, and long texts wrap.
@@ -39,13 +43,14 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, tit
         console = Console(highlight=False, width=200)
     cells = [tuple(str(cell) for cell in row) for row in rows]
     widths = [max(map(cell_len, column)) for column in zip(columns, *cells, strict=True)]
+    numeric = [i > 0 and all(_NUMBER.fullmatch(row[i]) for row in cells) for i in range(len(columns))]
     blocks = [list(range(len(columns)))]
     if console.is_terminal and max(widths[1:], default=0) <= _NARROW:
         blocks = list(_blocks(widths, console.width))
     for number, block in enumerate(blocks):
         table = Table(title=title if number == 0 else None, title_justify="left", show_edge=False, pad_edge=False)
         for i in block:
-            table.add_column(columns[i], justify="left" if i == 0 else "right", overflow="fold")
+            table.add_column(columns[i], justify="right" if numeric[i] else "left", overflow="fold")
         for row in cells:
             table.add_row(*(row[i] for i in block))
         if number:
