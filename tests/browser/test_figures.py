@@ -19,6 +19,7 @@ Browse = Callable[..., Any]
 
 
 def saved(page: Any, label: str) -> bytes:
+    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()  # the buttons are the new ones
     with page.expect_download() as download:
         page.get_by_role("button", name=label, exact=True).click()
     return Path(download.value.path()).read_bytes()
