@@ -141,7 +141,7 @@ def mean_ap(
         st.download_button("LaTeX", latex_table(columns, rows), "comparison.tex", icon=":material/download:")
         st.download_button("CSV", csv_table(columns, rows), "comparison.csv", "text/csv", icon=":material/download:")
         if notes:
-            with st.popover(f"{len(notes)} notes", icon=":material/notes:"):
+            with st.popover(f"{len(notes)} note{'s' if len(notes) != 1 else ''}", icon=":material/notes:"):
                 for note in sorted(notes):
                     st.markdown(f"- {note}")
     for protocol in found.protocols:
