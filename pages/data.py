@@ -130,7 +130,9 @@ def _findings(diagnosis: Diagnosis) -> None:
         title = f":{colour}[**{check}**] · {len(found)} · {CHECKS[check]}"
         with st.expander(title, icon=icon, expanded=severity == "error"):
             st.caption(f"{severity.capitalize()}: {meaning}.")
-            rows = {"where": [f.where for f in found], "what": [f.message for f in found]}
+            here = f"{library.workspace().home}/"  # paths in the workspace are named from it
+            rows = {name: [text.replace(here, "") for text in texts] for name, texts in (
+                ("where", [f.where for f in found]), ("what", [f.message for f in found]))}  # fmt: skip
             if any(f.next_step for f in found):
                 rows["what to do"] = [f.next_step for f in found]
             st.dataframe(rows, hide_index=True, height=min(35 * len(found) + 38, 320), column_config={

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import os
 import shutil
 import tempfile
@@ -40,6 +41,7 @@ class Picture:
         ready: waits until the page shows what it shall, and does what a person would do before.
         themes: those that the README uses.
         long_jump: whether it shows the real long jump.
+        hidden, folded: keys of Explore's tracks that are out of sight, or one line high.
     """
 
     name: str
@@ -47,6 +49,8 @@ class Picture:
     ready: Callable[[Any], None]
     themes: tuple[str, ...] = ("light",)
     long_jump: bool = False
+    hidden: tuple[str, ...] = ()
+    folded: tuple[str, ...] = ()
 
 
 def text(words: str) -> Callable[[Any], None]:
@@ -101,10 +105,20 @@ def pictures() -> list[Picture]:
     """Return all pictures."""
     golf = "data=demo&video=demo_test_008&class=GolfSwing"
     runs = "hamnet,acmnet,cmcs"
+    further = ("truth:phases", "truth:background", "truth:replays", "truth:cuts", "flow")
     return [
         Picture("home", "/", text("What to do next")),
-        Picture("explore", f"/explore?{golf}&run={runs}&t=55.4", explore, ("light", "dark")),
-        Picture("fake-golf-swing", f"/explore?{golf}&run=hamnet&t=55.4&from=40&to=64", explain_detection),
+        Picture(
+            "explore",
+            f"/explore?{golf}&run={runs}&t=30.6",
+            explore,
+            ("light", "dark"),
+            hidden=further,
+            folded=("det:A", "det:B", "det:C"),
+        ),
+        Picture(
+            "fake-golf-swing", f"/explore?{golf}&run=hamnet&t=55.4&from=40&to=64", explain_detection, hidden=further
+        ),
         Picture("failures", "/failures?data=demo&run=hamnet&kind=fake", images("img.fail-moment")),
         Picture("compare", "/compare?data=demo&sets=hamnet&sets=hamnet-no-dropping&sets=acmnet&sets=cmcs", plot),
         Picture("figures", f"/figures?{golf}&run=hamnet,acmnet&t=55.4", images(".paper img")),
@@ -188,13 +202,16 @@ def take(chromium: Chromium, url: str, picture: Picture, theme: str) -> bytes:
     context = chromium.browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme=theme)
     witness = Witness()
     witness.listen(context)
+    kept = {"order": [], "hidden": dict.fromkeys(picture.hidden, True), "folded": dict.fromkeys(picture.folded, True)}
+    keep = f"localStorage.setItem('wtal.tracks', {json.dumps(json.dumps(kept))})"
+    context.add_init_script(f"if (location.protocol === 'http:') {keep};")  # about:blank may keep nothing
     try:
         page = context.new_page()
         page.set_default_timeout(_WAIT_MILLISECONDS)
         page.goto(url + picture.path)
         page.locator("[data-testid=stApp]").wait_for()
         picture.ready(page)
-        page.mouse.move(640, 798)  # no tooltip, no hover
+        page.mouse.move(1278, 30)  # no tooltip, no hover
         page.wait_for_timeout(1500)  # fonts and fades
         for problem in witness.problems:
             print(f"{picture.name}-{theme}: {problem}")
