@@ -13,8 +13,8 @@ STAMP  := $(VENV)/.installed
 
 help:
 	@echo "make app    open the workbench on the bundled demo data"
-	@echo "make test   ruff, mypy and the whole test suite"
-	@echo "make test-browser  the app in Chromium (make test leaves it out)"
+	@echo "make test   ruff, mypy and the whole test suite, the app in Chromium included where that is installed"
+	@echo "make test-browser  only the app in Chromium"
 	@echo "make screenshots   the README's pictures, from the app in Chromium"
 	@echo "make lint   ruff only        make types  mypy only        make clean  remove .venv"
 
@@ -37,8 +37,10 @@ $(STAMP): pyproject.toml constraints.txt
 app: $(STAMP)
 	$(BIN)/python -m streamlit run app.py
 
+# The browser tests come last and alone: one server, one Chromium, and nothing beside them.
 test: lint types
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m browser tests/browser
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
