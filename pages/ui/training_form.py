@@ -181,7 +181,7 @@ def _field(method: str, preset: str, config: Any, option: Option, values: dict[s
         st.text_input(label, to_text(current), key=key, on_change=changed)
     problem = st.session_state.get(f"{key}.problem")
     if problem:
-        st.caption(f":red[{problem}]")
+        st.caption(f":red[{problem} It stays {to_text(current) or 'none'}.]")
         return
     notes = [option.meaning]
     if option.key in values:
