@@ -241,7 +241,9 @@ def test_a_whole_split_is_asked_again_while_the_page_goes_on(browse: Browse) -> 
 def test_optical_flow_and_static_clips_are_computed_on_demand(browse: Browse, served_home: Path) -> None:
     page = ready(browse("/explore?run=hamnet&video=test_024"))
     page.locator("button.offer").click()
-    page.wait_for_function("window.__wtal.data.tracks.some(t => t.key === 'flow:')")
+    page.wait_for_function(
+        "window.__wtal.data.tracks.some(t => t.key === 'flow:')", timeout=90_000
+    )  # a second when idle
     assert page.locator(".row[data-key=static]").count() == 1
     assert list((served_home / ".wtal" / "flow").glob("*.npz"))
 
@@ -283,7 +285,7 @@ def test_a_paused_page_does_nothing(browse: Browse, video: str) -> None:
     page.wait_for_timeout(500)
     assert page.evaluate("window.__wtal.raf") == 0, "no frame is asked for"
     frames = page.evaluate("window.__wtal.frames")
-    assert work(page, 1500) < 0.05
+    assert work(page, 1500) < 0.25, "0.001 on a quiet machine; a loop would be 1"
     assert page.evaluate("window.__wtal.frames") == frames
 
 
