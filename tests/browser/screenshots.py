@@ -125,9 +125,10 @@ def pictures() -> list[Picture]:
         Picture("data", "/data?tool=check&data=demo", findings),
         Picture(
             "long-jump",
-            "/explore?data=long-jump&run=long-jump/runs/cmcs-official&class=LongJump&t=12.5",
+            "/explore?data=long-jump&run=long-jump/cmcs-official&class=LongJump&t=12.5",
             explore,
             long_jump=True,
+            hidden=("flow",),
         ),
         Picture("train", "/train?training=hamnet-again", plot, ("light", "dark")),  # last: the training goes on before
     ]
