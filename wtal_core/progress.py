@@ -3,7 +3,7 @@
 Where the environment variable `WTAL_PROGRESS` names a file, every bar (also a quiet one) writes what it counts there,
 as JSON: description, done, total, updated (seconds since 1970). That is how the app follows a command it started.
 Inside `listening`, every bar of the same thread tells a function instead, which is how the app follows its own threads
-and a long bar the shorter ones it is made of.
+and a long bar the shorter ones it is made of. Where the stream is no terminal, as in a log, a bar is a line a minute.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from datetime import timedelta
 from typing import TypeVar
 
 from rich.console import Console
@@ -31,6 +32,7 @@ __all__ = ["PROGRESS_VARIABLE", "Advance", "listening", "progress_bar", "stderr"
 PROGRESS_VARIABLE = "WTAL_PROGRESS"
 
 _SECONDS_BETWEEN_WRITES = 0.25
+_SECONDS_BETWEEN_LINES = 60.0
 
 T = TypeVar("T")
 
@@ -76,13 +78,36 @@ class _ProgressFile:
         self._written = time.monotonic()
 
 
+class _Lines:
+    """Says in a log, now and then, how far one bar is."""
+
+    def __init__(self, description: str, total: float | None) -> None:
+        self._description, self._total, self._done = description, total, 0.0
+        self._began = self._said = time.monotonic()
+
+    def advance(self, units: float, description: str | None) -> None:
+        self._done += units
+        self._description = description or self._description
+        now = time.monotonic()
+        if now - self._said < _SECONDS_BETWEEN_LINES:
+            return
+        self._said, elapsed = now, now - self._began
+        line = f"{self._description}: {self._done:g}"
+        if self._total is not None:
+            line += f"/{self._total:g}"
+        line += f", {timedelta(seconds=round(elapsed))} elapsed"
+        if self._total is not None and 0 < self._done <= self._total:
+            line += f", ETA {timedelta(seconds=round(elapsed * (self._total - self._done) / self._done))}"
+        stderr.print(line, soft_wrap=True, markup=False)
+
+
 class Advance:
     """Handle on one bar: call it with the number of finished units and optionally a new description."""
 
-    def __init__(self, progress: Progress, task: int, file: _ProgressFile | None = None) -> None:
+    def __init__(self, progress: Progress, task: int, watcher: _ProgressFile | _Lines | None = None) -> None:
         self._progress = progress
         self._task = task
-        self._file = file
+        self._watcher = watcher
         self._listener = _listener.get()
         if self._listener is not None:
             self._tell(self._listener)
@@ -96,15 +121,15 @@ class Advance:
             self._progress.update(self._task, advance=units, description=description)  # type: ignore[arg-type]
         else:
             self._progress.update(self._task, advance=units)  # type: ignore[arg-type]
-        if self._file is not None:
-            self._file.advance(units, description)
+        if self._watcher is not None:
+            self._watcher.advance(units, description)
         if self._listener is not None:
             self._tell(self._listener)
 
 
 @contextmanager
 def progress_bar(description: str, total: float | None = None, *, quiet: bool = False) -> Iterator[Advance]:
-    """Show one bar with count, elapsed and remaining time; silent when `quiet` or not on a terminal."""
+    """Show one bar with count, elapsed and remaining time; silent when `quiet`, a line a minute in a log."""
     progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -116,12 +141,16 @@ def progress_bar(description: str, total: float | None = None, *, quiet: bool = 
         disable=quiet or not stderr.is_terminal,
         transient=True,
     )
-    path = os.environ.get(PROGRESS_VARIABLE)
-    file = _ProgressFile(path, description, total) if path and _listener.get() is None else None
+    watcher: _ProgressFile | _Lines | None = None
+    if _listener.get() is None:
+        if path := os.environ.get(PROGRESS_VARIABLE):
+            watcher = _ProgressFile(path, description, total)
+        elif not quiet and not stderr.is_terminal:
+            watcher = _Lines(description, total)
     with progress:
-        yield Advance(progress, progress.add_task(description, total=total), file)
-    if file is not None:
-        file.write()
+        yield Advance(progress, progress.add_task(description, total=total), watcher)
+    if isinstance(watcher, _ProgressFile):
+        watcher.write()
 
 
 def track(items: Iterable[T], description: str, *, total: int | None = None, quiet: bool = False) -> Iterator[T]:
