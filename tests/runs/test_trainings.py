@@ -128,6 +128,8 @@ def test_next_steps_follow_from_what_is_there(home: Path) -> None:
         "Resume r3", "See where r2 fails", "Look at what r2 sees", "Compare 2 runs on planted",
     ]  # fmt: skip
     assert steps[3].query == {"run": "r2,r1"}
+    easy = replace(one, key="e", name="e", dataset="one video", score=0.99)  # not better for being measured elsewhere
+    assert next_steps([facts], [easy, one, two])[0].title == "See where r2 fails"
 
 
 def test_what_would_stop_a_training_is_said_before(home: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -117,11 +118,13 @@ def next_steps(datasets: Sequence[DatasetFacts], runs: Sequence[Training], most:
         for run in runs
         if run.state == "stopped"
     ]
-    scored = sorted((run for run in runs if run.score is not None), key=lambda r: -(r.score or 0))
+    scored = [run for run in runs if run.score is not None]
+    on = Counter(run.dataset for run in scored)  # scores are comparable on one data set: the one with the most runs
+    scored.sort(key=lambda run: (-on[run.dataset], -(run.score or 0)))
     if scored:
         best = scored[0]
         score = f"{100 * (best.score or 0):.1f}"
-        why = f"The best run here, average mAP {score}: what does it miss, and why?"
+        why = f"The best run on {best.dataset}, average mAP {score}: what does it miss, and why?"
         steps.append(Step(f"See where {best.name} fails", why, "failures", {"run": best.key}))
         steps.append(
             Step(f"Look at what {best.name} sees", "Its class activations and attention under the playing video.",
