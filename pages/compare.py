@@ -17,6 +17,7 @@ from wtal_core.papers import dataset_name, published_results
 
 VIEWS = ("mAP", "Classes", "Precision-recall", "Scores", "Slices", "Significance")
 NOTHING = "none"
+_SHOWN = "compare.dataset"  # id of the data set that the chosen sets are of
 
 
 def main() -> None:
@@ -115,10 +116,14 @@ def _pick_sets(dataset_id: str, imported: Mapping[str, SetRef]) -> tuple[list[st
     runs = library.runs(dataset_id)
     wanted = [run for run in selection().runs if run in runs]
     default = wanted or [run for run, entry in runs.items() if not entry.error][:4] or list(imported)[:4]
+    changed = st.session_state.get(_SHOWN, dataset_id) != dataset_id
+    if changed:  # what was chosen is of the data set shown before
+        st.session_state["sets"] = default
+    st.session_state[_SHOWN] = dataset_id
     picked = st.multiselect(
         "Runs and imported detections",
         [*runs, *imported],
-        default=default,
+        default=None if changed else default,
         key="sets",
         bind="query-params",
         placeholder="Choose runs" if runs or imported else "No runs yet",

@@ -49,6 +49,21 @@ def test_numbers_are_those_of_the_evaluator(open_page: OpenPage, small_home: Pat
     assert len(app.get("download_button")) == 2
 
 
+def test_another_data_set_brings_its_own_runs(open_page: OpenPage, home: Path) -> None:
+    make_dataset(home / "datasets" / "other", video=False)
+    shutil.copytree(home / "runs" / "acmnet", home / "runs" / "elsewhere")
+    info = home / "runs" / "elsewhere" / "run.yaml"
+    info.write_text(info.read_text().replace("planted", "other"))
+    app = open_page(PAGE, home, data="planted", sets="hamnet")
+    assert app.multiselect(key="sets").value == ["hamnet"], "a link says what is compared"
+    again(app.selectbox(key="pick.dataset").set_value("other"))
+    assert app.multiselect(key="sets").value == ["elsewhere"]
+    again(app.multiselect(key="sets").set_value([]))  # to choose nothing stays possible
+    assert app.multiselect(key="sets").value == []
+    again(app.selectbox(key="pick.dataset").set_value("planted"))
+    assert app.multiselect(key="sets").value == ["acmnet", "cmcs", "hamnet"]
+
+
 def test_protocols_and_printed_numbers(open_page: OpenPage, small_home: Path) -> None:
     app = open_page(PAGE, small_home, run="acmnet,hamnet")
     assert "AAAI 2021" not in html(app)
