@@ -206,6 +206,12 @@ class _Table:
         """Return the rows of one video."""
         return self.select(np.flatnonzero(self.__dict__["video"] == video))
 
+    def for_labels(self: _Columns, labels: Iterable[str]) -> _Columns:
+        """Return the rows of some labels, in table order."""
+        codes, vocabulary = self.label_codes
+        wanted = set(labels)
+        return self.select(np.flatnonzero(np.isin(codes, [i for i, v in enumerate(vocabulary) if v in wanted])))
+
     def by_video(self: _Columns) -> dict[str, _Columns]:
         """Return the rows of each video that has any, videos in sorted order, rows in table order."""
         codes, vocabulary = self.video_codes

@@ -35,6 +35,24 @@ def run(capsys, *arguments):
     return code, out, err
 
 
+def test_classes_without_ground_truth(files, capsys):
+    results = json.loads((files / "detections.json").read_text())
+    results["results"]["video_a"].append({"label": "Golf", "score": 0.95, "segment": [10.0, 20.0]})
+    (files / "more.json").write_text(json.dumps(results))
+    asked = ("--annotations", files / "gt.json", "--subset", "test")
+    code, _, err = run(capsys, "evaluate", files / "more.json", *asked)
+    assert code == 1
+    assert "unknown class 'Golf'" in err
+    assert "--shared-classes" in err
+    code, out, _ = run(capsys, "evaluate", files / "more.json", *asked, "--shared-classes")
+    assert code == 0
+    assert "note: Left out 1 detection of classes without ground truth." in out
+    assert run(capsys, "evaluate", files / "detections.json", *asked)[1].splitlines()[:5] == out.splitlines()[:5]
+    both = (files / "detections.json", files / "more.json", *asked, "--shared-classes", "--json", "--resamples", 0)
+    sets = json.loads(run(capsys, "compare", *both)[1])["sets"]
+    assert sets[0]["evaluations"] == sets[1]["evaluations"]
+
+
 def test_table(files, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     code, out, _ = run(
@@ -123,7 +141,7 @@ def test_selected_videos_and_grid(files, capsys):
         (
             ["foreign.json", "--annotations", "gt.json"],
             1,
-            "Rename the class in one of the files, or drop its detections",
+            "Rename it in one of the files, or leave such detections out",
         ),
     ],
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -36,6 +36,8 @@ class Compare:
     """tIoU thresholds: a preset (0.1:0.7, 0.1:0.5, 0.3:0.7, 0.5:0.95, 0.1:0.9), first:last:step, or numbers."""
     subset: tuple[str, ...] = ()
     """Evaluate only these subsets, e.g. test."""
+    shared_classes: bool = False
+    """Leave out detections of classes that the annotations do not have, as where they hold a part of a data set."""
     resamples: int = 1000
     """Resamples of the paired bootstrap over videos; 0 leaves it out."""
     confidence: float = 0.95
@@ -76,6 +78,8 @@ class Compare:
         levels = parse_tiou(self.tiou)
         sources = open_sources(self.detections)
         truth = open_truth(self.annotations, self.data, sources=sources, subset=self.subset)
+        if self.shared_classes:
+            sources = [replace(s, detections=s.detections.for_labels(truth.index.classes)) for s in sources]
         tables = {source.name: source.detections for source in sources}
         found = compare_detections(tables, truth.index, protocols=self.protocol, tiou=levels)
         first = sources[0]

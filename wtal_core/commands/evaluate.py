@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from wtal_core.commands.output import print_json, print_table, refuse_overwriting
-from wtal_core.errors import DataError, UsageError
+from wtal_core.errors import DataError, UsageError, counted
 from wtal_core.files import read_text, write_json
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ class Evaluate:
     """Evaluate only these subsets, e.g. test, validation. Default: every annotated video (a run folder: its test)."""
     videos: Path | None = None
     """Text file with the video ids to evaluate, one a line. Default: all of the subset."""
+    shared_classes: bool = False
+    """Leave out detections of classes that the annotations do not have, as where they hold a part of a data set."""
     grid: str | None = None
     """Snippet grid a rounding protocol rounds to, e.g. unt-25fps-15. Default: the protocol's own, i3d-25fps-16."""
     per_class: bool = False
@@ -76,6 +78,9 @@ class Evaluate:
         detections = _read_detections(self.detections)
         home, subset = (self.annotations, self.subset) if self.annotations else _of_run(self.detections, self.subset)
         truth = GroundTruthIndex(read_annotations(home), subset or None, listed)
+        read = len(detections)
+        if self.shared_classes:
+            detections = detections.for_labels(truth.classes)
         evaluations = [
             evaluate(detections, truth, protocol=protocol, tiou=thresholds, matches=False, grid=grid)
             for protocol in protocols
@@ -85,6 +90,7 @@ class Evaluate:
             "annotations": home,
             "subset": subset or None,
             "tiou": thresholds,
+            "detections_of_other_classes": read - len(detections),
             "evaluations": [{**found.to_dict(), "averages": averages(found.mean_ap)} for found in evaluations],
         }
         if self.out is not None:
@@ -93,6 +99,8 @@ class Evaluate:
             print_json(report)
         else:
             _print(evaluations, self.per_class)
+            if len(detections) < read:
+                print(f"note: Left out {counted(read - len(detections), 'detection')} of classes without ground truth.")
         return 0
 
 

@@ -152,7 +152,7 @@ class GroundTruthIndex:
                     self.classes,
                     where="detections",
                     usage=False,
-                    otherwise="Rename the class in one of the files, or drop its detections",
+                    otherwise="Rename it in one of the files, or leave such detections out by --shared-classes",
                 )
         return np.fromiter((self._class_number[name] for name in names), np.int64, len(names))
 
