@@ -90,7 +90,7 @@ def images(selector: str) -> Callable[[Any], None]:
     return lambda page: (
         page.locator(selector).first.wait_for(),
         page.wait_for_function(
-            "s => [...document.querySelectorAll(s)].slice(0, 8).every(i => i.complete && i.naturalWidth > 0)",
+            "s => [...document.querySelectorAll(s)].slice(0, 16).every(i => i.complete && i.naturalWidth > 0)",
             arg=selector,
         ),
     )[-1]
@@ -119,7 +119,7 @@ def pictures() -> list[Picture]:
         Picture(
             "fake-golf-swing", f"/explore?{golf}&run=hamnet&t=55.4&from=40&to=64", explain_detection, hidden=further
         ),
-        Picture("failures", "/failures?data=demo&run=hamnet&kind=fake", images("img.fail-moment")),
+        Picture("failures", "/failures?data=demo&run=hamnet&kind=fake", images("img[src*='/frame/']")),
         Picture("compare", "/compare?data=demo&sets=hamnet&sets=hamnet-no-dropping&sets=acmnet&sets=cmcs", plot),
         Picture("figures", f"/figures?{golf}&run=hamnet,acmnet&t=55.4", images(".paper img")),
         Picture("data", "/data?tool=check&data=demo", findings),
