@@ -37,7 +37,7 @@ class Infer:
     keep: bool = False
     """Keep stored activations and compute only what is missing."""
     localize: bool = True
-    """Whether detections.json is written as well, with the run's own settings."""
+    """Write no detections.json (it is made with the run's own settings otherwise)."""
     quiet: bool = False
     """No progress bar."""
     as_json: Annotated[bool, tyro.conf.arg(name="json")] = False
