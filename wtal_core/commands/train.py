@@ -65,7 +65,7 @@ class Train:
     precision: Literal["float32", "tf32", "bf16"] = "float32"
     """Arithmetic; anything but float32 changes numbers slightly."""
     compile: bool = False
-    """Compile the losses with torch.compile: takes minutes to start, and agrees to rounding (checked for acmnet on a CPU)."""
+    """Compile the losses with torch.compile: minutes to start; agrees to rounding (checked for acmnet on a CPU)."""
     residence: Literal["auto", "device", "host", "disk"] = "auto"
     """Where features are kept during training; auto takes the fastest that fits."""
     checkpoint_every: int = 500
