@@ -250,6 +250,19 @@ def test_text_keeps_off_data_and_inside_the_figure(data: FigureData, style: str,
             assert not overlap, f"{one.get_text()!r} and {other.get_text()!r} overlap"
 
 
+@pytest.mark.parametrize("long", ["GT", "What three people agreed on"])
+def test_the_time_title_keeps_clear_of_the_first_tick_and_of_the_row_above(data: FigureData, long: str) -> None:
+    rows = (Row("ground_truth", title="A"), Row("ground_truth", title=long))
+    figure = drawn(replace(SPEC, rows=rows, time="min:s", width="single", font_size=7.0), data)
+    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    tick = next(t for t in figure.axes[-1].get_xticklabels() if t.get_text() == "0:00").get_window_extent(renderer)
+    title = next(t for t in figure.texts if t.get_gid() == "time-title").get_window_extent(renderer)
+    above = [t.get_window_extent(renderer) for t in figure.texts if t.get_gid() == "row-title"]
+    assert len(above) == (2 if long == "GT" else 3), "a long title takes two lines"
+    assert tick.x0 - title.x1 >= 0.03 * figure.dpi
+    assert min(box.y0 for box in above) - title.y1 >= 0.02 * figure.dpi
+
+
 def test_rows_do_not_overlap(data: FigureData) -> None:
     boxes = [axes.get_position() for axes in drawn(SPEC, data).axes]
     assert all(above.y0 > below.y1 for above, below in itertools.pairwise(boxes))

@@ -100,8 +100,10 @@ def draw(spec: FigureSpec, data: FigureData) -> Figure:
     names = {name: _cut(name, titles_limit, family, small) for b in rough for name in b.lines}
     widest = [timeline.text_width(part, family, size) for parts in wrapped.values() for part in parts]
     widest += [timeline.text_width(name, family, small) for name in names.values()]
-    clock_title = "" if spec.time == "none" else "Time (min:s)"
-    widest.append(timeline.text_width(clock_title, family, size))
+    if spec.time != "none":  # the first tick's label reaches half its width to the left of the axis
+        first_label = timeline.format_time(painter.t0, clock=painter.t1 >= 120 or spec.time == "min:s")
+        widest.append(timeline.text_width("Time (min:s)", family, size))
+        widest[-1] += 0.5 * timeline.text_width(first_label, family, size)
     ranges = [b.limits for b in rough if b.curve and b.limits is not None and spec.scores_range]
     range_width = max((timeline.text_width(number_text(v), family, small) for r in ranges for v in r), default=0.0)
     left = margin + max(widest) + (range_width + 0.05 if ranges else 0.0) + 0.06
@@ -151,7 +153,8 @@ def draw(spec: FigureSpec, data: FigureData) -> Figure:
             figure.text(*place(margin, y), wrapped[band.title][0], size=size, va="top", color=ink, gid="row-title")
         y += header
         height = slot if band.curve or band.lines else band.height  # bars stay as high as others beside a long title
-        top = y + (slot - height) / 2
+        last_row = number == len(bands) - 1  # sits on the time axis, whose title a long row title keeps clear of
+        top = y + (slot - height) / (1 if last_row else 2)
         bottom = top + height
         axes = figure.add_axes(
             (left / width, 1.0 - bottom / total, painter.axes_width / width, height / total),
