@@ -142,6 +142,14 @@ def test_clicking_a_detection_explains_it(browse: Browse) -> None:
         assert said in info.inner_text()
     page.keyboard.press("Escape")
     assert "true positive" not in info.inner_text()
+    there, nowhere = page.evaluate(
+        """() => { const t = window.__wtal; t.data.tracks.push({key: 'truth:fakes', title: 'Fakes', items: [
+            {start: 1, end: 3, label: 'practice swing'}]});
+          const on = [t.liesOn({start: 1.5, end: 3.5})?.item.label, t.liesOn({start: 2.5, end: 4.5})];
+          t.data.tracks.pop(); return on; }"""
+    )
+    assert there == "practice swing"
+    assert nowhere is None  # most of it lies elsewhere
 
 
 def test_tracks_hide_fold_and_stay_so(browse: Browse) -> None:

@@ -692,9 +692,24 @@ class Timeline {
     const right = [];
     if (item.source || item.threshold !== null) right.push(line("came from", escaped(item.source || "–") + (item.threshold !== null ? ` <span class="soft">above</span> ${number(item.threshold)}` : "")));
     right.push(line("nearest truth", item.near ? `${go(item.near.start, span(item.near.start, item.near.end))}<br>tIoU <b>${item.near.tiou.toFixed(2)}</b>${item.near.label !== item.label ? ` <span class="soft">(${escaped(item.near.label)})</span>` : item.verdict === "fp" && item.near.tiou >= this.data.tiou ? ` <span class="soft">taken by a better detection</span>` : ""}` : "none shares time"));
+    const under = item.verdict === "fp" ? this.liesOn(item) : null;
+    if (under) right.push(line("lies on", `${go(under.item.start, escaped(under.item.label))} <span class="soft">${escaped(under.track.title.toLowerCase())}</span>`));
     right.push(line(item.soft ? "lowered" : "suppressed", item.rivals.length ? item.rivals.slice(0, 4).map((r) => `${span(r.start, r.end)} <span class="soft">${number(r.score)}${r.source !== item.source ? ", " + escaped(r.source) : ""}</span>`).join("<br>") + (item.num_rivals > 4 ? `<br><span class="soft">and ${item.num_rivals - 4} more</span>` : "") : "no rivals"));
     if (item.lowered_by) right.push(line("lowered by", `${span(item.lowered_by.start, item.lowered_by.end)} <span class="soft">${number(item.lowered_by.score)}</span>`));
     return `<h4>${track.run ? `<span class="badge">${escaped(track.run)}</span>` : ""}<span class="name">${escaped(item.label)}</span><span class="chip ${item.verdict}">${verdict}</span><span class="soft num">at tIoU ${this.data.tiou}</span></h4><div class="cols"><table>${left.join("")}</table><table>${right.join("")}</table></div>`;
+  }
+
+  // What the data set knows of the place, where that is most of the detection: a fake, a context, ...
+  liesOn(detection) {
+    let best = null, most = (detection.end - detection.start) / 2;
+    for (const track of this.data.tracks) {
+      if (!track.key.startsWith("truth:") || track.key === "truth:phases") continue;
+      for (const item of track.items || []) {
+        const shared = Math.min(item.end, detection.end) - Math.max(item.start, detection.start);
+        if (shared > most) { most = shared; best = { track, item }; }
+      }
+    }
+    return best;
   }
 
   summary() {
