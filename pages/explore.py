@@ -46,7 +46,7 @@ def main() -> None:
     with columns[1]:
         runs = pickers.pick_runs(entry.id)
     with columns[2]:
-        video = pickers.pick_video(dataset, videos)
+        video = pickers.pick_video(dataset, videos, runs=runs)
     if video is None:
         st.info(f"The split “{split}” of this data set lists no videos.")
         return

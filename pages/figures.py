@@ -84,7 +84,7 @@ def main() -> None:
     with columns[1]:
         runs = pickers.pick_runs(entry.id)
     with columns[2]:
-        video = pickers.pick_video(dataset, videos)
+        video = pickers.pick_video(dataset, videos, runs=runs)
     if video is None:
         st.info("This data set lists no videos.", icon=":material/movie:")
         return
@@ -112,6 +112,13 @@ def main() -> None:
                 "**No run is chosen**, so the figure shows ground truth alone. Train one on the Train page, or choose "
                 "one above, and its CAS, attention and detections can be added as rows.",
                 icon=":material/model_training:",
+            )
+        lacking = [name for name, run in data.runs.items() if run.problem]
+        if lacking:
+            st.warning(
+                f"**No activations of {video}** by {', '.join(lacking)}: without them there is no CAS or attention to "
+                "draw. Choose another video, or give this one features on the Data page and run `wtal infer`.",
+                icon=":material/search_off:",
             )
         with guard(stop=False):
             spec = spec_of(made, entry.id, video, label, runs, rows)

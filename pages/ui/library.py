@@ -12,7 +12,8 @@ from pathlib import Path
 import streamlit as st
 
 from wtal_core.data import Dataset, FeatureStore, read_detections
-from wtal_core.errors import DataError, UsageError
+from wtal_core.data.activations import ActivationStore
+from wtal_core.errors import DataError, UsageError, WtalError
 from wtal_core.evaluation import GroundTruthIndex
 from wtal_core.records import Activations, Annotations, Detections
 from wtal_core.runs.folder import Run
@@ -34,6 +35,7 @@ __all__ = [
     "load_run",
     "register",
     "runs",
+    "seen_videos",
     "short",
     "stamp",
     "test_split",
@@ -151,6 +153,21 @@ def load_activations(run_id: str) -> dict[str, Activations]:
 @st.cache_resource(max_entries=6, show_spinner="Reading activations")
 def _activations(folder: str, changed: int) -> dict[str, Activations]:
     return stored_activations(Run.open(folder))
+
+
+def seen_videos(run_id: str) -> frozenset[str] | None:
+    """Return the videos that a run has stored activations of, None where it cannot say."""
+    try:
+        path = load_run(run_id).activations_path
+        return _seen_videos(str(path), stamp(path)) if path.is_file() else None
+    except WtalError:  # said where the run is shown
+        return None
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _seen_videos(path: str, changed: int) -> frozenset[str]:
+    with ActivationStore(path) as store:
+        return frozenset(store.videos)
 
 
 def load_detections(run_id: str) -> Detections:

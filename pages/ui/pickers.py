@@ -73,15 +73,20 @@ def pick_runs(dataset_id: str, max: int = 4, label: str = "Runs") -> tuple[str, 
     return tuple(picked)
 
 
-def pick_video(dataset: Dataset, videos: Sequence[str], label: str = "Video") -> str | None:
-    """Let the user pick one of the videos; None where there is none."""
+def pick_video(dataset: Dataset, videos: Sequence[str], label: str = "Video", runs: Sequence[str] = ()) -> str | None:
+    """Let the user pick one of the videos, by default one that the leading run has seen; None where there is none."""
     if not videos:
         return None
     wanted = selection().video
     if wanted is not None and wanted not in videos and wanted in dataset.annotations.videos:
         videos = [wanted, *videos]
-    current = wanted if wanted in videos else videos[0]
-    picked: str = _one("video", label, list(videos), current)
+    seen = library.seen_videos(runs[0]) if runs else None
+    first = videos[0] if seen is None else next((v for v in videos if v in seen), videos[0])
+    current = wanted if wanted in videos else first
+    picked: str = _one(
+        "video", label, list(videos), current,
+        format_func=lambda v: v if seen is None or v in seen else f"{v} · no CAS",
+    )  # fmt: skip
     if wanted is not None and wanted not in videos:
         st.warning(f"This link names the video “{wanted}”, which is not in this data set.")
     return picked

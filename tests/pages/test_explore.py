@@ -11,6 +11,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.pages.conftest import OpenPage
+from tests.pages.workspace import forget_activations
+from wtal_core.data import Dataset, FeatureWriter
 from wtal_core.runs.folder import Run
 
 PAGE = "pages/explore.py"
@@ -258,6 +260,32 @@ def test_a_run_that_was_not_asked_about_a_video_can_be_asked(
     press(app, "This video")
     assert track(payload(app), "det:A")["items"]
     assert "not been asked" not in texts(app)
+
+
+def test_opens_on_a_video_that_the_run_has_seen_and_says_what_others_lack(
+    open_page: OpenPage, small_home: Path, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(small_home, home)
+    forget_activations(home / "runs" / "hamnet", ["test_024"])
+    app = open_page(PAGE, home, run="hamnet")
+    assert app.query_params["video"] == "test_025"
+    assert "no activations" not in texts(app)
+    assert "not been asked" not in texts(app)
+    assert app.selectbox(key="pick.video").options[:2] == ["test_024 · no CAS", "test_025"]
+    app.selectbox(key="pick.video").set_value("test_024").run()
+    assert "not been asked about this video" in texts(app)  # its features are there
+    features = home / "datasets" / "planted" / "features" / "planted.h5"
+    with Dataset.open(home / "datasets" / "planted").features() as store:
+        rest = [store.read(video) for video in store.videos if video != "test_024"]
+    features.unlink()
+    with FeatureWriter(features, dtype="float32") as writer:
+        for one in rest:
+            writer.write(one)
+    app.run()
+    assert "hamnet has no activations of this video" in texts(app)
+    assert "Extract them on the Data page" in texts(app)
+    assert track(payload(app), "gt")["items"]
 
 
 def test_missing_features_are_said_where_the_model_would_be_asked(

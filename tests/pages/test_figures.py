@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 pytest.importorskip("matplotlib", reason="figures need matplotlib: pip install 'wtal[figures]'")
 
 from tests.pages.conftest import OpenPage
-from tests.pages.workspace import make_dataset
+from tests.pages.workspace import forget_activations, make_dataset
 from wtal_core.figures.spec import FigureSpec
 
 PAGE = "pages/figures.py"
@@ -123,6 +123,20 @@ def test_without_runs_the_truth_is_drawn(open_page: OpenPage, tmp_path: Path) ->
     assert "No run is chosen" in texts(app)
     assert kinds(app) == ["ground_truth"]
     assert preview(app)
+    assert not app.error
+
+
+def test_prefers_a_video_with_activations_and_says_where_there_are_none(
+    open_page: OpenPage, small_home: Path, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(small_home, home)
+    forget_activations(home / "runs" / "acmnet", ["test_024", "test_025"])
+    app = open_page(PAGE, home, run="acmnet")
+    assert spec(app).video == "test_026"
+    assert "No activations" not in texts(app)
+    app.selectbox(key="pick.video").set_value("test_025").run()
+    assert "**No activations of test_025** by ACM-Net" in texts(app)
     assert not app.error
 
 

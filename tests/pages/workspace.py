@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from tests.planted import make_world
 from wtal_core.cli import main
 from wtal_core.data import Dataset, FeatureWriter, write_annotations
+from wtal_core.data.activations import ActivationStore, ActivationWriter
 
 #: Training that is long enough to find something, and short enough for a test.
 _STEPS = {"hamnet": (40, "attention_filters=16"), "acmnet": (60, "cas_thresholds=[0.1,0.2,0.3]"), "cmcs": (60, "")}
@@ -34,6 +36,17 @@ def make_dataset(folder: Path, *, video: bool = True) -> Dataset:
         (folder / "videos").mkdir()
         write_clip(folder / "videos" / f"{name}.mp4", int(duration * 10), fps=10)
     return replace(dataset)
+
+
+def forget_activations(run: Path, videos: Sequence[str]) -> None:
+    """Take the activations of some videos out of a run, as if they had had no features."""
+    path = run / "activations.h5"
+    with ActivationStore(path) as store:
+        kept = {video: store.read(video) for video in store.videos if video not in videos}
+    path.unlink()
+    with ActivationWriter(path) as writer:
+        for video, acts in kept.items():
+            writer.write(video, acts)
 
 
 def make_workspace(home: Path, *, methods: tuple[str, ...] = ("hamnet",), video: bool = True) -> Path:

@@ -19,7 +19,16 @@ from wtal_core.runs.folder import Run
 from wtal_core.runs.recompute import Recomputed, load_method, recompute, recompute_split
 from wtal_core.settings import parse_assignments
 
-__all__ = ["ask_controls", "ask_without_erased", "erasable", "flow_folder", "start_copy", "start_flow", "take_answer"]
+__all__ = [
+    "ask_controls",
+    "ask_without_erased",
+    "erasable",
+    "flow_folder",
+    "start_copy",
+    "start_flow",
+    "take_answer",
+    "why_not",
+]
 
 _SPLIT = "explore.split"  # key of the work on a whole split
 _QUESTION = "explore.question"
@@ -85,7 +94,7 @@ def _features(view: View, run: Run) -> FeatureStore:
     return library.load_features(view.dataset_id, run.info.dataset.get("features"))
 
 
-def _why_not(view: View, run: Run) -> str:
+def why_not(view: View, run: Run) -> str:
     """Say why the run's model cannot be asked about the video, "" where it can."""
     if not run.checkpoints():
         return "This run holds no checkpoint: its stored activations are all there is."
@@ -102,7 +111,7 @@ def _why_not(view: View, run: Run) -> str:
 
 def erasable(view: View, run: Run) -> bool:
     """Return whether snippets can be dropped from the model's input."""
-    return not _why_not(view, run)
+    return not why_not(view, run)
 
 
 # -- controls -------------------------------------------------------------------------------------------------------
@@ -112,7 +121,7 @@ def ask_controls(view: View, lead: str) -> None:
     """Draw what the model is asked with, and ask it."""
     with guard(stop=False):
         run = library.load_run(lead)
-        reason = _why_not(view, run)
+        reason = why_not(view, run)
         if reason:
             st.caption(reason)
             return

@@ -10,11 +10,12 @@ import streamlit as st
 
 from pages.ui import library, media, work
 from pages.ui.errors import guard
-from pages.ui.explore.ask import erasable, flow_folder
+from pages.ui.explore.ask import erasable, flow_folder, why_not
 from pages.ui.explore.view import Panel, View, again_of, erased_of, lens
 from wtal_core.records import Activations
 from wtal_core.runs import flow, live, tracks
 from wtal_core.runs.explain import explain, explain_stored, judge
+from wtal_core.runs.folder import Run
 
 __all__ = ["build"]
 
@@ -88,9 +89,9 @@ def _add_run(stack: _Stack, view: View, rules: Panel, run_id: str, title: str, p
     run, letter, lead = library.load_run(run_id), _LETTERS[place], place == 0
     stored = library.load_activations(run_id).get(view.video) if run.activations_path.is_file() else None
     acts, asked = _asked_again(view, run_id, stored) if lead else (stored, ())
+    if acts is None and (run.activations_path.is_file() or not run.detections_path.is_file()):
+        st.warning(_why_unseen(view, run, title, lead))
     if acts is None and not run.detections_path.is_file():
-        here = " Under Recompute, ask it about this video; or" if lead and run.checkpoints() else " To change that,"
-        st.warning(f"{title} has not been asked about this video yet.{here} run `wtal infer {run.folder}`.")
         return
 
     def add_stored(key: str, name: str) -> None:
@@ -123,6 +124,14 @@ def _add_run(stack: _Stack, view: View, rules: Panel, run_id: str, title: str, p
         limit, _ = live.drop_lens(acts.attention["foreground"], config, gamma)
     key = (str(run.folder), library.stamp(run.activations_path), view.video, view.label, letter, gamma, *asked)
     stack.curves += _run_tracks(key, acts, before, label=view.label, run=letter, lead=lead, drop_threshold=limit)
+
+
+def _why_unseen(view: View, run: Run, title: str, lead: bool) -> str:
+    """Say that a run has no activations of the video, and the way out."""
+    if run.checkpoints() and (reason := why_not(view, run)):
+        return f"{title} has no activations of this video, so there is no CAS of it. {reason}"
+    here = " Under Recompute, ask it about this video; or" if lead and run.checkpoints() else " To change that,"
+    return f"{title} has not been asked about this video yet.{here} run `wtal infer {run.folder}`."
 
 
 def _asked_again(view: View, run_id: str, stored: Activations | None) -> tuple[Activations | None, tuple[Any, ...]]:
