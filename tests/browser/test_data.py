@@ -29,7 +29,7 @@ def open_import(browse: Browse, kind: str = "Detections") -> Any:
 
 
 def test_uploaded_detections_are_compared(browse: Browse, tmp_path: Path) -> None:
-    theirs = tmp_path / "theirs.csv"
+    theirs = tmp_path / "uploaded.csv"
     theirs.write_text("video,label,start,end,score\ntest_024,Dive,1,4,0.9\ntest_025,Dive,2,5,0.4\n")
     page = open_import(browse)
     upload(page, theirs)
@@ -37,8 +37,8 @@ def test_uploaded_detections_are_compared(browse: Browse, tmp_path: Path) -> Non
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Import", exact=True).click()
     page.get_by_text("Written to").wait_for()
-    page.get_by_role("link", name="Compare").last.click()
-    page.locator("table.cmp tr", has_text="theirs").wait_for()
+    page.get_by_test_id("stMain").get_by_role("link", name="Compare").click()
+    page.locator("table.cmp tr", has_text="uploaded").wait_for()
 
 
 NONSENSE = {
