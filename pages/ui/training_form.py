@@ -99,13 +99,13 @@ def new_training() -> None:
     left, right = st.columns([2.5, 1], gap="large")
     values = _remembered(f"values.{method}.{preset}", {})
     with left:
-        _fields(method, preset, values)
+        refused = _fields(method, preset, values)
     changes = {k: v for k, v in values.items() if not k.startswith("run.")}
     run_options = {k.removeprefix("run."): v for k, v in values.items() if k.startswith("run.")}
     with right:
         base = {"method": method, "data": library.short(dataset.folder), "preset": preset, "changes": changes,
                 "features": features if len(names) > 1 else None, **run_options}  # fmt: skip
-        _launch(dataset, dataset_names, base, values)
+        _launch(dataset, dataset_names, base, values, refused)
 
 
 def _usable(method: str) -> bool:
@@ -123,8 +123,12 @@ def _run_options() -> list[Option]:
     return [replace(o, meaning=ten_times) if o.key == "run.validate_every" else o for o in found]
 
 
-def _fields(method: str, preset: str, values: dict[str, Any]) -> None:
-    """Show every setting with meaning, unit, bounds and paper value; what is typed goes into `values`."""
+def _fields(method: str, preset: str, values: dict[str, Any]) -> list[str]:
+    """Show every setting with meaning, unit, bounds and paper value; what is typed goes into `values`.
+
+    Returns:
+        A sentence for each field whose text was refused.
+    """
     config = config_of(method, preset)
     groups: dict[str, list[Option]] = {name: list(found) for name, found in setting_groups(config).items()}
     groups["run"] = _run_options()
@@ -137,21 +141,26 @@ def _fields(method: str, preset: str, values: dict[str, Any]) -> None:
         "Settings", list(groups), default="training", format_func=title, required=True, key=f"train.group.{method}",
         label_visibility="collapsed",
     )  # fmt: skip
+    refused = []
     with st.container(height=520, border=True, key="train_fields"):
         shown = groups[group or "training"]
         for start in range(0, len(shown), 3):
             for column, option in zip(st.columns(3), shown[start : start + 3], strict=False):
                 with column:
-                    _field(method, preset, config, option, values)
+                    refused += _field(method, preset, config, option, values)
+    return refused
 
 
-def _field(method: str, preset: str, config: Any, option: Option, values: dict[str, Any]) -> None:
+def _field(method: str, preset: str, config: Any, option: Option, values: dict[str, Any]) -> list[str]:
+    """Show one setting; return why its text was refused, [] where it was not."""
     version = st.session_state.get("train.version", 0)
     key = f"train.field.{version}.{method}.{preset}.{option.key}"
     name = option.key.removeprefix("run.").removeprefix("localization.").removeprefix("training.").replace("_", " ")
     label = ("● " if option.key in values else "") + name.replace(".", " · ")
     label += f" ({option.unit})" if option.unit and option.unit != name else ""
     current = values.get(option.key, option.value)
+    if key not in st.session_state:  # newly shown, it holds the value again and not the refused text
+        st.session_state.pop(f"{key}.problem", None)
 
     def changed() -> None:
         text = st.session_state[key]
@@ -182,7 +191,7 @@ def _field(method: str, preset: str, config: Any, option: Option, values: dict[s
     problem = st.session_state.get(f"{key}.problem")
     if problem:
         st.caption(f":red[{problem} It stays {to_text(current) or 'none'}.]")
-        return
+        return [f"**{name.replace('.', ' · ')}**: {problem}"]
     notes = [option.meaning]
     if option.key in values:
         notes.append(f"preset **{to_text(option.value) or 'none'}**")
@@ -191,6 +200,7 @@ def _field(method: str, preset: str, config: Any, option: Option, values: dict[s
     bounds = _bounds(option)
     notes += [bounds] if bounds else []
     st.caption(" · ".join(notes).replace("~", r"\~").replace("$", r"\$"))
+    return []
 
 
 def _bounds(option: Option) -> str:
@@ -212,7 +222,9 @@ def _apply(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
     _reset(values, "")
 
 
-def _launch(dataset: Dataset, splits: list[str], base: dict[str, Any], values: dict[str, Any]) -> None:
+def _launch(
+    dataset: Dataset, splits: list[str], base: dict[str, Any], values: dict[str, Any], refused: list[str]
+) -> None:
     """Show what will run, what stands in its way, and the button that starts it."""
     method, preset = base["method"], base["preset"]
     devices = {device.id: device for device in _devices()}
@@ -257,7 +269,7 @@ def _launch(dataset: Dataset, splits: list[str], base: dict[str, Any], values: d
             out = name if len(seeds) == 1 else f"{name}-seed{seed}"
             requests.append(TrainRequest(**{**base, "out": out, "seed": seed, "device": device, "no_test": not test,
                                             "validate": None if validate == "–" else validate}))  # fmt: skip
-        if obstacles:
+        if obstacles or refused:
             requests = []
     busy = len([job for job in jobs.queue().jobs() if job.slot == device and job.status().open])
     label = "Start" if len(requests) < 2 else f"Start {len(requests)} runs"
@@ -265,6 +277,8 @@ def _launch(dataset: Dataset, splits: list[str], base: dict[str, Any], values: d
                  disabled=not requests):  # fmt: skip
         with guard(stop=False):
             _start(requests, device)
+    if refused:
+        st.caption(f":red[Cannot start while a field is refused. {' '.join(refused)}]")
     if busy and requests:
         st.caption(f"Waits for {busy} job{'s' if busy > 1 else ''} on this device.")
     if requests:

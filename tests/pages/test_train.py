@@ -96,6 +96,24 @@ def test_changes_are_summed_up_reset_and_started(open_page: OpenPage, home: Path
     assert "queued" in texts(app)
 
 
+def test_nothing_starts_while_a_field_is_refused(open_page: OpenPage, home: Path) -> None:
+    app = open_page(PAGE, home)
+    app.selectbox(key="train.form.method").set_value("acmnet").run()
+    assert not app.button(key="train.start").disabled
+    app.text_input(key=field(app, "training.steps")).set_value("abc").run()
+    assert app.button(key="train.start").disabled
+    assert "Cannot start while a field is refused. **steps**: 'abc' is not a number." in texts(app)
+    app.text_input(key=field(app, "training.steps")).set_value("300").run()
+    assert not app.button(key="train.start").disabled
+    assert "refused" not in texts(app)
+    app.text_input(key=field(app, "training.steps")).set_value("abc").run()
+    show(app, "losses")
+    show(app, "training")  # the field is new and holds the last good value
+    assert app.text_input(key=field(app, "training.steps")).value == "300"
+    assert "abc" not in texts(app)
+    assert not app.button(key="train.start").disabled
+
+
 def test_what_stands_in_the_way_is_said_before_the_start(open_page: OpenPage, home: Path) -> None:
     annotations = home / "datasets" / "planted" / "annotations.json"
     content = json.loads(annotations.read_text())
