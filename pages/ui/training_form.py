@@ -75,10 +75,9 @@ def new_training() -> None:
         st.page_link("pages/data.py", label="Import a data set on the Data page", icon=":material/arrow_forward:")
         st.caption("Or make the bundled demo: `wtal demo`, or features with known truth: `wtal demo features --help`.")
         return
-    first = state.selection().dataset
     row = st.columns([1.5, 1.2, 1.3, 1.1])
     with row[0]:
-        dataset_id = _pick("Data set", "dataset", list(known), first if first in known else next(iter(known)),
+        dataset_id = _pick("Data set", "dataset", list(known), _first_dataset(known),
                            format_func=lambda i: known[i].name)  # fmt: skip
     with guard():
         dataset = library.load_dataset(dataset_id)
@@ -106,6 +105,16 @@ def new_training() -> None:
         base = {"method": method, "data": library.short(dataset.folder), "preset": preset, "changes": changes,
                 "features": features if len(names) > 1 else None, **run_options}  # fmt: skip
         _launch(dataset, dataset_names, base, values, refused)
+
+
+def _first_dataset(known: Mapping[str, library.DatasetEntry]) -> str:
+    """Return the data set a link names, else one that can be trained on: the selected one, or the first."""
+    linked = st.query_params.get("data")  # asked before `selection()` writes what is remembered into the URL
+    if linked in known:
+        return linked
+    selected = state.selection().dataset
+    order = [*([selected] if selected in known else []), *known]
+    return next((i for i in order if "train" in library.load_dataset(i).splits), order[0])
 
 
 def _usable(method: str) -> bool:

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 from streamlit.testing.v1 import AppTest
 
 from tests.pages.conftest import OpenPage
@@ -94,6 +95,19 @@ def test_changes_are_summed_up_reset_and_started(open_page: OpenPage, home: Path
     assert all(a[-2:] == ("--set", "training.steps=300") for a in started)
     assert all(job.cwd == str(home) for job in Queue(home).jobs())
     assert "queued" in texts(app)
+
+
+def test_prefers_a_data_set_that_can_be_trained_on(open_page: OpenPage, home: Path) -> None:
+    shutil.copytree(home / "datasets" / "planted", home / "datasets" / "aside")
+    described = home / "datasets" / "aside" / "dataset.yaml"
+    content = yaml.safe_load(described.read_text())
+    described.write_text(yaml.safe_dump({**content, "name": "aside", "splits": {"test": content["splits"]["test"]}}))
+    app = open_page(PAGE, home)
+    assert list(app.selectbox(key="train.form.dataset").options) == ["aside", "planted"]
+    assert app.selectbox(key="train.form.dataset").value == "planted"
+    app = open_page(PAGE, home, data="aside")
+    assert app.selectbox(key="train.form.dataset").value == "aside"
+    assert "no split “train”" in texts(app)
 
 
 def test_nothing_starts_while_a_field_is_refused(open_page: OpenPage, home: Path) -> None:
