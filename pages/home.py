@@ -12,7 +12,7 @@ from pages.ui import jobs, library, state, theme
 from pages.ui.errors import guard, plain
 from wtal_core.runs.advice import DatasetFacts, Step, dataset_facts, next_steps
 from wtal_core.runs.trainings import Training, trainings
-from wtal_core.runs.workspace import DatasetEntry
+from wtal_core.runs.workspace import DatasetEntry, RunEntry
 
 _STYLE = """
 <style>
@@ -100,6 +100,32 @@ def _runs(found: list[Training], entries: dict[str, DatasetEntry]) -> None:
         st.page_link("pages/train.py", label=f"All {len(found)} runs", icon=":material/arrow_forward:")
 
 
+def _absent(runs: dict[str, RunEntry], entries: dict[str, DatasetEntry]) -> dict[str, str]:
+    """Return `{data set that runs name and the workspace does not have: where it lay when they were trained}`."""
+    names, folders = {entry.name for entry in entries.values()}, {str(entry.folder) for entry in entries.values()}
+    named = [run for run in runs.values() if run.dataset_name and run.dataset_folder not in folders]
+    return {run.dataset_name: run.dataset_folder for run in named if run.dataset_name not in names}
+
+
+def _say_absent(absent: dict[str, str]) -> None:
+    """Say which data sets runs lack, and the way to bring them here."""
+    for name, folder in absent.items():
+        there = bool(folder) and (Path(folder) / "dataset.yaml").is_file()
+        lay = f" It lies in {plain(folder)}." if there else f" It lay in {plain(folder)}." if folder else ""
+        st.warning(
+            f"**There are runs of the data set {plain(name)}, and the data set is not in this workspace.**{lay} "
+            "Without it they cannot be looked at. Name its folder on the Data page, under Import, “A folder that is "
+            "one”: it is listed here, not copied.",
+            icon=":material/folder_off:",
+        )
+        with st.container(horizontal=True, vertical_alignment="center"):
+            if there and st.button("Add it", icon=":material/add:", key=f"home.add.{folder}"):
+                with guard(stop=False):
+                    library.register(folder)
+                    st.rerun()
+            st.page_link("pages/data.py", label="Data", icon=":material/database:", query_params={"tool": "import"})
+
+
 def _steps(steps: list[Step]) -> None:
     st.header("What to do next")
     for i, step in enumerate(steps):
@@ -131,7 +157,8 @@ def main() -> None:
         queue.start_workers()
     entries = library.datasets()
     facts = _facts(entries)
-    found = trainings(library.runs(), queue)
+    runs = library.runs()
+    found = trainings(runs, queue)
     left, right = st.columns([2.7, 1], gap="large")
     with right:
         _steps(next_steps(facts, found))
@@ -140,7 +167,7 @@ def main() -> None:
             st.header("Running now")
             jobs.job_list(tuple({job.kind for job in busy}), "home.jobs", most=3)
     with left:
-        if not entries:
+        if not entries and not found:
             st.title("See what a model sees")
             st.markdown(
                 "A workbench for weakly-supervised temporal action localization: class activation sequences, "
@@ -154,6 +181,7 @@ def main() -> None:
             st.caption(f"Workspace: {plain(str(library.workspace().home))}")
             return
         st.header("Data sets")
+        _say_absent(_absent(runs, entries))
         columns = st.columns(3) if len(facts) > 2 else st.columns(2)
         for i, fact in enumerate(facts):
             with columns[i % len(columns)]:

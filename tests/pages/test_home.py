@@ -13,6 +13,7 @@ from tests.pages.conftest import OpenPage
 from wtal_core.files import write_json
 from wtal_core.runs.processes import identity
 from wtal_core.runs.worker import Queue
+from wtal_core.runs.workspace import Workspace
 
 PAGE = "pages/home.py"
 
@@ -64,6 +65,25 @@ def test_an_empty_workspace_teaches(open_page: OpenPage, tmp_path: Path, monkeyp
     assert job.arguments == ("demo", "build", "--small", "--out", "datasets/demo")
     assert job.cwd == str(tmp_path)
     assert "Running now" in texts(app)
+
+
+def test_runs_without_their_data_set_are_listed_and_say_what_they_lack(
+    open_page: OpenPage, home: Path, small_home: Path
+) -> None:
+    shutil.rmtree(home / "datasets")
+    app = open_page(PAGE, home)
+    said, led = texts(app), links(app)
+    assert {"hamnet", "acmnet", "cmcs"} <= set(led)
+    assert "This workspace is empty" not in said
+    assert "runs of the data set planted, and the data set is not in this workspace" in said
+    assert led["Data"] == "data?tool=import"
+    assert led["Add the data set of your runs"] == "data?tool=import"
+    # The runs were trained on a folder that still is there.
+    next(b for b in app.button if b.label == "Add it").click().run()
+    assert not app.exception
+    assert "not in this workspace" not in texts(app)
+    assert "**planted**" in texts(app)
+    assert Workspace(home).registered() == (small_home / "datasets" / "planted",)
 
 
 def test_what_is_broken_comes_first_and_hides_nothing(open_page: OpenPage, home: Path) -> None:

@@ -88,8 +88,10 @@ def next_steps(datasets: Sequence[DatasetFacts], runs: Sequence[Training], most:
     steps: list[Step] = []
     if not datasets:
         return [
-            Step("Import your data", "Annotations and features of any layout become a data set.", "data",
-                 {"tool": "import"}),
+            Step("Add the data set of your runs", "Its folder is listed here, not copied.", "data", {"tool": "import"})
+            if runs
+            else Step("Import your data", "Annotations and features of any layout become a data set.", "data",
+                      {"tool": "import"}),
             Step("Or look at a demo first", "A small world of known truth, with a run of each method.", "home",
                  command="wtal demo build --small --out datasets/demo"),
         ]  # fmt: skip
