@@ -142,7 +142,7 @@ def test_what_stands_in_the_way_is_said_before_the_start(open_page: OpenPage, ho
     app.button(key="train.remedy.Train without static clips").click().run()
     assert not app.button(key="train.start").disabled
     app.text_input(key="train.form.seeds").set_value("two").run()
-    assert "are not seeds" in texts(app)
+    assert "'two' are not seeds." in texts(app)
     assert app.button(key="train.start").disabled
     app.text_input(key="train.form.seeds").set_value("2").run()
     for name in ("/etc/x", "../up", "runs/a b", "elsewhere/x"):

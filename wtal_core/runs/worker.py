@@ -687,24 +687,25 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         first, dash, last = word.partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()) or len(word) > 20:
             raise UsageError(
-                "are not seeds",
+                f"{text!r} are not seeds",
                 expected="numbers, e.g. 0, or 0-4, or 1 2 3",
-                got=repr(text),
                 next_step="Write numbers with spaces or commas between",
             )
         stop = int(last) if dash else int(first)
         if stop < int(first) or stop - int(first) >= 100:
             raise UsageError(
-                "is not a range of seeds",
+                f"{word!r} is not a range of seeds",
                 expected="e.g. 0-4, at most 100",
-                got=repr(word),
                 next_step="Begin with the smaller number, and take fewer than 100",
             )
         seeds += range(int(first), stop + 1)
     seeds = list(dict.fromkeys(seeds))
     if len(seeds) > 100:
         raise UsageError(
-            "too many seeds", expected="at most 100", got=str(len(seeds)), next_step="Train some of them first"
+            "there are too many seeds",
+            expected="at most 100",
+            got=str(len(seeds)),
+            next_step="Train some of them first",
         )
     return tuple(seeds)
 
