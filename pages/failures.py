@@ -12,7 +12,7 @@ from pages.ui import library, pickers, results, results_gallery, theme
 from pages.ui.errors import guard, show_error
 from pages.ui.results_gallery import Looked
 from pages.ui.state import select, selection
-from wtal_core.errors import WtalError
+from wtal_core.errors import WtalError, counted
 from wtal_core.evaluation import KINDS, Diagnosis, list_protocols
 from wtal_core.runs.failures import FailureNotes, Note, filter_failures, right_elsewhere
 
@@ -129,7 +129,7 @@ def _headline(found: Diagnosis) -> None:
     hits = found.num_instances - misses
     st.html(
         f'<div class="fail-sum"><span><b>{theme.percent(found.mean_ap)}</b>mAP@{found.tiou:g}</span>'
-        f"<span><b>{hits:,}</b>of {found.num_instances:,} instances found</span>"
+        f"<span><b>{hits:,}</b>of {counted(found.num_instances, 'instance')} found</span>"
         f"<span><b>{misses:,}</b>missed (all found: {theme.delta(found.totals['all misses'])})</span>"
         f"<span><b>{false:,}</b>false positives (none: {theme.delta(found.totals['all false positives'])})</span></div>"
     )

@@ -10,6 +10,7 @@ import streamlit as st
 
 from pages.ui import jobs, library, state, theme
 from pages.ui.errors import guard, plain
+from wtal_core.errors import counted
 from wtal_core.runs.advice import DatasetFacts, Step, dataset_facts, next_steps
 from wtal_core.runs.trainings import Training, trainings
 from wtal_core.runs.workspace import DatasetEntry, RunEntry
@@ -58,7 +59,7 @@ def _dataset(facts: DatasetFacts) -> None:
         jobs.facts(
             {
                 "videos": f"{facts.videos:,} ({splits})" if splits else f"{facts.videos:,}",
-                "truth": f"{facts.instances:,} instances of {facts.classes:,} classes",
+                "truth": f"{counted(facts.instances, 'instance')} of {counted(facts.classes, 'class', 'classes')}",
                 "features": ", ".join(facts.features) or "none yet",
                 "frames": files,
             }
@@ -95,7 +96,7 @@ def _runs(found: list[Training], entries: dict[str, DatasetEntry]) -> None:
             with status:
                 jobs.state_badge(training.state)
             score.markdown(theme.percent(training.score))
-            when.caption(f"{jobs.duration(time.time() - training.when)} ago" if training.when else "–")
+            when.caption(jobs.ago(time.time() - training.when) if training.when else "–")
     if len(found) > _ROWS:
         st.page_link("pages/train.py", label=f"All {len(found)} runs", icon=":material/arrow_forward:")
 

@@ -10,7 +10,7 @@ from pages.ui import jobs, library
 from pages.ui.errors import guard
 from pages.ui.given import opened
 from wtal_core.data.additions import list_features, unlisted_features
-from wtal_core.errors import UsageError
+from wtal_core.errors import UsageError, counted
 from wtal_core.training.devices import list_devices
 
 __all__ = ["extract", "static_clips"]
@@ -37,7 +37,7 @@ def extract() -> None:
         with guard():
             videos = list(library.load_annotations(dataset_id).videos)
             files = sum(dataset.video_path(v) is not None for v in videos)
-        st.caption(f"{files:,} of {len(videos):,} videos have a file.")
+        st.caption(f"Videos with a file: {files:,} of {len(videos):,}.")
         here = {row["name"] for row in list_weights() if row["path"]}
         stream = st.selectbox("Backbone", list(_STREAMS), format_func=_STREAMS.__getitem__, key="data.extract.backbone")
         if stream.startswith("i3d") and "i3d-rgb" not in here:
@@ -101,14 +101,10 @@ def static_clips() -> None:
         rho = st.number_input(
             "Share of least-moving frames (%)", 1.0, 99.0, 25.0, key="data.static.rho", help="Paper: 25."
         )
-        jobs.facts(
-            {
-                "videos with a file": f"{files:,} of {len(videos):,}",
-                "static clips now": f"{len(tracks['static']):,} in {len(tracks['static'].video_codes[1])} videos"
-                if "static" in tracks
-                else "none",
-            }
-        )
+        now = "none"
+        if "static" in tracks:
+            now = f"{len(tracks['static']):,} in {counted(len(tracks['static'].video_codes[1]), 'video')}"
+        jobs.facts({"videos with a file": f"{files:,} of {len(videos):,}", "static clips now": now})
         words = ["data", "static", str(dataset.folder), "--split", split, "--rho", f"{rho:g}"]
         if st.button("Mine static clips", type="primary", icon=":material/play_arrow:", disabled=not files):
             with guard(stop=False):

@@ -12,7 +12,7 @@ from pages.ui.errors import guard, plain
 from pages.ui.given import ask_file, new_path, opened
 from wtal_core.data import read_detections, write_detections
 from wtal_core.data.additions import check_detections
-from wtal_core.errors import UsageError
+from wtal_core.errors import UsageError, counted
 from wtal_core.methods import list_methods, method_class
 from wtal_core.runs.importing import CLASS_LISTS, class_names, import_official
 from wtal_core.settings import parse_assignments
@@ -213,7 +213,7 @@ def _imported(run_id: str) -> None:
     """Say that a run was made of official weights, and lead on."""
     with guard(stop=False), st.container(horizontal=True, vertical_alignment="center"):
         info = library.load_run(run_id).info
-        text = f"{info.method}, {len(info.classes)} classes, {info.feature_dim} channels"
+        text = f"{info.method}, {counted(len(info.classes), 'class', 'classes')}, {info.feature_dim} channels"
         st.success(f"{plain(run_id)} is a run now: {text}.", icon=":material/check_circle:")
         if library.load_run(run_id).activations_path.is_file():
             entry = library.dataset_of(run_id)

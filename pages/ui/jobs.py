@@ -16,6 +16,7 @@ from wtal_core.runs.worker import Job, Queue, command_line, log_tail
 __all__ = [
     "COLOURS",
     "ICONS",
+    "ago",
     "duration",
     "facts",
     "job_card",
@@ -68,6 +69,15 @@ def duration(seconds: float | None) -> str:
         return f"{minutes} min {second} s" if minutes < 10 else f"{minutes} min"
     hours, minute = divmod(minutes, 60)
     return f"{hours} h {minute} min" if hours < 48 else f"{hours // 24} days {hours % 24} h"
+
+
+def ago(seconds: float) -> str:
+    """Say how long ago something was, in its largest unit alone: "8 s ago", "3 min ago", "2 h ago", "5 days ago"."""
+    whole = max(0, round(seconds))
+    days, hours, minutes = whole // 86400, whole // 3600, whole // 60
+    if days > 1:
+        return f"{days} days ago"
+    return f"{hours} h ago" if hours else f"{minutes} min ago" if minutes else f"{whole} s ago"
 
 
 def state_badge(state: str) -> None:

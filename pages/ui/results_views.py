@@ -12,7 +12,7 @@ import streamlit as st
 from pages.ui import library, results, theme
 from pages.ui.errors import show_error
 from pages.ui.results import SetRef, SplitRef
-from wtal_core.errors import WtalError
+from wtal_core.errors import WtalError, counted
 from wtal_core.evaluation import CHARACTERISTICS, Comparison, precision_recall, score_histogram, slice_by_instances
 from wtal_core.figures import plots
 from wtal_core.papers import Paper, PublishedRow, PublishedTable
@@ -141,7 +141,7 @@ def mean_ap(
         st.download_button("LaTeX", latex_table(columns, rows), "comparison.tex", icon=":material/download:")
         st.download_button("CSV", csv_table(columns, rows), "comparison.csv", "text/csv", icon=":material/download:")
         if notes:
-            with st.popover(f"{len(notes)} note{'s' if len(notes) != 1 else ''}", icon=":material/notes:"):
+            with st.popover(counted(len(notes), "note"), icon=":material/notes:"):
                 for note in sorted(notes):
                     st.markdown(f"- {note}")
     for protocol in found.protocols:

@@ -13,7 +13,7 @@ import streamlit as st
 from pages.ui import jobs, library, state
 from pages.ui.errors import guard
 from wtal_core.data import Dataset
-from wtal_core.errors import UsageError
+from wtal_core.errors import UsageError, counted
 from wtal_core.methods import list_methods, method_class
 from wtal_core.methods.form import config_of, parse_text, setting_groups, to_text, try_change
 from wtal_core.runs.worker import TrainRequest, command_line, parse_seeds, start_training
@@ -289,7 +289,7 @@ def _launch(
     if refused:
         st.caption(f":red[Cannot start while a field is refused. {' '.join(refused)}]")
     if busy and requests:
-        st.caption(f"Waits for {busy} job{'s' if busy > 1 else ''} on this device.")
+        st.caption(f"Waits for {counted(busy, 'job')} on this device.")
     if requests:
         with st.expander("The same from a shell"):
             st.code("\n".join(command_line(r.arguments()) for r in requests), language="bash", wrap_lines=True)

@@ -236,7 +236,7 @@ def test_folders_are_registered_and_taken_off(open_page: OpenPage, small_home: P
 def test_extraction_is_queued_and_its_features_are_listed(open_page: OpenPage, home: Path) -> None:
     folder = home / "datasets" / "planted"
     app = open_page(PAGE, home, tool="extract")
-    assert "1 of 30 videos have a file" in texts(app)
+    assert "Videos with a file: 1 of 30." in texts(app)
     press(app, "Extract")
     (job,) = queued(home)
     assert job.arguments[:2] == ("extract", str(folder))

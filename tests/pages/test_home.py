@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from pages.ui import jobs
 from tests.pages.conftest import OpenPage
 from wtal_core.files import write_json
 from wtal_core.runs.processes import identity
@@ -51,6 +53,27 @@ def test_data_sets_runs_and_next_steps(open_page: OpenPage, home: Path) -> None:
     best = next(label for label in led if label.startswith("See where"))
     assert "cmcs" in best
     assert led["Compare 3 runs on planted"].startswith("compare?run=cmcs%2C")
+
+
+def test_one_is_not_counted_as_many(open_page: OpenPage, home: Path) -> None:
+    file = home / "datasets" / "planted" / "annotations.json"
+    content = json.loads(file.read_text())
+    first = True
+    for entry in content["database"].values():
+        entry["annotations"] = entry["annotations"][:1] if first and entry["annotations"] else []
+        first = first and not entry["annotations"]
+    file.write_text(json.dumps(content))
+    app = open_page(PAGE, home)
+    assert "1 instance of 3 classes" in html(app)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(-1, "0 s"), (59, "59 s"), (60, "1 min"), (119, "1 min"), (1440, "24 min"), (7000, "1 h"), (90000, "25 h"),
+     (200000, "2 days")],
+)  # fmt: skip
+def test_how_long_ago_is_said_in_one_unit(seconds: float, said: str) -> None:
+    assert jobs.ago(seconds) == f"{said} ago"
 
 
 def test_an_empty_workspace_teaches(open_page: OpenPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from pages.ui import library, media, work
 from pages.ui.errors import guard, show_error
 from pages.ui.explore.view import Again, View, again_of, clear_erased, erased_of, forget_again
 from wtal_core.data import FeatureStore
-from wtal_core.errors import WtalError
+from wtal_core.errors import WtalError, counted
 from wtal_core.methods import Method
 from wtal_core.runs import flow
 from wtal_core.runs.folder import Run
@@ -241,7 +241,7 @@ def take_answer() -> None:
     work.drop(_SPLIT)
     if answer is not None:
         question, done = answer
-        _keep(question, done, f"{len(done.activations)} videos", whole=True)
+        _keep(question, done, counted(len(done.activations), "video"), whole=True)
 
 
 def ask_without_erased(view: View, lead: str) -> None:

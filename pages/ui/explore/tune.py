@@ -11,7 +11,7 @@ from pages.ui.errors import guard
 from pages.ui.explore.view import View, again_of, lens
 from pages.ui.live_controls import controls, fields_of, read_values
 from pages.ui.state import select, selection
-from wtal_core.errors import WtalError
+from wtal_core.errors import WtalError, counted
 from wtal_core.runs import live
 from wtal_core.runs.tracks import Track
 
@@ -116,10 +116,10 @@ def show_scores(place: Any, split: live.LiveSplit, changes: dict[str, Any], tiou
     rows.append(f'<tr class="sum"><td>avg</td><td>{theme.percent(average)}</td>{_delta(difference)}</tr>')
     evaluation = result.evaluation
     head = "<tr><th>tIoU</th><th>mAP %</th><th>vs stored</th></tr>"
-    videos = f"{evaluation.num_videos} video{'s' if evaluation.num_videos != 1 else ''}"
+    counts = f"{counted(evaluation.num_videos, 'video')}, {counted(evaluation.num_detections, 'detection')}"
     place.html(
         f'<div class="scores" data-changes="{len(changes)}"><table>{head}'
-        f"{''.join(rows)}</table><p>{videos}, {evaluation.num_detections:,} detections, "
+        f"{''.join(rows)}</table><p>{counts}, "
         f"{1000 * result.seconds:.0f} ms</p></div>"
     )
 
