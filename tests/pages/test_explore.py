@@ -284,7 +284,7 @@ def test_opens_on_a_video_that_the_run_has_seen_and_says_what_others_lack(
             writer.write(one)
     app.run()
     assert "hamnet has no activations of this video" in texts(app)
-    assert "Extract them on the Data page" in texts(app)
+    assert "Extract or import them on the Data page" in texts(app)
     assert track(payload(app), "gt")["items"]
 
 

@@ -103,7 +103,7 @@ def why_not(view: View, run: Run) -> str:
     except WtalError as error:
         return f"The features of this data set cannot be read: {error.problem}. Examine it on the Data page."
     if view.video not in store.videos:
-        return "There are no features of this video. Extract them on the Data page, or choose another video."
+        return "There are no features of this video. Extract or import them on the Data page, or choose another video."
     if store.dim != run.info.feature_dim:
         return f"The features have {store.dim} numbers a snippet, the model wants {run.info.feature_dim}."
     return ""
