@@ -76,8 +76,10 @@ def new_training() -> None:
         st.caption("Or make the bundled demo: `wtal demo`, or features with known truth: `wtal demo features --help`.")
         return
     row = st.columns([1.5, 1.2, 1.3, 1.1])
+    linked = st.query_params.get("data")  # asked before `selection()` writes what is remembered into the URL
+    _follow_link(linked, known)
     with row[0]:
-        dataset_id = _pick("Data set", "dataset", list(known), _first_dataset(known),
+        dataset_id = _pick("Data set", "dataset", list(known), _first_dataset(linked, known),
                            format_func=lambda i: known[i].name)  # fmt: skip
     with guard():
         dataset = library.load_dataset(dataset_id)
@@ -107,9 +109,17 @@ def new_training() -> None:
         _launch(dataset, dataset_names, base, values, refused)
 
 
-def _first_dataset(known: Mapping[str, library.DatasetEntry]) -> str:
+def _follow_link(linked: str | None, known: Mapping[str, library.DatasetEntry]) -> None:
+    """Let the data set of a link that was just followed take the place of the one chosen before."""
+    form = st.session_state.setdefault("train.form", {})
+    if linked in known and "dataset" in form and linked != form.get("linked", linked):
+        form["dataset"] = linked
+    state.selection()
+    form["linked"] = st.query_params.get("data")
+
+
+def _first_dataset(linked: str | None, known: Mapping[str, library.DatasetEntry]) -> str:
     """Return the data set a link names, else one that can be trained on: the selected one, or the first."""
-    linked = st.query_params.get("data")  # asked before `selection()` writes what is remembered into the URL
     if linked in known:
         return linked
     selected = state.selection().dataset

@@ -108,6 +108,14 @@ def test_prefers_a_data_set_that_can_be_trained_on(open_page: OpenPage, home: Pa
     app = open_page(PAGE, home, data="aside")
     assert app.selectbox(key="train.form.dataset").value == "aside"
     assert "no split “train”" in texts(app)
+    app.selectbox(key="train.form.dataset").set_value("planted").run()
+    app.run()
+    assert app.selectbox(key="train.form.dataset").value == "planted"
+    app.query_params["data"] = "planted"
+    app.run()
+    app.query_params["data"] = "aside"  # a link followed later
+    app.run()
+    assert app.selectbox(key="train.form.dataset").value == "aside"
 
 
 def test_nothing_starts_while_a_field_is_refused(open_page: OpenPage, home: Path) -> None:
