@@ -23,7 +23,8 @@ from tests.browser.chromium import Chromium, Missing, Server, Witness
 from tests.conftest import REPOSITORY, shared_folder
 from wtal_core.errors import WtalError
 from wtal_core.runs.folder import Run
-from wtal_core.runs.worker import Queue, TrainRequest, start_training
+from wtal_core.runs.training_requests import TrainRequest, start_training
+from wtal_core.runs.worker import Queue
 
 FOLDER = REPOSITORY / "assets" / "screenshots"
 _MOST_BYTES = 200_000

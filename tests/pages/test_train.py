@@ -16,7 +16,8 @@ from wtal_core.files import write_json
 from wtal_core.methods.form import config_of
 from wtal_core.runs.folder import Run
 from wtal_core.runs.processes import identity
-from wtal_core.runs.worker import Queue, TrainRequest, start_training
+from wtal_core.runs.training_requests import TrainRequest, start_training
+from wtal_core.runs.worker import Queue
 from wtal_core.settings import options
 
 PAGE = "pages/train.py"

@@ -20,18 +20,15 @@ from wtal_core.errors import DataError, UsageError
 from wtal_core.files import write_json
 from wtal_core.runs.folder import Run
 from wtal_core.runs.processes import identity, liveness, start_token
-from wtal_core.runs.worker import (
-    Job,
-    Queue,
+from wtal_core.runs.training_requests import (
     TrainRequest,
-    command_line,
-    log_tail,
     restart_training,
     resume_arguments,
     resume_training,
     start_training,
     stop_run,
 )
+from wtal_core.runs.worker import Job, Queue, command_line, log_tail
 
 TINY = {"training.batch_size": 4, "training.snippets": 20, "training.lr": 1e-3}
 LONG = {**TINY, "training.steps": 100_000}
@@ -222,7 +219,7 @@ def test_the_server_may_die_and_another_finds_the_training(home: Path, data: Pat
     """Another process starts the training and is killed with its whole session; so is the worker."""
     out = home / "runs" / "orphan"
     script = (
-        "import sys; from wtal_core.runs.worker import *; "
+        "from wtal_core.runs.training_requests import TrainRequest, start_training; "
         f"start_training(TrainRequest(method='deep_metric', data={str(data)!r}, out={str(out)!r}, device='cpu', "
         f"log_every=1, changes={LONG!r}), home={str(home)!r}); print('started', flush=True); input()"
     )

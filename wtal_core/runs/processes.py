@@ -10,7 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Liveness", "identity", "liveness", "start_token"]
+from wtal_core.errors import WtalError
+from wtal_core.files import read_json
+
+__all__ = ["Liveness", "identity", "liveness", "read_record", "start_token"]
 
 #: What can be said about a process: it runs, it does not, or it belongs to another machine.
 Liveness = bool | None
@@ -67,3 +70,12 @@ def liveness(record: Mapping[str, Any]) -> Liveness:
         return False
     now, then = start_token(pid), record.get("process_start")
     return now is not None and (then is None or now == then)
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Read a small JSON object that tells of a process; {} where it is missing or damaged."""
+    try:
+        value = read_json(path)
+    except WtalError:
+        return {}
+    return value if isinstance(value, dict) else {}
