@@ -15,8 +15,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from wtal_core import __version__
 from wtal_core.errors import WtalError, nearest
+from wtal_core.version import __version__
 
 __all__ = ["COMMANDS", "main"]
 

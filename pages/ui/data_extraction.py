@@ -10,8 +10,8 @@ from pages.ui import jobs, library
 from pages.ui.errors import guard
 from pages.ui.given import opened
 from wtal_core.data.additions import list_features, unlisted_features
+from wtal_core.devices import list_devices
 from wtal_core.errors import UsageError, counted
-from wtal_core.training.devices import list_devices
 
 __all__ = ["extract", "static_clips"]
 

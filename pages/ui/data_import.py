@@ -12,12 +12,12 @@ from pages.ui.errors import guard, plain
 from pages.ui.given import ask_file, new_path, opened
 from wtal_core.data import read_detections, write_detections
 from wtal_core.data.additions import check_detections
+from wtal_core.devices import list_devices
 from wtal_core.errors import UsageError, counted
 from wtal_core.methods import list_methods, method_class
 from wtal_core.runs.importing import CLASS_LISTS, class_names, import_official
 from wtal_core.settings import parse_assignments
 from wtal_core.snippet_grid import GRID_PRESETS
-from wtal_core.training.devices import list_devices
 
 __all__ = ["import_files"]
 

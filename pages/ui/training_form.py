@@ -13,13 +13,13 @@ import streamlit as st
 from pages.ui import jobs, library, state
 from pages.ui.errors import guard
 from wtal_core.data import Dataset
+from wtal_core.devices import Device, list_devices
 from wtal_core.errors import UsageError, counted
 from wtal_core.methods import list_methods, method_class
 from wtal_core.methods.form import config_of, parse_text, setting_groups, to_text, try_change
 from wtal_core.runs.training_requests import TrainRequest, parse_seeds, start_training
 from wtal_core.runs.worker import command_line
 from wtal_core.settings import Option, options
-from wtal_core.training.devices import Device, list_devices
 from wtal_core.training.loop import TrainOptions
 from wtal_core.training.preflight import preflight
 

@@ -6,6 +6,7 @@ import streamlit as st
 
 from pages.ui import jobs, library, state, theme
 from pages.ui.errors import guard, plain
+from wtal_core.devices import list_devices
 from wtal_core.errors import WtalError
 from wtal_core.figures.training import loss_figure, validation_figure
 from wtal_core.methods import method_class
@@ -14,7 +15,6 @@ from wtal_core.runs.monitor import Watch, watch
 from wtal_core.runs.registry import describe
 from wtal_core.runs.training_requests import restart_training, resume_training, stop_run
 from wtal_core.runs.trainings import Training, trainings
-from wtal_core.training.devices import list_devices
 
 __all__ = ["all_trainings", "show_training"]
 

@@ -233,6 +233,7 @@ def test_devices_are_shown_by_name_the_fastest_first(
 ) -> None:
     from pages.ui.explore import ask
 
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     monkeypatch.setattr("torch.cuda.get_device_name", lambda device=None: f"Imagined GPU {device.index}")
     ask._devices.clear()

@@ -20,7 +20,7 @@ from wtal_core.methods import arithmetic, create_method
 from wtal_core.runs.folder import Run, RunInfo
 from wtal_core.runs.processes import identity
 from wtal_core.training.corpus import Corpus
-from wtal_core.training.loop import TrainOptions, choose_device, train
+from wtal_core.training.loop import TrainOptions, train
 
 
 @pytest.fixture(scope="module")
@@ -193,9 +193,3 @@ def test_float32_means_float32_also_in_convolutions_on_a_gpu() -> None:
     for precision, products, convolutions in (("float32", "highest", False), ("tf32", "high", True)):
         with arithmetic(precision):
             assert (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32) == (products, convolutions)
-
-
-@pytest.mark.parametrize("name", ["gpu", "cuda:99", ""])
-def test_unknown_devices_are_refused(name: str) -> None:
-    with pytest.raises(UsageError, match="device"):
-        choose_device(name)

@@ -28,7 +28,6 @@ from wtal_core.video.backbones import (
     crop_offsets,
     expand_streams,
     list_backbones,
-    pick_device,
     register_backbone,
     register_clip_function,
 )
@@ -174,11 +173,6 @@ def test_two_streams_without_flow_weights_name_the_descriptor() -> None:
     path.parent.mkdir(parents=True)
     path.touch()
     assert expand_streams(["i3d"], {})[0] == ["i3d-rgb", "i3d-flow"]
-
-
-def test_devices() -> None:
-    assert pick_device("cpu") == torch.device("cpu")
-    assert pick_device("auto").type in ("cpu", "cuda", "mps")
 
 
 # -- I3D ----------------------------------------------------------------------------------------------------------

@@ -98,8 +98,8 @@ class BenchTrain:
 
     def run(self) -> int:
         """Run the benchmark."""
+        from wtal_core.devices import choose_device, device_name
         from wtal_core.training.benchmark import median, time_step
-        from wtal_core.training.loop import choose_device, device_name
 
         if self.repeats < 1 or self.dim < 2:
             raise UsageError(

@@ -46,9 +46,9 @@ class Infer:
     def run(self) -> int:
         """Infer."""
         from wtal_core.data.dataset import Dataset
+        from wtal_core.devices import choose_device, device_name
         from wtal_core.runs.folder import Run
         from wtal_core.runs.pipeline import infer, localize
-        from wtal_core.training.loop import choose_device, device_name
 
         device = choose_device(self.device)
         run = Run.open(self.folder)

@@ -86,10 +86,11 @@ class Train:
     def run(self) -> int:
         """Train."""
         from wtal_core.data.dataset import Dataset
+        from wtal_core.devices import choose_device, device_name
         from wtal_core.runs.pipeline import evaluate_run, feature_view, infer, localize
         from wtal_core.settings import parse_assignments
         from wtal_core.training.corpus import Corpus
-        from wtal_core.training.loop import choose_device, device_name, train
+        from wtal_core.training.loop import train
 
         changes = parse_assignments(self.set)
         device = choose_device(self.device)

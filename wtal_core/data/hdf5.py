@@ -28,6 +28,7 @@ import numpy as np
 from wtal_core.errors import DataError, unknown_name
 from wtal_core.files import atomic_path, require_file
 from wtal_core.snippet_grid import SnippetGrid
+from wtal_core.version import __version__
 
 try:
     import fcntl
@@ -74,8 +75,6 @@ def _part_name(name: str) -> str:
 
 
 def _stamp(file: h5py.File, kind: str, version: int) -> None:
-    from wtal_core import __version__
-
     file.attrs["wtal_format"] = kind
     file.attrs["layout_version"] = version
     file.attrs["written_by"] = f"wtal {__version__}"

@@ -21,13 +21,14 @@ from typing import Any
 import torch
 import yaml
 
-from wtal_core import __version__, settings
+from wtal_core import settings
 from wtal_core.data.activations import ActivationStore
 from wtal_core.errors import DataError, UsageError
 from wtal_core.files import atomic_path, read_json, read_text, require_folder, write_json, write_text
 from wtal_core.methods import Method, method_class
 from wtal_core.records import Provenance
 from wtal_core.runs.processes import identity, liveness
+from wtal_core.version import __version__
 
 __all__ = ["STATES", "Run", "RunInfo"]
 

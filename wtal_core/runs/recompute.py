@@ -13,6 +13,7 @@ import torch
 
 from wtal_core import settings
 from wtal_core.data.features.store import FeatureStore
+from wtal_core.devices import synchronize
 from wtal_core.errors import DataError, UsageError
 from wtal_core.methods import Method, method_class
 from wtal_core.progress import progress_bar
@@ -115,11 +116,11 @@ def recompute(
     """Ask the model again about one video, with snippets erased where wanted."""
     erased = erase(features, spans, fill)
     data = pick_crop(erased.data, crop)
-    _synchronize(method.device)
+    synchronize(method.device)
     began = time.perf_counter()
     try:
         activations = method.activations(data, grid=erased.grid)
-        _synchronize(method.device)
+        synchronize(method.device)
     except torch.OutOfMemoryError as error:
         raise DataError(
             "the device has not enough memory for this video",
@@ -151,10 +152,3 @@ def recompute_split(
             seconds += once.seconds
             advance()
     return Recomputed(activations, seconds)
-
-
-def _synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()

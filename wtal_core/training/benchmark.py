@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from wtal_core.devices import synchronize
 from wtal_core.methods import Batch, Method, arithmetic, create_method
 from wtal_core.records import Activations
 from wtal_core.snippet_grid import SnippetGrid
@@ -99,7 +100,7 @@ def time_step(
             torch.cuda.reset_peak_memory_stats(device)
         wall, cpu = [], []
         for batch in batches:
-            _wait(device)
+            synchronize(device)
             began, worked = time.perf_counter(), time.process_time()
             optimizer.zero_grad(set_to_none=True)
             with arithmetic(precision):
@@ -108,7 +109,7 @@ def time_step(
                 if total.requires_grad:
                     torch.autograd.backward(total)
                     optimizer.step()
-            _wait(device)
+            synchronize(device)
             wall.append(time.perf_counter() - began)
             cpu.append(time.process_time() - worked)
         peak = int(torch.cuda.max_memory_allocated(device)) if device.type == "cuda" else None
@@ -134,11 +135,6 @@ def _batch(
     return Batch.of(
         features, torch.from_numpy(labels[visit.video]), mask=mask, weights=torch.from_numpy(visit.weight.copy())
     )
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def time_localization(

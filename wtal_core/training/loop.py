@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wtal_core.devices import device_name
 from wtal_core.errors import DataError, UsageError
 from wtal_core.methods import Method, Recipe, Stage, arithmetic
 from wtal_core.progress import progress_bar
@@ -31,7 +32,7 @@ from wtal_core.settings import check, option
 from wtal_core.training.corpus import RESIDENCE, Corpus
 from wtal_core.training.sampling import BatchSampler
 
-__all__ = ["Outcome", "TrainOptions", "Validation", "choose_device", "device_name", "train"]
+__all__ = ["Outcome", "TrainOptions", "Validation", "train"]
 
 #: Computes metrics of the method as it is; "score" (higher is better) chooses the best checkpoint.
 Validation = Callable[[Method], Mapping[str, float]]
@@ -70,44 +71,6 @@ class Outcome:
     steps: int
     seconds: float
     early: bool = False
-
-
-def choose_device(name: str = "auto") -> torch.device:
-    """Return the torch device of a name; "auto" prefers CUDA, then MPS.
-
-    Raises:
-        UsageError: the name is unknown or the device is not there.
-    """
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise UsageError(
-            "unknown device",
-            expected="auto, cpu, cuda, cuda:N or mps",
-            got=repr(name),
-            next_step="Leave the device at auto to take the best there is",
-        ) from error
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not there.get(device.type, False) or (
-        device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()
-    ):
-        raise UsageError(
-            "the device is not there", expected="auto or cpu", got=repr(name), next_step="Use --device auto"
-        )
-    return device
-
-
-def device_name(device: torch.device) -> str:
-    """Return a device as people know it."""
-    if device.type == "cuda":
-        return f"{torch.cuda.get_device_name(device)} ({device})"
-    threads = torch.get_num_threads()
-    cpu = f"CPU, {threads} thread{'s' if threads > 1 else ''}"
-    return {"cpu": cpu, "mps": "Apple GPU (mps)"}.get(device.type, str(device))
 
 
 def train(

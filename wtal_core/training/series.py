@@ -12,6 +12,7 @@ import torch
 from wtal_core import settings
 from wtal_core.data.dataset import Dataset
 from wtal_core.data.features import FeatureStore
+from wtal_core.devices import choose_device
 from wtal_core.errors import UsageError, WtalError
 from wtal_core.evaluation import parse_tiou
 from wtal_core.methods import Method, create_method
@@ -20,7 +21,7 @@ from wtal_core.runs.folder import Run, RunInfo
 from wtal_core.runs.pipeline import check_provenance, evaluate_run, feature_view, infer, localize
 from wtal_core.runs.registry import stored_evaluations
 from wtal_core.training.corpus import Corpus
-from wtal_core.training.loop import TrainOptions, choose_device, train
+from wtal_core.training.loop import TrainOptions, train
 
 __all__ = ["PlannedRun", "Scoring", "train_series"]
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -27,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from wtal_core.devices import check_device, choose_device
 from wtal_core.errors import DataError, UsageError, WtalError, unknown_name
 
 if TYPE_CHECKING:
@@ -44,7 +44,6 @@ __all__ = [
     "expand_streams",
     "half_type",
     "list_backbones",
-    "pick_device",
     "register_backbone",
     "register_clip_function",
 ]
@@ -131,8 +130,7 @@ class BackboneOptions:
 
         if self.flow not in FLOW_KINDS:
             raise unknown_name("optical flow", self.flow, FLOW_KINDS)
-        if re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device) is None:
-            raise unknown_name("device", self.device, ["auto", "cpu", "cuda", "cuda:N", "mps"])
+        check_device(self.device)
 
 
 Factory = Callable[[BackboneOptions], Backbone]
@@ -347,37 +345,6 @@ class ClipFunction:
 _I3D_SHORT_SIDE, _I3D_CROP = 256, 224
 
 
-def pick_device(device: str = "auto") -> torch.device:
-    """Return the device to compute on: "auto" takes CUDA, then MPS, then the CPU.
-
-    Raises:
-        UsageError: it is not a device, or not present here.
-    """
-    import torch
-
-    if device == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-    except RuntimeError as error:
-        raise UsageError(
-            "not a device",
-            expected="auto, cpu, cuda, cuda:N or mps",
-            got=repr(device),
-            next_step="Leave the device at auto to take the best there is",
-        ) from error
-    present = {
-        "cpu": True,
-        "cuda": torch.cuda.is_available() and (chosen.index or 0) < torch.cuda.device_count(),
-        "mps": torch.backends.mps.is_available(),
-    }
-    if not present.get(chosen.type, False):
-        raise UsageError(f"device {device!r} is not present on this machine", next_step="Use --device auto or cpu")
-    return chosen
-
-
 def half_type(device: torch.device) -> torch.dtype:
     """Return the type in which convolutions are quick on a device.
 
@@ -432,7 +399,7 @@ class I3DBackbone:
         from wtal_core.video.weights import arrays_sha256, find_weights, identify
 
         self.stream: Literal["rgb", "flow"] = stream
-        self.device = pick_device(options.device)
+        self.device = choose_device(options.device)
         crop = options.crop or "center224"
         crop_offsets(_I3D_SHORT_SIDE, _I3D_SHORT_SIDE, _I3D_CROP, crop)
         path = find_weights(f"i3d-{stream}", options.weights)

@@ -12,6 +12,7 @@ from pages.ui import library, media, work
 from pages.ui.errors import guard, show_error
 from pages.ui.explore.view import Again, View, again_of, clear_erased, erased_of, forget_again
 from wtal_core.data import FeatureStore
+from wtal_core.devices import list_devices
 from wtal_core.errors import WtalError, counted
 from wtal_core.methods import Method
 from wtal_core.runs import flow
@@ -74,13 +75,7 @@ def _method(folder: str, stamp: int, checkpoint: str, device: str, changes: tupl
 @st.cache_resource(show_spinner=False)
 def _devices() -> dict[str, str]:
     """Return `{device: name people know}`, the fastest first."""
-    import torch
-
-    from wtal_core.training.loop import device_name
-
-    names = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-    names += ["mps"] if torch.backends.mps.is_available() else []
-    return {name: device_name(torch.device(name)) for name in (*names, "cpu")}
+    return {device.id: device.name for device in list_devices()}
 
 
 def _duration(seconds: float) -> str:
