@@ -23,6 +23,7 @@ from hypothesis.extra import numpy as hnp
 
 from wtal_core.data.features import FeatureStore, FeatureWriter, HDF5Store, open_features
 from wtal_core.data.features.native import array_digest
+from wtal_core.data.features.store import videos_with_features
 from wtal_core.errors import DataError, UsageError, WtalError
 from wtal_core.records import Provenance, VideoFeatures
 from wtal_core.snippet_grid import SnippetGrid
@@ -88,6 +89,13 @@ def test_what_is_written_is_what_was_given_or_nothing(tmp_path: Path, data: Any,
         with pytest.raises(DataError, match=r"not finite|beyond the range of float16"):
             write(path, item, dtype=dtype)
         assert list(tmp_path.iterdir()) == []
+
+
+def test_the_videos_that_have_features_in_the_order_of_the_question(tmp_path: Path) -> None:
+    store = open_features(write(tmp_path / "f.h5", features("a"), features("b"), features("c")))
+    assert videos_with_features(store, iter(["c", "x", "a"])) == ["c", "a"]
+    with pytest.raises(DataError, match=r"none of the videos .*of 2 videos, got features of 3 other videos"):
+        videos_with_features(store, ["x", "y"])
 
 
 def test_refusals_name_the_place(tmp_path: Path) -> None:

@@ -233,6 +233,7 @@ class Train:
 
     def _validation(self, dataset: Dataset, store: FeatureStore) -> Validation:
         """Return what computes average mAP on the validation split."""
+        from wtal_core.data.features.store import videos_with_features
         from wtal_core.evaluation import GroundTruthIndex, evaluate
         from wtal_core.runs.pipeline import infer_videos
 
@@ -242,10 +243,7 @@ class Train:
                 expected="--validate SPLIT",
                 next_step="Add --validate, or leave out what needs it",
             )
-        known = set(store.videos)
-        videos = [v for v in dataset.videos(self.validate) if v in known]
-        if not videos:
-            raise DataError("no validation video has features", where=self.data, next_step="Run: wtal data doctor")
+        videos = videos_with_features(store, dataset.videos(self.validate))
         shared = set(dataset.subsets(self.validate)) & set(
             dataset.subsets(self.test) if self.test in dataset.splits else ()
         )

@@ -16,7 +16,7 @@ from wtal_core import settings
 from wtal_core.data import write_detections
 from wtal_core.data.activations import ActivationWriter
 from wtal_core.data.features.sample_rate import at_sample_rate
-from wtal_core.data.features.store import FeatureStore
+from wtal_core.data.features.store import FeatureStore, videos_with_features
 from wtal_core.errors import DataError, UsageError
 from wtal_core.evaluation import evaluate
 from wtal_core.files import write_json
@@ -120,15 +120,7 @@ def infer(
     Raises:
         DataError: features of another extractor or dimension; no video has features.
     """
-    known = set(store.videos)
-    present = [v for v in videos if v in known]
-    if not present:
-        raise DataError(
-            "none of the videos has features",
-            expected=f"features of {len(videos)} videos",
-            got=f"{len(known)} others",
-            next_step="Name the features of this data set, or another split",
-        )
+    present = videos_with_features(store, videos)
     if store.dim != run.info.feature_dim:
         raise DataError(
             "the features have another dimension than the model",
@@ -153,7 +145,8 @@ def infer(
             features = store.read(video)
             writer.write(video, method.activations(features.data, grid=features.grid, video=video))
             computed += 1
-    return Inference(computed, skipped, tuple(v for v in videos if v not in known), time.perf_counter() - began)
+    missing = set(videos) - set(present)
+    return Inference(computed, skipped, tuple(v for v in videos if v in missing), time.perf_counter() - began)
 
 
 def stored_activations(run: Run, videos: Iterable[str] | None = None) -> dict[str, Activations]:

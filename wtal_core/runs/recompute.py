@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from wtal_core import settings
-from wtal_core.data.features.store import FeatureStore
+from wtal_core.data.features.store import FeatureStore, videos_with_features
 from wtal_core.devices import synchronize
 from wtal_core.errors import DataError, UsageError
 from wtal_core.methods import Method, method_class
@@ -135,14 +135,7 @@ def recompute_split(
     method: Method, store: FeatureStore, videos: Sequence[str], *, crop: int | None = None, quiet: bool = True
 ) -> Recomputed:
     """Ask the model again about many videos; those without features are left out."""
-    known = set(store.videos)
-    present = [v for v in videos if v in known]
-    if not present:
-        raise DataError(
-            "none of the videos has features",
-            expected=f"features of {len(videos)} videos",
-            next_step="Name the features of this data set, or other videos",
-        )
+    present = videos_with_features(store, videos)
     activations: dict[str, Activations] = {}
     seconds = 0.0
     with progress_bar("asking the model", len(present), quiet=quiet) as advance:

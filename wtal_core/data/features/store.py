@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
 
@@ -11,12 +11,20 @@ import numpy as np
 import numpy.typing as npt
 
 from wtal_core.data.features.grid_rule import GridRule
-from wtal_core.errors import DataError, UsageError, unknown_name
+from wtal_core.errors import DataError, UsageError, counted, unknown_name
 from wtal_core.files import sha256
 from wtal_core.records import Provenance, VideoFeatures
 from wtal_core.snippet_grid import GRID_PRESETS, SnippetGrid
 
-__all__ = ["ArraySource", "FeatureStore", "ForeignStore", "OneFile", "StoredVideos", "missing_grid"]
+__all__ = [
+    "ArraySource",
+    "FeatureStore",
+    "ForeignStore",
+    "OneFile",
+    "StoredVideos",
+    "missing_grid",
+    "videos_with_features",
+]
 
 Array = npt.NDArray[Any]
 
@@ -60,6 +68,24 @@ class FeatureStore(Protocol):
 
     def __exit__(self, *error: object) -> None:
         """Close."""
+
+
+def videos_with_features(store: FeatureStore, videos: Iterable[str]) -> list[str]:
+    """Return those of the videos that have features, in their order.
+
+    Raises:
+        DataError: none has.
+    """
+    wanted, known = list(videos), set(store.videos)
+    present = [video for video in wanted if video in known]
+    if not present:
+        raise DataError(
+            "none of the videos has features",
+            expected=f"features of {counted(len(wanted), 'video')}",
+            got=f"features of {counted(len(known), 'other video')}",
+            next_step="Name the features of this data set, or other videos; 'wtal data doctor' lists what is missing",
+        )
+    return present
 
 
 class ArraySource(Protocol):
