@@ -26,6 +26,8 @@ class DemoFeatures:
     """Channels, half RGB and half flow; 256 trains quickly on a CPU."""
     seed: int = 0
     """Seed; the same seed gives the same features."""
+    crops: int = 1
+    """Spatial crops; the first is the same for any number, further ones differ in gains, noise and what they show."""
     train: tuple[str, ...] = ("validation",)
     """Subsets that make the training split."""
     test: tuple[str, ...] = ("test",)
@@ -55,7 +57,7 @@ class DemoFeatures:
                 got=f"{self.max_videos}, {self.max_seconds}",
                 next_step="Give 0 for no limit",
             )
-        options = override(PlantedOptions(dim=self.dim, seed=self.seed), parse_assignments(self.set))
+        options = override(PlantedOptions(dim=self.dim, seed=self.seed, crops=self.crops), parse_assignments(self.set))
         report = make_planted_dataset(
             read_annotations(self.annotations),
             self.out,
@@ -68,8 +70,9 @@ class DemoFeatures:
         if self.as_json:
             print_json(report)
         else:
+            crops = f" in {report['crops']} crops" if report["crops"] > 1 else ""
             print(
-                f"{report['videos']} videos, {report['snippets']:,} snippets of {report['dim']} channels, "
+                f"{report['videos']} videos, {report['snippets']:,} snippets of {report['dim']} channels{crops}, "
                 f"{report['instances']:,} instances, {report['context']:,} contexts: {self.out}"
             )
         return 0

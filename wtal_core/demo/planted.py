@@ -11,6 +11,10 @@ and 0.10 and norms of about 8.5 and 5 in RGB and flow) and hold what makes weak 
 * **static clips**: background at rest, for CMCS's hard negatives;
 * **background**: scenes that all videos share, changing smoothly; noise; a gain per channel and video.
 
+Several spatial crops may be made. The first is what a single one would be; each further one shows the same moments of
+the same truth with gains and noise of its own and less of the action, as where the athlete stands at the border. Crops
+of a real network share most of their noise: the planted ones differ more from each other, and averaging helps more.
+
 A video-level classifier separates the classes easily; where the action begins and ends is what must be learnt.
 """
 
@@ -48,9 +52,15 @@ class PlantedOptions:
     static_share: float = option(0.12, "share of a video that is static background", low=0, high=0.5)
     noise: float = option(0.35, "noise, relative to the mean of the features", low=0)
     signal: float = option(1.0, "strength of the class appearance, relative to the scene", low=0)
+    crops: int = option(1, "spatial crops; the first does not depend on their number", low=1)
 
     def __post_init__(self) -> None:
         check(self)
+
+    @property
+    def name(self) -> str:
+        """Name of a data set that is made so."""
+        return f"planted-{self.dim}-seed{self.seed}" + (f"-crops{self.crops}" if self.crops > 1 else "")
 
 
 def _rng(seed: int, *key: object) -> np.random.Generator:
@@ -82,6 +92,7 @@ def plant_tracks(annotations: Annotations, options: PlantedOptions) -> Annotatio
             following = min((s for s, _ in busy if s >= end), default=limit)
             around = ((max(previous, start - before), start), (end, min(following, end + after)))
             context += [(video, str(label), a, b) for a, b in around if b - a > 0.2]
+        context = list(dict.fromkeys(context))  # what fills the time between two instances belongs to both
         taken = _merged(
             np.array([a for v, _, a, _ in context if v == video] + rows.start.tolist()),
             np.array([b for v, _, _, b in context if v == video] + rows.end.tolist()),
@@ -140,6 +151,7 @@ class PlantedFeatures:
         self.provenance = Provenance(
             extractor=f"planted-{options.dim}-seed{options.seed}",
             modalities=(("rgb", half), ("flow", options.dim - half)),
+            crop=f"planted{options.crops}" if options.crops > 1 else "",
         )
         rng = _rng(options.seed, "world")
         classes = len(annotations.classes)
@@ -159,31 +171,42 @@ class PlantedFeatures:
             yield self.video(video)
 
     def video(self, video: str) -> VideoFeatures:
-        """Return the `(T, D)` float32 features of one video."""
+        """Return the float32 features of one video, `(T, D)`, or `(crops, T, D)` where there are several crops."""
         options, rng = self.options, _rng(self.options.seed, "features", video)
         empty = SnippetGrid.preset(options.grid, 0, duration_of(self.annotations, video))
         grid = empty.with_snippets(empty.expected_num_snippets())
         weights = self._weights(video, grid)
         scene = _smooth_mixture(rng, grid.num_snippets, 12)  # (T, 12)
+        crops = [self._crop(weights, scene, 1.0, rng)]
+        for crop in range(1, options.crops):
+            rng = _rng(options.seed, "features", video, f"crop {crop}")
+            crops.append(self._crop(weights, scene, rng.uniform(0.5, 1.0), rng))
+        data = crops[0] if options.crops == 1 else np.stack(crops)
+        return VideoFeatures(video, data, grid, self.provenance)
+
+    def _crop(
+        self, weights: dict[str, FloatArray], scene: FloatArray, visible: float, rng: np.random.Generator
+    ) -> npt.NDArray[np.float32]:
+        """Return the `(T, D)` features of one crop that shows a share `visible` of the action."""
+        options, snippets = self.options, len(scene)
         inside = weights["phase"].sum(1)  # (T,) share of the snippet that lies in an action
+        free = np.clip(1 - inside - weights["context"].sum(1), 0, 1)[:, None]
         streams = []
         for stream, width in self.provenance.modalities:
             look = self.look[stream]
             moving = stream == "flow"
-            free = np.clip(1 - inside - weights["context"].sum(1), 0, 1)[:, None]
             background = scene @ look["background"] * (0.55 if moving else 1.0) * (1 - 0.9 * moving * weights["static"])
             # What of the scene remains visible behind an action or its context.
             value = background * (0.35 + 0.65 * free)
             strength = options.signal * (1.6 if moving else 1.3)
-            value += strength * (weights["class"] @ look["class"] + 0.6 * weights["phase"] @ look["phase"])
+            value += visible * strength * (weights["class"] @ look["class"] + 0.6 * weights["phase"] @ look["phase"])
             shared = strength * options.context_share * weights["context"] @ look["class"]
             value += (0.35 if moving else 1.0) * (shared + 0.8 * weights["context"] @ look["context"])
-            value *= rng.lognormal(0.0, 0.25, width) * rng.lognormal(0.0, 0.10, (grid.num_snippets, 1))
+            value *= rng.lognormal(0.0, 0.25, width) * rng.lognormal(0.0, 0.10, (snippets, 1))
             value += options.noise * np.abs(rng.normal(size=value.shape)) * rng.gamma(0.5, 2.0, value.shape)
             # Means of real I3D features: 0.17 (RGB) and 0.10 (flow).
             streams.append(value * (0.10 if moving else 0.17) / (1.0 + options.noise))
-        data = np.concatenate(streams, axis=1).astype(np.float32)
-        return VideoFeatures(video, data, grid, self.provenance)
+        return np.concatenate(streams, axis=1).astype(np.float32)
 
     def _weights(self, video: str, grid: SnippetGrid) -> dict[str, FloatArray]:
         """Return the share of each snippet: class `(T, C)`, phase `(T, 3C)`, context `(T, C)`, static `(T, 1)`."""

@@ -46,7 +46,7 @@ def make_planted_dataset(
         DataError: no video is left.
     """
     root = Path(folder)
-    name = f"planted-{options.dim}-seed{options.seed}"
+    name = options.name
     if (root / "dataset.yaml").exists() and Dataset.open(root).name != name:
         raise UsageError("holds another data set", where=root, next_step="Choose another --out")
     chosen: list[str] = []
@@ -91,6 +91,7 @@ def make_planted_dataset(
         "videos": len(planted.videos),
         "snippets": snippets,
         "dim": options.dim,
+        "crops": options.crops,
         "instances": len(planted.instances),
         "context": len(planted.tracks["context"]),
         "static": len(planted.tracks["static"]),
