@@ -17,6 +17,7 @@ import types
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
@@ -94,6 +95,8 @@ def _coerce(value: Any, wanted: Any) -> Any:
         return tuple(_coerce(v, k) for v, k in zip(value, kinds, strict=False)) if len(kinds) == len(value) else value
     if origin is tuple and len(parts) == 2 and parts[1] is Ellipsis and _matches(_coerce(value, parts[0]), parts[0]):
         return (_coerce(value, parts[0]),)  # `thresholds=0.4` for a list of one
+    if wanted is Path and isinstance(value, str):
+        return Path(value)
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if wanted is float and isinstance(value, str):  # YAML reads 1e-4 as text
@@ -287,3 +290,20 @@ def parse_assignments(assignments: typing.Iterable[str]) -> dict[str, Any]:
                 next_step="Put a text with special characters in quotes",
             ) from error
     return parsed
+
+
+def assignments(changes: Mapping[str, Any], prefix: str = "") -> tuple[str, ...]:
+    """Return changes as the texts that `parse_assignments` reads; nested mappings become dotted keys.
+
+    >>> assignments({"training": {"lr": 1e-05}, "streams": "late"})
+    ('training.lr=1.0e-05', 'streams=late')
+    """
+    texts: list[str] = []
+    for key, value in changes.items():
+        if isinstance(value, Mapping):
+            texts += assignments(value, f"{prefix}{key}.")
+            continue
+        plain = list(value) if isinstance(value, tuple) else value
+        text = yaml.safe_dump(plain, default_flow_style=True, width=10**6, allow_unicode=True).strip()
+        texts.append(f"{prefix}{key}={text.removesuffix('...').strip()}")
+    return tuple(texts)

@@ -17,11 +17,11 @@ from wtal_core.devices import Device, list_devices
 from wtal_core.errors import UsageError, counted
 from wtal_core.methods import list_methods, method_class
 from wtal_core.methods.form import config_of, parse_text, setting_groups, to_text, try_change
-from wtal_core.runs.training_requests import TrainRequest, parse_seeds, start_training
 from wtal_core.runs.worker import command_line
-from wtal_core.settings import Option, options
-from wtal_core.training.loop import TrainOptions
+from wtal_core.settings import Option, assignments, options
+from wtal_core.training.options import TrainOptions
 from wtal_core.training.preflight import preflight
+from wtal_core.training.requests import TrainRequest, parse_seeds, start_training
 
 __all__ = ["new_training"]
 
@@ -102,10 +102,9 @@ def new_training() -> None:
     values = _remembered(f"values.{method}.{preset}", {})
     with left:
         refused = _fields(method, preset, values)
-    changes = {k: v for k, v in values.items() if not k.startswith("run.")}
     run_options = {k.removeprefix("run."): v for k, v in values.items() if k.startswith("run.")}
     with right:
-        base = {"method": method, "data": library.short(dataset.folder), "preset": preset, "changes": changes,
+        base = {"method": method, "data": library.short(dataset.folder), "preset": preset,
                 "features": features if len(names) > 1 else None, **run_options}  # fmt: skip
         _launch(dataset, dataset_names, base, values, refused)
 
@@ -138,9 +137,7 @@ def _usable(method: str) -> bool:
 
 def _run_options() -> list[Option]:
     """Return what concerns the run and not the method; what the form asks elsewhere is left out."""
-    found = [replace(o, key=f"run.{o.key}") for o in options(TrainOptions()) if o.key not in ("seed", "device")]
-    ten_times = "average mAP every so many steps, where a split for the best checkpoint is named; 0: ten times"
-    return [replace(o, meaning=ten_times) if o.key == "run.validate_every" else o for o in found]
+    return [replace(o, key=f"run.{o.key}") for o in options(TrainOptions()) if o.key not in ("seed", "device")]
 
 
 def _fields(method: str, preset: str, values: dict[str, Any]) -> list[str]:
@@ -277,7 +274,8 @@ def _launch(
     with guard(stop=False):
         seeds = parse_seeds(seeds_text)
         _check_name(name)
-        config = config_of(method, preset, base["changes"])
+        changes = {key: value for key, value in values.items() if not key.startswith("run.")}
+        config = config_of(method, preset, changes)
         obstacles = preflight(dataset, config, features=base["features"])
         for obstacle in obstacles:
             st.warning(obstacle.message, icon=":material/warning:")
@@ -287,8 +285,8 @@ def _launch(
         test = "test" if "test" in splits else ""
         for seed in seeds:
             out = name if len(seeds) == 1 else f"{name}-seed{seed}"
-            requests.append(TrainRequest(**{**base, "out": out, "seed": seed, "device": device, "no_test": not test,
-                                            "validate": None if validate == "–" else validate}))  # fmt: skip
+            requests.append(TrainRequest(**base, out=out, set=assignments(changes), seed=seed, device=device,
+                                         no_test=not test, validate=None if validate == "–" else validate))  # fmt: skip
         if obstacles or refused:
             requests = []
     busy = len([job for job in jobs.queue().jobs() if job.slot == device and job.status().open])

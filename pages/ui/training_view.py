@@ -13,8 +13,8 @@ from wtal_core.methods import method_class
 from wtal_core.methods.form import to_text
 from wtal_core.runs.monitor import Watch, watch
 from wtal_core.runs.registry import describe
-from wtal_core.runs.training_requests import restart_training, resume_training, stop_run
 from wtal_core.runs.trainings import Training, trainings
+from wtal_core.training.requests import restart_training, resume_training, stop_run
 
 __all__ = ["all_trainings", "show_training"]
 

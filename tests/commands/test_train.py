@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import pytest
 
 from tests.planted import CLASSES, make_world
 from wtal_core.cli import main
+from wtal_core.commands.arguments import parse
+from wtal_core.commands.train import Train
 from wtal_core.data import FeatureWriter, write_annotations
 from wtal_core.data.dataset import Dataset, FeatureFile
+from wtal_core.training.requests import TrainRequest
 
 SMALL = ["training.steps=6", "training.batch_size=4", "training.snippets=20", "training.videos_per_class=2"]
 
@@ -39,6 +43,17 @@ def run(data: Path) -> Path:
     folder = data / "runs" / "one"
     assert main(["train", "deep_metric", "--data", str(data), "--out", str(folder), "--set", *SMALL, "--quiet"]) == 0
     return folder
+
+
+def test_the_command_is_the_request_that_the_app_makes() -> None:
+    request = TrainRequest(
+        "cmcs", Path("my data"), Path("runs/a"), preset="activitynet12", set=("training.lr=1.0e-05", "streams=late"),
+        features="i3d", validate="test", test="all", no_test=True, seed=3, device="cuda:1", precision="bf16",
+        compile=True, residence="disk", checkpoint_every=0, log_every=1, validate_every=7, patience=2,
+    )  # fmt: skip
+    command = parse(Train, request.arguments()[1:], "wtal train")
+    assert {f.name: getattr(command, f.name) for f in fields(request)} == asdict(request)
+    assert parse(Train, request.arguments(resume=True)[1:], "wtal train").resume
 
 
 def test_training_leaves_a_complete_run_folder(run: Path) -> None:
@@ -193,6 +208,8 @@ def test_features_of_another_extractor_are_refused_unless_insisted(
         (["train", "hamnet", "--data", "DATA", "--out", "OUT", "--preset", "thumos"], 2, "unknown preset"),
         (["train", "hamnet", "--data", "DATA", "--out", "OUT", "--split", "trian"], 2, "Did you mean 'train'"),
         (["train", "hamnet", "--data", "DATA", "--out", "OUT", "--device", "gpu"], 2, "device"),
+        (["train", "hamnet", "--data", "DATA", "--out", "OUT", "--seed", "-1"], 2, "Train.seed: is out of range"),
+        (["train", "hamnet", "--data", "DATA", "--out", "OUT", "--precision", "fp8"], 2, "bf16"),
         (["train", "hamnet", "--data", "DATA", "--out", "OUT", "--features", "i3d"], 2, "planted"),
         (["train", "hamnet", "--data", "DATA", "--out", "OUT", "--resume"], 1, "does not exist"),
         (["infer", "/nowhere"], 1, "does not exist"),

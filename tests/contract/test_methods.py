@@ -21,7 +21,8 @@ from wtal_core.runs.pipeline import infer_videos
 from wtal_core.settings import to_dict
 from wtal_core.snippet_grid import SnippetGrid
 from wtal_core.training.corpus import Corpus
-from wtal_core.training.loop import TrainOptions, train
+from wtal_core.training.loop import train
+from wtal_core.training.options import TrainOptions
 
 DIM, C = 32, len(CLASSES)
 METHODS = list_methods()

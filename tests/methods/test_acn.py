@@ -36,7 +36,8 @@ from wtal_core.records import Activations
 from wtal_core.runs.folder import Run, RunInfo
 from wtal_core.runs.pipeline import infer_videos
 from wtal_core.training.corpus import Corpus
-from wtal_core.training.loop import TrainOptions, train
+from wtal_core.training.loop import train
+from wtal_core.training.options import TrainOptions
 
 PADS, AREAS = ("zero", "replicate"), ("inclusive", "disjoint")
 D = 32  # channels of both streams

@@ -18,11 +18,11 @@ from wtal_core.methods.form import config_of
 from wtal_core.runs.advice import DatasetFacts, dataset_facts, next_steps
 from wtal_core.runs.folder import Run, RunInfo
 from wtal_core.runs.processes import identity
-from wtal_core.runs.training_requests import TrainRequest, start_training
 from wtal_core.runs.trainings import Training, trainings
 from wtal_core.runs.worker import Job, Queue
 from wtal_core.runs.workspace import Workspace
 from wtal_core.training.preflight import preflight
+from wtal_core.training.requests import TrainRequest, start_training
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -18,9 +19,12 @@ from tests.planted import make_world
 from wtal_core.data import FeatureWriter, write_annotations
 from wtal_core.errors import DataError, UsageError
 from wtal_core.files import write_json
+from wtal_core.runs import worker
 from wtal_core.runs.folder import Run
-from wtal_core.runs.processes import identity, liveness, start_token
-from wtal_core.runs.training_requests import (
+from wtal_core.runs.processes import identity, liveness
+from wtal_core.runs.worker import Job, Queue, command_line, log_tail
+from wtal_core.settings import assignments
+from wtal_core.training.requests import (
     TrainRequest,
     restart_training,
     resume_arguments,
@@ -28,7 +32,6 @@ from wtal_core.runs.training_requests import (
     start_training,
     stop_run,
 )
-from wtal_core.runs.worker import Job, Queue, command_line, log_tail
 
 TINY = {"training.batch_size": 4, "training.snippets": 20, "training.lr": 1e-3}
 LONG = {**TINY, "training.steps": 100_000}
@@ -76,7 +79,7 @@ def ended(job: Job) -> str:
 
 def request(data: Path, out: Path, **more: Any) -> TrainRequest:
     given = {"changes": LONG, "device": "cpu", "log_every": 1, "checkpoint_every": 0, **more}
-    return TrainRequest(method="deep_metric", data=str(data), out=str(out), **given)
+    return TrainRequest(method="deep_metric", data=data, out=out, set=assignments(given.pop("changes")), **given)
 
 
 def step_of(folder: Path) -> int:
@@ -90,34 +93,13 @@ def step_of(folder: Path) -> int:
 ENDLESS = ("bench", "evaluate", "--detections", "200", "--videos", "5", "--classes", "2", "--repeats", "1000000")
 
 
-# -- processes ------------------------------------------------------------------------------------------------------
-
-
-def test_a_process_number_that_was_given_away_is_not_taken_for_the_process() -> None:
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    record = identity(child.pid)
-    assert liveness(record) is True
-    assert liveness({**record, "process_start": "another"}) is False
-    child.kill()
-    wait_for(lambda: start_token(child.pid) is None, 5)  # a zombie counts as gone
-    assert liveness(record) is False
-    child.wait()
-    assert liveness(record) is False
-    assert liveness({**record, "host": "elsewhere"}) is None
-
-
-@pytest.mark.parametrize("pid", [None, "7", -1, 0, True, 2**22 + 5])
-def test_nonsense_is_no_process(pid: Any) -> None:
-    assert liveness({"pid": pid}) is False
-
-
 # -- requests ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_request_is_the_command_a_person_would_type() -> None:
+    changes = {"training.lr": 1e-05, "streams": "late", "localization.thresholds": (0.1, 0.2), "attention": True}
     request = TrainRequest(
-        "cmcs", "my data", "runs/a", validate="test", no_test=True, seed=3,
-        changes={"training.lr": 1e-05, "streams": "late", "localization.thresholds": (0.1, 0.2), "attention": True},
+        "cmcs", "my data", "runs/a", validate="test", no_test=True, seed=3, set=assignments(changes)
     )  # fmt: skip
     assert command_line(request.arguments()) == (
         "wtal train cmcs --data 'my data' --out runs/a --validate test --no-test --seed 3 --set training.lr=1.0e-05 "
@@ -219,9 +201,9 @@ def test_the_server_may_die_and_another_finds_the_training(home: Path, data: Pat
     """Another process starts the training and is killed with its whole session; so is the worker."""
     out = home / "runs" / "orphan"
     script = (
-        "from wtal_core.runs.training_requests import TrainRequest, start_training; "
+        "from wtal_core.training.requests import TrainRequest, start_training; "
         f"start_training(TrainRequest(method='deep_metric', data={str(data)!r}, out={str(out)!r}, device='cpu', "
-        f"log_every=1, changes={LONG!r}), home={str(home)!r}); print('started', flush=True); input()"
+        f"log_every=1, set={assignments(LONG)!r}), home={str(home)!r}); print('started', flush=True); input()"
     )
     server = subprocess.Popen(
         [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
@@ -235,8 +217,8 @@ def test_the_server_may_die_and_another_finds_the_training(home: Path, data: Pat
     (job,) = queue.jobs()
     wait_for(lambda: step_of(out) >= 2)
     assert job.status().state == "running"
-    worker = os.getpgid(job.status().pid or 0) and _parent(job.status().pid or 0)
-    os.kill(worker, signal.SIGKILL)  # the worker dies too: its job goes on
+    parent = _parent(job.status().pid or 0)
+    os.kill(parent, signal.SIGKILL)  # the worker dies too: its job goes on
     before = step_of(out)
     wait_for(lambda: step_of(out) > before)
     second = queue.submit(("methods", "--json"), kind="other")
@@ -248,7 +230,7 @@ def test_the_server_may_die_and_another_finds_the_training(home: Path, data: Pat
 
 
 def _parent(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return int(subprocess.run(["ps", "-o", "ppid=", "-p", str(pid)], capture_output=True, check=True).stdout)
 
 
 # -- the queue --------------------------------------------------------------------------------------------------------
@@ -276,6 +258,31 @@ def test_jobs_of_a_slot_run_in_order_and_queued_ones_can_be_cancelled(home: Path
     assert started == sorted(started, key=lambda t: t or 0)
     assert [j.title for j in queue.jobs()][1] == "second"
     assert '"acmnet"' in (other.folder / "worker.log").read_text()
+
+
+def test_jobs_run_where_the_file_system_has_neither_locks_nor_hard_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As exFAT on an external disk and many network shares."""
+
+    def refused(*_: Any) -> None:
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    monkeypatch.setattr("wtal_core.runs.worker.fcntl.flock", refused)
+    monkeypatch.setattr("wtal_core.runs.worker.os.link", refused)
+    with worker._lock(tmp_path / "worker.lock") as free:
+        assert free
+    mine, name = tmp_path / "mine.json", tmp_path / "process.json"
+    mine.write_text('{"pid": 7}')
+    worker._claim(mine, name)
+    assert json.loads(name.read_text()) == {"pid": 7}
+    with pytest.raises(FileExistsError):
+        worker._claim(mine, name)
+
+
+def test_a_lock_that_is_held_is_not_free(tmp_path: Path) -> None:
+    with worker._lock(tmp_path / "worker.lock") as mine, worker._lock(tmp_path / "worker.lock") as other:
+        assert (mine, other) == (True, False)
 
 
 @pytest.mark.slow

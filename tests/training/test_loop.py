@@ -20,7 +20,8 @@ from wtal_core.methods import arithmetic, create_method
 from wtal_core.runs.folder import Run, RunInfo
 from wtal_core.runs.processes import identity
 from wtal_core.training.corpus import Corpus
-from wtal_core.training.loop import TrainOptions, train
+from wtal_core.training.loop import train
+from wtal_core.training.options import TrainOptions
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,8 @@
 """How a command's fields become its arguments: tyro parses them, this says what `--help` shows of them.
 
-A field's docstring is its help, as one paragraph. `X | None` is shown as X (None is what leaving the option out means
-and cannot be written), and a default is printed where there is one to write.
+A field's docstring is its help, as one paragraph; a documented option (`settings.option`) says its meaning and choices
+itself. `X | None` is shown as X (None is what leaving the option out means and cannot be written), and a default is
+printed where there is one to write.
 """
 
 from __future__ import annotations
@@ -83,16 +84,18 @@ def _fields_of(info: StructTypeInfo) -> StructConstructorSpec | None:
         return None
     hints = typing.get_type_hints(info.type, include_extras=True)
     found = []
-    for item in dataclasses.fields(info.type):
+    for item in sorted(dataclasses.fields(info.type), key=lambda item: bool(item.kw_only)):  # the order of __init__
         default = item.default
         if item.default_factory is not dataclasses.MISSING:
             default = item.default_factory()
         if default is dataclasses.MISSING:
             default = tyro.constructors.MISSING_NONPROP
         hint = hints[item.name]
+        if choices := item.metadata.get("choices"):
+            hint = typing.Literal[choices]
         if not dataclasses.is_dataclass(_bare(hint)):
             hint = Annotated[hint, _shown(item.name, hint, default)]
-        found.append(StructFieldSpec(item.name, hint, default, functools.partial(_docstring_of, info.type, item.name)))
+        found.append(StructFieldSpec(item.name, hint, default, functools.partial(_help_of, info.type, item)))
     return StructConstructorSpec(info.type, tuple(found))
 
 
@@ -133,6 +136,8 @@ def _docstrings(cls: type) -> dict[str, str]:
     return found
 
 
-def _docstring_of(cls: type, name: str) -> str | None:
-    """Return the help of a field, which may stand in a class that `cls` is derived from."""
-    return next((text for base in cls.__mro__[:-1] if (text := _docstrings(base).get(name))), None)
+def _help_of(cls: type, item: dataclasses.Field[Any]) -> str | None:
+    """Return the help of a field: its docstring, which may stand in a base class, or its meaning as an option."""
+    meaning: str = item.metadata.get("meaning", "")
+    texts = (_docstrings(base).get(item.name) for base in cls.__mro__[:-1])
+    return next(filter(None, texts), f"{meaning[:1].upper()}{meaning[1:]}." if meaning else None)

@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from wtal_core.commands.output import print_json, print_table
 from wtal_core.errors import DataError, UsageError, unknown_name
 from wtal_core.progress import stderr
+from wtal_core.training.requests import TrainRequest
 
 if TYPE_CHECKING:
     from wtal_core.data.dataset import Dataset
     from wtal_core.data.features import FeatureStore
     from wtal_core.methods import Method
     from wtal_core.runs.folder import Run
-    from wtal_core.training.loop import TrainOptions, Validation
+    from wtal_core.training.loop import Validation
 
 __all__ = ["Train"]
 
-#: Arguments that a resumed training is given again; they are kept in run.yaml.
-_RESUMED_WITH = (
-    "device", "precision", "compile", "residence", "split", "validate", "test", "no_test",
-    "checkpoint_every", "log_every", "validate_every", "patience",
-)  # fmt: skip
 
-
-@dataclass(frozen=True)
-class Train:
+@dataclass(frozen=True, kw_only=True)
+class Train(TrainRequest):
     """Train a method, then infer, localize and evaluate its test split.
 
     Ctrl-C stops after the current step and keeps a checkpoint; the same command with --resume goes on from it, on a CPU
@@ -40,42 +34,6 @@ class Train:
 
     method: tyro.conf.Positional[str]
     """acmnet | acn | cmcs | deep_metric | hamnet."""
-    data: Path
-    """Data set folder (dataset.yaml, annotations.json, features/*.h5)."""
-    out: Path
-    """Run folder to make (or to go on with, by --resume)."""
-    preset: str = "thumos14"
-    """Values of the paper and official code for a data set, e.g. thumos14, activitynet12, activitynet13."""
-    set: tuple[str, ...] = ()
-    """Settings that differ from the preset, e.g. training.steps=500 sparse_weight=0 (see: wtal methods METHOD)."""
-    features: str | None = None
-    """Which of the data set's features. Default: the first."""
-    split: str = "train"
-    """Split to train on."""
-    validate: str | None = None
-    """Split to validate on; keeps best.pt by average mAP. The test split may be named; that is recorded."""
-    test: str = "test"
-    """Split that is inferred, localized and evaluated at the end."""
-    no_test: bool = False
-    """Only train; infer, localize and evaluate later."""
-    seed: int = 0
-    """Seed of weights, batches, snippets and dropout."""
-    device: str = "auto"
-    """auto | cpu | cuda | cuda:N | mps."""
-    precision: Literal["float32", "tf32", "bf16"] = "float32"
-    """Arithmetic; anything but float32 changes numbers slightly."""
-    compile: bool = False
-    """Compile the losses with torch.compile: minutes to start; agrees to rounding (checked for acmnet on a CPU)."""
-    residence: Literal["auto", "device", "host", "disk"] = "auto"
-    """Where features are kept during training; auto takes the fastest that fits."""
-    checkpoint_every: int = 500
-    """Steps between checkpoints; 0: only at the end."""
-    log_every: int = 10
-    """Steps between lines of metrics.jsonl."""
-    validate_every: int = 0
-    """Steps between validations. Default: a tenth of the steps when --validate is given."""
-    patience: int = 0
-    """Stop after so many validations without a better score; 0: never."""
     resume: bool = False
     """Go on with the run in --out from its last checkpoint."""
     quiet: bool = False
@@ -101,7 +59,6 @@ class Train:
         with dataset.features(self.features) as store:
             run = self._reopen(dataset, store, changes) if self.resume else self._create(dataset, store, changes)
             stages = run.new_method().stages()
-            options = self._options(sum(stage.recipe.steps for stage in stages), run)
             corpus = Corpus.load(
                 feature_view(run.config(), store, phases=True),
                 dataset.annotations,
@@ -127,6 +84,7 @@ class Train:
             begun = self.resume and run.checkpoint_path("last").exists()
             if self.resume and not begun:  # it ended before its first checkpoint: the same steps once more
                 run.forget_metrics_after(0, 0)
+            options = replace(self, seed=run.info.seed)
             outcome = train(run, corpus, options, validation=validation, resume=begun, quiet=self.quiet)
             del corpus
             report: dict[str, Any] = {
@@ -154,32 +112,23 @@ class Train:
 
     def _create(self, dataset: Dataset, store: FeatureStore, changes: Mapping[str, Any]) -> Run:
         """Resolve the config and make the run folder."""
-        from wtal_core import settings
         from wtal_core.methods import create_method
         from wtal_core.runs.folder import Run, RunInfo
 
         method = create_method(
             self.method, classes=dataset.classes, feature_dim=store.dim, preset=self.preset, **dict(changes)
         )
-        info = RunInfo(
-            method=self.method,
+        selected_on = list(dataset.subsets(self.validate)) if self.validate else []
+        info = RunInfo.of(
+            method,
+            dataset,
+            store,
             preset=self.preset,
-            config=settings.to_dict(method.config),
-            classes=dataset.classes,
-            feature_dim=store.dim,
-            provenance=store.provenance(store.videos[0]),
-            dataset={
-                "name": dataset.name,
-                "folder": str(self.data.resolve()),
-                "features": dataset.feature_file(self.features).name,
-                "train": list(dataset.subsets(self.split)),
-                "test": list(dataset.subsets(self.test)) if self.test in dataset.splits else [],
-            },
+            features=self.features,
+            train=self.split,
+            test=self.test,
             seed=self.seed,
-            training={
-                **{name: getattr(self, name) for name in _RESUMED_WITH},
-                "selected_on": list(dataset.subsets(self.validate)) if self.validate else [],
-            },
+            training={**self.recorded(), "selected_on": selected_on},
         )
         return Run.create(self.out, info)
 
@@ -215,21 +164,6 @@ class Train:
         given_provenance = store.provenance(store.videos[0])
         check_provenance(info.provenance, given_provenance, where=self.out, otherwise="train a new run")
         return run
-
-    def _options(self, steps: int, run: Run) -> TrainOptions:
-        from wtal_core.training.loop import TrainOptions
-
-        return TrainOptions(
-            seed=run.info.seed,
-            device=self.device,
-            precision=self.precision,
-            compile=self.compile,
-            residence=self.residence,
-            checkpoint_every=self.checkpoint_every,
-            log_every=self.log_every,
-            validate_every=self.validate_every or (max(steps // 10, 1) if self.validate else 0),
-            patience=self.patience,
-        )
 
     def _validation(self, dataset: Dataset, store: FeatureStore) -> Validation:
         """Return what computes average mAP on the validation split."""

@@ -21,7 +21,8 @@ from wtal_core.methods import create_method
 from wtal_core.runs.folder import Run, RunInfo, current_versions
 from wtal_core.runs.pipeline import evaluate_run, infer, localize
 from wtal_core.training.corpus import Corpus
-from wtal_core.training.loop import TrainOptions, train
+from wtal_core.training.loop import train
+from wtal_core.training.options import TrainOptions
 
 __all__ = ["is_finished", "keep_weights_only", "run_info", "train_variant"]
 
@@ -40,25 +41,11 @@ def run_info(dataset: Dataset, store: FeatureStore, name: str, *, seed: int = 0,
         changes["training.hard_negatives"] = False  # a very small world may have no static clip
     method = create_method(variant.method, classes=dataset.classes, feature_dim=store.dim, **changes)
     versions = {package: version for package, version in current_versions().items() if package != "platform"}
-    return RunInfo(
-        method=variant.method,
-        preset="thumos14",
-        config=settings.to_dict(method.config),
-        classes=dataset.classes,
-        feature_dim=store.dim,
-        provenance=store.provenance(store.videos[0]),
-        # Without the folder: the run lies inside its data set, wherever that is.
-        dataset={
-            "name": dataset.name,
-            "features": dataset.feature_file(None).name,
-            "train": list(dataset.subsets("train")),
-            "test": list(dataset.subsets("test")),
-        },
-        seed=seed,
-        training={"device": "cpu", "precision": "float32", "compile": False, "selected_on": []},
-        versions=versions,
-        notes=variant.about,
-    )
+    training = {"device": "cpu", "precision": "float32", "compile": False, "selected_on": []}
+    info = RunInfo.of(method, dataset, store, seed=seed, training=training)
+    # Without the folder: the run lies inside its data set, wherever that is.
+    source = {key: value for key, value in info.dataset.items() if key != "folder"}
+    return replace(info, dataset=source, versions=versions, notes=variant.about)
 
 
 def is_finished(folder: Path, info: RunInfo) -> bool:

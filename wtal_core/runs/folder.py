@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import yaml
@@ -29,6 +29,10 @@ from wtal_core.methods import Method, method_class
 from wtal_core.records import Provenance
 from wtal_core.runs.processes import identity, liveness
 from wtal_core.version import __version__
+
+if TYPE_CHECKING:
+    from wtal_core.data.dataset import Dataset
+    from wtal_core.data.features import FeatureStore
 
 __all__ = ["STATES", "Run", "RunInfo"]
 
@@ -69,6 +73,50 @@ class RunInfo:
     versions: Mapping[str, str] = field(default_factory=dict)
     created: str = ""
     notes: str = ""
+
+    @classmethod
+    def of(
+        cls,
+        method: Method,
+        dataset: Dataset,
+        store: FeatureStore,
+        *,
+        preset: str = "thumos14",
+        features: str | None = None,
+        train: str = "train",
+        test: str = "test",
+        seed: int = 0,
+        training: Mapping[str, Any] | None = None,
+    ) -> RunInfo:
+        """Return the description of a training to be done.
+
+        Args:
+            method: as it will be trained; weights do not matter.
+            dataset: what it is trained on.
+            store: the features, and what made them.
+            preset: preset of the method.
+            features: which of the data set's features `store` is; default: the first.
+            train, test: splits; a `test` that the data set does not have is left out.
+            seed: seed of everything random.
+            training: options of the training that a resumed one is told again.
+        """
+        return cls(
+            method=method.name,
+            preset=preset,
+            config=settings.to_dict(method.config),
+            classes=dataset.classes,
+            feature_dim=store.dim,
+            provenance=store.provenance(store.videos[0]),
+            dataset={
+                "name": dataset.name,
+                "folder": str(dataset.folder.resolve()),
+                "features": dataset.feature_file(features).name,
+                "train": list(dataset.subsets(train)),
+                "test": list(dataset.subsets(test)) if test in dataset.splits else [],
+            },
+            seed=seed,
+            training=dict(training or {}),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for YAML."""

@@ -21,12 +21,10 @@ from wtal_core.errors import DataError, UsageError
 from wtal_core.methods import Batch
 from wtal_core.progress import track
 from wtal_core.records import Annotations, Provenance
+from wtal_core.training.options import RESIDENCE
 from wtal_core.training.sampling import Visit, sample_snippets
 
-__all__ = ["RESIDENCE", "Corpus"]
-
-#: Where features are kept during training.
-RESIDENCE = ("auto", "device", "host", "disk")
+__all__ = ["Corpus"]
 
 _DEVICE_SHARE, _HOST_SHARE = 0.6, 0.5  # of free memory that features may take under "auto"
 
@@ -80,7 +78,7 @@ class Corpus:
             annotations: gives the video-level labels and, for hard negatives, the track "static".
             videos: training videos. Those without features or without a label are left out.
             device: where batches are wanted.
-            residence: one of `RESIDENCE`.
+            residence: one of `wtal_core.training.options.RESIDENCE`.
             hard_negatives: add one pseudo video of each video's static clips: its snippets that *start* in a static
                 clip, joined in time, labelled background (CMCS).
 

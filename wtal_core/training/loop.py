@@ -28,32 +28,14 @@ from wtal_core.methods import Method, Recipe, Stage, arithmetic
 from wtal_core.progress import progress_bar
 from wtal_core.runs.folder import Run
 from wtal_core.runs.processes import liveness
-from wtal_core.settings import check, option
-from wtal_core.training.corpus import RESIDENCE, Corpus
+from wtal_core.training.corpus import Corpus
+from wtal_core.training.options import TrainOptions
 from wtal_core.training.sampling import BatchSampler
 
-__all__ = ["Outcome", "TrainOptions", "Validation", "train"]
+__all__ = ["Outcome", "Validation", "train"]
 
 #: Computes metrics of the method as it is; "score" (higher is better) chooses the best checkpoint.
 Validation = Callable[[Method], Mapping[str, float]]
-
-
-@dataclass(frozen=True)
-class TrainOptions:
-    """Options of a training that do not belong to the method."""
-
-    seed: int = option(0, "seed of weights, batches, snippets and dropout", low=0)
-    device: str = option("auto", "auto | cpu | cuda | cuda:N | mps")
-    precision: str = option("float32", "arithmetic", choices=("float32", "tf32", "bf16"))
-    compile: bool = option(False, "compile the network with torch.compile")
-    residence: str = option("auto", "where features are kept during training", choices=RESIDENCE)
-    checkpoint_every: int = option(500, "a checkpoint every so many steps; 0: only at the end", unit="steps", low=0)
-    log_every: int = option(10, "a line of metrics every so many steps", unit="steps", low=1)
-    validate_every: int = option(0, "validate every so many steps; 0: never", unit="steps", low=0)
-    patience: int = option(0, "stop after so many validations without a better score; 0: never", low=0)
-
-    def __post_init__(self) -> None:
-        check(self)
 
 
 @dataclass(frozen=True)
@@ -270,7 +252,8 @@ class _Trainer:
         """Validate and keep checkpoints where it is time; return whether patience is at its end."""
         options, last = self.options, self.step == self.stage.recipe.steps
         early = False
-        if self.validation and options.validate_every and (self.step % options.validate_every == 0 or last):
+        validate_every = options.validate_every or max(self.steps_in_all // 10, 1)
+        if self.validation and (self.step % validate_every == 0 or last):
             metrics = dict(self.validation(self.method))
             self.run.log(
                 kind="validation", stage=self.stage.name, stage_index=self.stage_index, step=self.step, metrics=metrics

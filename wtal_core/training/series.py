@@ -21,7 +21,8 @@ from wtal_core.runs.folder import Run, RunInfo
 from wtal_core.runs.pipeline import check_provenance, evaluate_run, feature_view, infer, localize
 from wtal_core.runs.registry import stored_evaluations
 from wtal_core.training.corpus import Corpus
-from wtal_core.training.loop import TrainOptions, train
+from wtal_core.training.loop import train
+from wtal_core.training.options import TrainOptions
 
 __all__ = ["PlannedRun", "Scoring", "train_series"]
 
@@ -93,26 +94,16 @@ class PlannedRun:
 
     def create(self, dataset: Dataset, store: FeatureStore, *, features: str | None, device: str) -> Run:
         """Make the run folder."""
-        return Run.create(
-            self.folder,
-            RunInfo(
-                method=self.method,
-                preset=self.preset,
-                config=settings.to_dict(self.build(dataset, store).config),
-                classes=dataset.classes,
-                feature_dim=store.dim,
-                provenance=store.provenance(store.videos[0]),
-                dataset={
-                    "name": dataset.name,
-                    "folder": str(dataset.folder.resolve()),
-                    "features": dataset.feature_file(features).name,
-                    "train": list(dataset.subsets("train")),
-                    "test": list(dataset.subsets("test")) if "test" in dataset.splits else [],
-                },
-                seed=self.seed,
-                training={"device": device},
-            ),
+        info = RunInfo.of(
+            self.build(dataset, store),
+            dataset,
+            store,
+            preset=self.preset,
+            features=features,
+            seed=self.seed,
+            training={"device": device},
         )
+        return Run.create(self.folder, info)
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from wtal_core.errors import DataError, UsageError
 from wtal_core.files import read_text
 from wtal_core.runs.processes import liveness, read_record
 from wtal_core.runs.worker import Job, Queue
+from wtal_core.settings import assignments, option
+from wtal_core.training.options import TrainOptions
 
 __all__ = [
     "TrainRequest",
@@ -28,50 +30,52 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class TrainRequest:
-    """A training as the app asks for it; the fields are those of `wtal train`."""
+class TrainRequest(TrainOptions):
+    """A training to be done, as `wtal train` is told about it (the command's own class adds how it speaks)."""
 
-    method: str
-    data: str
-    out: str
-    preset: str = "thumos14"
-    changes: Mapping[str, Any] = field(default_factory=dict)
-    features: str | None = None
-    split: str = "train"
-    validate: str | None = None
-    test: str = "test"
-    no_test: bool = False
-    seed: int = 0
-    device: str = "auto"
-    precision: str = "float32"
-    compile: bool = False
-    residence: str = "auto"
-    checkpoint_every: int = 500
-    log_every: int = 10
-    validate_every: int = 0
-    patience: int = 0
+    method: str = option(meaning="acmnet | acn | cmcs | deep_metric | hamnet")
+    data: Path = option(meaning="data set folder (dataset.yaml, annotations.json, features/*.h5)")
+    out: Path = option(meaning="run folder to make (or to go on with, by --resume)")
+    preset: str = option(
+        "thumos14",
+        "values of the paper and official code for a data set, e.g. thumos14, activitynet12, activitynet13",
+    )
+    set: tuple[str, ...] = option(
+        (),
+        "settings that differ from the preset, e.g. training.steps=500 sparse_weight=0 (see: wtal methods METHOD)",
+    )
+    features: str | None = option(None, "which of the data set's features; default: the first")
+    split: str = option("train", "split to train on")
+    validate: str | None = option(
+        None,
+        "split to validate on; keeps best.pt by average mAP. The test split may be named; that is recorded",
+    )
+    test: str = option("test", "split that is inferred, localized and evaluated at the end")
+    no_test: bool = option(False, "only train; infer, localize and evaluate later")
 
     def arguments(self, *, resume: bool = False) -> tuple[str, ...]:
         """Return the words after `wtal`; what is at its default is left out."""
-        words = ["train", self.method, "--data", self.data, "--out", self.out]
-        for item in fields(self):
+        words = ["train", self.method, "--data", str(self.data), "--out", str(self.out)]
+        for item in sorted(fields(TrainRequest), key=lambda item: bool(item.kw_only)):  # what, then how
             value = getattr(self, item.name)
-            if item.name in ("method", "data", "out", "changes") or value == item.default:
+            if item.name in ("method", "data", "out", "set") or value == item.default:
                 continue
             name = f"--{item.name.replace('_', '-')}"
             words += [name] if value is True else [name, str(value)]
         if resume:
             words.append("--resume")
-        elif self.changes:
-            words += ["--set", *(f"{key}={_yaml_text(value)}" for key, value in self.changes.items())]
+        elif self.set:
+            words += ["--set", *self.set]
         return tuple(words)
 
+    def recorded(self) -> dict[str, Any]:
+        """Return what `run.yaml` keeps below `training`: what a resumed training is told again."""
+        return {name: getattr(self, name) for name in _RECORDED}
 
-def _yaml_text(value: Any) -> str:
-    """Return a value as `--set` reads it."""
-    plain = list(value) if isinstance(value, tuple) else value
-    text = yaml.safe_dump(plain, default_flow_style=True, width=10**6, allow_unicode=True).strip()
-    return text.removesuffix("...").strip()
+
+#: What a training is told and `run.yaml` says elsewhere, or need not say.
+_ELSEWHERE = {"method", "data", "out", "preset", "set", "features", "seed"}
+_RECORDED = tuple(item.name for item in fields(TrainRequest) if item.name not in _ELSEWHERE)
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
@@ -213,7 +217,7 @@ def resume_arguments(folder: str | os.PathLike[str], *, device: str | None = Non
     """
     request = _request_of(Path(folder))
     if device is not None:
-        request = TrainRequest(**{**{f.name: getattr(request, f.name) for f in fields(request)}, "device": device})
+        request = replace(request, device=device)
     return request.arguments(resume=True)
 
 
@@ -235,24 +239,14 @@ def _request_of(folder: Path) -> TrainRequest:
             where=file,
             next_step="Train a new run",
         )
-    known = {item.name for item in fields(TrainRequest)} - {"changes", "features"}
-    options = {key: value for key, value in training.items() if key in known and value is not None}
+    options = {key: value for key, value in training.items() if key in _RECORDED and value is not None}
     return TrainRequest(
-        **{
-            **options,
-            "method": str(info.get("method")),
-            "data": str(dataset["folder"]),
-            "out": str(folder.resolve()),
-            "preset": str(info.get("preset", "thumos14")),
-            "changes": _flat(info.get("config") or {}),
-            "features": dataset.get("features"),
-            "seed": int(info.get("seed", 0)),
-        }
+        **options,
+        method=str(info.get("method")),
+        data=Path(dataset["folder"]),
+        out=folder.resolve(),
+        preset=str(info.get("preset", "thumos14")),
+        set=assignments(info.get("config") or {}),
+        features=dataset.get("features"),
+        seed=int(info.get("seed", 0)),
     )
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat
