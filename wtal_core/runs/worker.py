@@ -19,6 +19,7 @@ This module imports nothing heavy: worker processes stay small.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
@@ -474,7 +475,9 @@ def _lock(path: Path, patience: float = 0.0) -> Iterator[bool]:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
-            except OSError:
+            except OSError as error:
+                if error.errno in (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS):
+                    break  # a file system without locks, e.g. a network share: better two workers than none
                 if time.monotonic() >= until:
                     yield False
                     return
@@ -577,14 +580,25 @@ class _Supervisor:
             os.killpg(int(record["pid"]), number)  # the job leads its own session and group
 
 
+def _claim(mine: Path, name: Path) -> None:
+    """Give a file a name that nobody else has taken; raises FileExistsError where somebody has."""
+    try:
+        os.link(mine, name)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links, e.g. exFAT
+        with name.open("x", encoding="utf-8") as file:
+            file.write(mine.read_text(encoding="utf-8"))
+
+
 def _execute(folder: Path) -> int:
     """Be the job: say who one is, run the command, write how it ended."""
     job = Job.read(folder)
     mine = folder / f".process-{os.getpid()}.json"
     write_json(mine, {**identity(), "started": time.time()})
     try:
-        os.link(mine, folder / "process.json")  # fails if another process is this job already
-    except FileExistsError:
+        _claim(mine, folder / "process.json")
+    except FileExistsError:  # another process is this job already
         return 0
     finally:
         mine.unlink(missing_ok=True)
