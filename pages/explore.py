@@ -11,7 +11,7 @@ import streamlit as st
 from pages.ui import library, pickers, work
 from pages.ui.errors import guard
 from pages.ui.explore import ask, stack, tune
-from pages.ui.explore.view import Erased, Panel, View, clear_erased, live_split
+from pages.ui.explore.view import Erased, Panel, View, again_of, clear_erased, live_split
 from pages.ui.state import select, selection
 from pages.ui.timeline import pack, timeline
 from wtal_core.evaluation import TIOU_PRESETS, list_protocols
@@ -108,6 +108,7 @@ def panel(view: View, lead: str) -> Panel:
     with second:
         tiou = _picked("tiou", "tIoU", VERDICT_TIOU, 0.5, "True or false positive at this overlap.")
     scores = st.container()  # not st.empty(), which would blank the table until the new numbers are there
+    said = st.container(key="said")
     tuning, asking, table = st.tabs(["Post-processing", "Recompute", "Table"], key="explore.tab", on_change="rerun")
     split: live.LiveSplit | None = None
     changes: dict[str, Any] = {}
@@ -118,6 +119,8 @@ def panel(view: View, lead: str) -> Panel:
             ask.ask_controls(view, lead)
     else:
         ask.ask_without_erased(view, lead)
+    if (again := again_of(lead)) is not None:
+        said.caption(again.text)
     if split is not None:
         with tuning, guard(stop=False):
             changes = tune.tune_controls(view, lead, split)

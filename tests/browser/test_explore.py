@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlparse
 
 import pytest
 
+from tests.pages.workspace import give_crops
 from tests.video.clips import write_clip
 
 pytestmark = pytest.mark.browser
@@ -244,6 +245,26 @@ def test_a_whole_split_is_asked_again_while_the_page_goes_on(browse: Browse) -> 
     page.wait_for_function("window.__wtal.data.tracks.find(t => t.key === 'cas:A').series.some(s => s.ghost)")
     page.get_by_role("button", name="Back to the stored activations").click()
     page.wait_for_function("!window.__wtal.data.tracks.find(t => t.key === 'cas:A').series.some(s => s.ghost)")
+
+
+def test_another_crop_is_asked_about_and_shown_against_the_stored_one(browse: Browse, served_home: Path) -> None:
+    features = served_home / "datasets" / "planted" / "features" / "planted.h5"
+    before = features.read_bytes()
+    give_crops(served_home / "datasets" / "planted")
+    try:
+        page = ready(browse("/explore?run=hamnet&video=test_024"))
+        page.get_by_role("tab", name="Recompute").click()
+        page.get_by_label("Crop", exact=True).click()
+        page.get_by_role("option", name="crop 3").click()
+        page.get_by_role("button", name="This video").click()
+        page.get_by_text("(last, crop 3)").wait_for()
+        page.wait_for_function(
+            """() => { const t = window.__wtal.data.tracks, c = t.find(t => t.key === 'cas:A');
+              return t.find(t => t.key === 'det:A').note.startsWith('last, crop 3') && c.series.some(s => s.ghost); }"""
+        )
+        assert page.locator(".stMain").evaluate("e => e.scrollHeight === e.clientHeight"), "only the panel scrolls"
+    finally:
+        features.write_bytes(before)
 
 
 def test_optical_flow_and_static_clips_are_computed_on_demand(browse: Browse, served_home: Path) -> None:

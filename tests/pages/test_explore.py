@@ -11,7 +11,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.pages.conftest import OpenPage
-from tests.pages.workspace import forget_activations
+from tests.pages.workspace import forget_activations, give_crops
 from wtal_core.data import Dataset, FeatureWriter
 from wtal_core.runs.folder import Run
 
@@ -201,6 +201,69 @@ def test_a_whole_split_is_asked_beside_the_page(open_page: OpenPage, small_home:
     assert "6 videos:" in texts(app)
     assert "gamma=0.6" in texts(app)
     assert not app.session_state["wtal.work"], "the answer was taken"
+
+
+def now(header: dict[str, Any]) -> dict[str, Any]:
+    """Return what tells the leading run's answer apart: its detections, what they say they are, dropped spans."""
+    found = track(header, "det:A")
+    return {"note": found["note"], "items": found["items"], "dropped": track(header, "dropped:A")["spans"]}
+
+
+def test_another_crop_checkpoint_and_drop_threshold(open_page: OpenPage, small_home: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(small_home, home)
+    give_crops(home / "datasets" / "planted")
+    weights = home / "runs" / "hamnet" / "checkpoints"
+    shutil.copy(weights / "last.pt", weights / "best.pt")
+    app = open_tab(open_page(PAGE, home, run="hamnet"), "Recompute")
+    stored = now(payload(app))
+    crop = app.selectbox(key="explore.crop.planted")
+    assert crop.options == ["mean of 3", "crop 1", "crop 2", "crop 3"]
+    crop.set_value(0).run()
+    press(app, "This video")
+    first = now(payload(app))
+    assert first["note"].startswith("last, crop 1 · ")
+    assert first["items"] == stored["items"], "the first crop is what the run was made from"
+    app.selectbox(key="explore.crop.planted").set_value(2).run()
+    press(app, "This video")
+    third = now(payload(app))
+    assert [i["score"] for i in third["items"]] != [i["score"] for i in first["items"]]
+    app.selectbox(key="explore.checkpoint.hamnet").set_value("best").run()
+    app.slider(key="explore.gamma.hamnet").set_value(0.9).run()
+    press(app, "This video")
+    assert "(best, crop 3, gamma=0.9)" in texts(app)
+    weaker = now(payload(app))
+    assert weaker["items"] == third["items"], "what is dropped counts in training only"
+    assert weaker["dropped"] != third["dropped"]
+    open_tab(app, "Post-processing")
+    assert {f["key"]: f["value"] for f in form(app)}["~gamma"] == 0.9
+
+
+def test_a_split_asked_again_is_kept_with_its_activations(
+    open_page: OpenPage, small_home: Path, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(small_home, home)
+    give_crops(home / "datasets" / "planted")
+    app = open_tab(open_page(PAGE, home, run="hamnet"), "Recompute")
+    assert next(b for b in app.button if b.label == "Keep as new run").disabled
+    app.selectbox(key="explore.crop.planted").set_value(2).run()
+    app.slider(key="explore.gamma.hamnet").set_value(0.6).run()
+    press(app, "Whole test split")
+    job = app.session_state["wtal.work"].get("explore.split")
+    if job is not None:
+        job.job.wait(20)
+        app.run()
+    assert "6 videos:" in texts(app)
+    shown = payload(app)
+    press(app, "Keep as new run")
+    first, new = Run.open(home / "runs" / "hamnet"), Run.open(home / "runs" / "hamnet-2")
+    assert "asked again with last, crop 3, gamma=0.6" in new.info.notes
+    assert new.config().gamma == 0.6
+    assert not new.activations_path.samefile(first.activations_path)
+    kept = payload(open_page(PAGE, home, run="hamnet-2"))
+    assert track(kept, "det:A")["items"] == track(shown, "det:A")["items"]
+    assert track(kept, "dropped:A")["spans"] == track(shown, "dropped:A")["spans"]
 
 
 def test_erased_snippets_are_asked_about_once_and_come_back(open_page: OpenPage, small_home: Path) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from tests.planted import make_world
 from wtal_core.cli import main
 from wtal_core.data import Dataset, FeatureWriter, write_annotations
@@ -13,6 +15,18 @@ from wtal_core.data.activations import ActivationStore, ActivationWriter
 
 #: Training that is long enough to find something, and short enough for a test.
 _STEPS = {"hamnet": (40, "attention_filters=16"), "acmnet": (60, "cas_thresholds=[0.1,0.2,0.3]"), "cmcs": (60, "")}
+
+
+def give_crops(dataset: Path, crops: int = 3) -> None:
+    """Give a data set's features several crops, each weaker than the one before."""
+    path = dataset / "features" / "planted.h5"
+    with Dataset.open(dataset).features() as store:
+        features = [store.read(video) for video in store.videos]
+    path.unlink()
+    weights = 0.7 ** np.arange(crops)[:, None, None]
+    with FeatureWriter(path, dtype="float32") as writer:
+        for one in features:
+            writer.write(replace(one, data=(one.data * weights).astype(np.float32)))
 
 
 def make_dataset(folder: Path, *, video: bool = True) -> Dataset:

@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from wtal_core import settings
 from wtal_core.data import write_detections
+from wtal_core.data.activations import ActivationWriter
 from wtal_core.errors import DataError
 from wtal_core.evaluation import GroundTruthIndex, evaluate
 from wtal_core.files import read_json, write_json
@@ -31,6 +32,7 @@ from wtal_core.records import Activations, Detections, Evaluation
 from wtal_core.runs.folder import Run, RunInfo
 
 __all__ = [
+    "Asked",
     "LiveResult",
     "LiveSplit",
     "VideoResult",
@@ -243,7 +245,24 @@ def free_folder(run: Run) -> Path:
     return run.folder.parent / f"{run.name}-{number}"
 
 
-def keep_as_new_run(run: Run, result: LiveResult, *, folder: str | os.PathLike[str] | None = None) -> Run:
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """What a run's model said of a whole split when it was asked again.
+
+    Args:
+        activations: by video.
+        what: what it was asked with, for people, e.g. "best, crop 3, gamma=0.4".
+        changes: config values that differed from the run's.
+    """
+
+    activations: Mapping[str, Activations]
+    what: str
+    changes: Mapping[str, Any]
+
+
+def keep_as_new_run(
+    run: Run, result: LiveResult, *, asked: Asked | None = None, folder: str | os.PathLike[str] | None = None
+) -> Run:
     """Make a run folder of changed post-processing: same weights and activations, new detections and evaluation.
 
     Weights and activations are hard links where the file system allows it, else copies.
@@ -251,16 +270,20 @@ def keep_as_new_run(run: Run, result: LiveResult, *, folder: str | os.PathLike[s
     Args:
         run: the run it comes from; stays as it is.
         result: of `LiveSplit.update`.
+        asked: what the detections were made from, where those are not the run's own activations.
         folder: where to make it; default `<run>-2` beside the run.
 
     Raises:
         UsageError: there is a run already.
     """
     target = Path(folder) if folder is not None else free_folder(run)
-    config = replace(run.config(), localization=result.localization)
+    config = run.config() if asked is None else settings.override(run.config(), dict(asked.changes))
+    config = replace(config, localization=result.localization)
     changed = settings.differences(result.localization, run.config().localization)
     said = ", ".join(f"{key}={_short(value)}" for key, value in changed.items()) or "no changes"
     note = f"Post-processing of {run.name}: {said}"
+    if asked is not None:
+        note = f"Activations of {run.name}, asked again with {asked.what}. {note}"
     info: RunInfo = replace(
         run.info,
         config=settings.to_dict(config),
@@ -270,7 +293,11 @@ def keep_as_new_run(run: Run, result: LiveResult, *, folder: str | os.PathLike[s
     new = Run.create(target, info)
     for name in run.checkpoints():
         _link(run.checkpoint_path(name), new.checkpoint_path(name))
-    if run.activations_path.is_file():
+    if asked is not None:
+        with ActivationWriter(new.activations_path) as writer:
+            for video, activations in asked.activations.items():
+                writer.write(video, activations)
+    elif run.activations_path.is_file():
         _link(run.activations_path, new.activations_path)
     write_detections(result.detections, new.detections_path, format="activitynet")
     write_json(new.folder / "localization.json", settings.to_dict(result.localization))

@@ -133,9 +133,7 @@ def ask_controls(view: View, lead: str) -> None:
         )  # fmt: skip
         if job is not None and job.error is not None:
             show_error(job.error)
-        again = again_of(lead)
-        if again is not None:
-            st.caption(again.text)
+        if again_of(lead) is not None:
             st.button("Back to the stored activations", on_click=forget_again, width="stretch")
         st.divider()
         ask_without_erased(view, lead)
@@ -148,9 +146,22 @@ def _question(view: View, run: Run, lead: str) -> _Question:
     device = st.selectbox(
         "Device", list(devices), format_func=devices.__getitem__, key="explore.device", persist_state="session"
     )
-    checkpoint = st.selectbox(
+    shape = _features(view, run).shape(view.video)
+    crops = shape[0] if len(shape) == 3 else 0
+    left, right = st.columns(2, gap="small") if crops else (st.container(), None)
+    checkpoint = left.selectbox(
         "Checkpoint", run.checkpoints(), key=f"explore.checkpoint.{lead}", persist_state="session"
     )
+    crop = None
+    if right is not None:
+        crop = right.selectbox(
+            "Crop",
+            [None, *range(crops)],
+            format_func=lambda i: f"mean of {crops}" if i is None else f"crop {i + 1}",
+            key=f"explore.crop.{view.dataset_id}",
+            help="Which of the features' spatial crops the model sees; by default it averages what it says of each.",
+            persist_state="session",
+        )
     changes: dict[str, Any] = {}
     if hasattr(config, "drop_mode"):
         gamma = st.slider(
@@ -159,16 +170,6 @@ def _question(view: View, run: Run, lead: str) -> _Question:
         )  # fmt: skip
         if abs(gamma - config.gamma) > 1e-9:
             changes["gamma"] = gamma
-    crop = None
-    shape = _features(view, run).shape(view.video)
-    if len(shape) == 3:
-        crop = st.selectbox(
-            "Crop",
-            [None, *range(shape[0])],
-            format_func=lambda i: "mean of all" if i is None else f"crop {i + 1}",
-            key=f"explore.crop.{view.dataset_id}",
-            persist_state="session",
-        )
     text = st.text_input(
         "Changed settings",
         key=f"explore.changes.{lead}",
@@ -212,8 +213,10 @@ def _erase_controls(view: View) -> None:
 def _keep(question: _Question, done: Recomputed, of: str, *, whole: bool) -> None:
     number = st.session_state.get("explore.again.number", 0) + 1
     st.session_state["explore.again.number"] = number
-    text = f"{of}: {_duration(done.seconds)} on {_devices()[question.device]} ({question.text})"
-    st.session_state["explore.again"] = Again(question.run, done.activations, text, whole, number)
+    text = f"Asked again about {of}: {_duration(done.seconds)} on {_devices()[question.device]} ({question.text})"
+    st.session_state["explore.again"] = Again(
+        question.run, done.activations, question.text, text, whole, number, dict(question.changes)
+    )
 
 
 def _ask_split(view: View, question: _Question) -> None:
@@ -264,8 +267,9 @@ def ask_without_erased(view: View, lead: str) -> None:
         snippets = f"{count} snippet{'s' if count != 1 else ''}"
         text = f"{snippets} erased, {_duration(done.seconds)} on {_devices()[question.device]}."
         st.session_state["explore.erased"] = replace(
-            erased, run=lead, asked=asked, activations=done.activations[view.video], text=text
-        )
+            erased, run=lead, asked=asked, activations=done.activations[view.video], text=text,
+            changes=dict(question.changes),
+        )  # fmt: skip
 
 
 # -- beside the model -----------------------------------------------------------------------------------------------

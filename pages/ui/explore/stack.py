@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import streamlit as st
@@ -11,11 +11,12 @@ import streamlit as st
 from pages.ui import library, media, work
 from pages.ui.errors import guard
 from pages.ui.explore.ask import erasable, flow_folder, why_not
-from pages.ui.explore.view import Panel, View, again_of, erased_of, lens
+from pages.ui.explore.view import Panel, View, answer_of, erased_of, lens
 from wtal_core.records import Activations
 from wtal_core.runs import flow, live, tracks
 from wtal_core.runs.explain import explain, explain_stored, judge
 from wtal_core.runs.folder import Run
+from wtal_core.settings import override
 
 __all__ = ["build"]
 
@@ -88,7 +89,8 @@ def _add_run(stack: _Stack, view: View, rules: Panel, run_id: str, title: str, p
     """Add what one run says; the leading one under changed settings, asked again, or without erased snippets."""
     run, letter, lead = library.load_run(run_id), _LETTERS[place], place == 0
     stored = library.load_activations(run_id).get(view.video) if run.activations_path.is_file() else None
-    acts, asked = _asked_again(view, run_id, stored) if lead else (stored, ())
+    answer = answer_of(view, run_id) if lead else None
+    acts = stored if answer is None else answer.activations
     if acts is None and (run.activations_path.is_file() or not run.detections_path.is_file()):
         st.warning(_why_unseen(view, run, title, lead))
     if acts is None and not run.detections_path.is_file():
@@ -109,20 +111,31 @@ def _add_run(stack: _Stack, view: View, rules: Panel, run_id: str, title: str, p
     result = live.localize_video(run.info.method, view.video, acts, settings)
     verdicts = judge(result.detections, view.annotations, view.video, tiou=rules.tiou, protocol=rules.protocol)
     explained = explain(result, acts, verdicts)
-    stack.detections.append(tracks.detection_track(explained, verdicts, run=letter, title=title, key="det"))
-    if (changes or acts is not stored) and run.detections_path.is_file():
+    found = tracks.detection_track(explained, verdicts, run=letter, title=title, key="det")
+    if answer is not None:
+        found = replace(found, note=f"{answer.what} · {found.note}", about=f"asked again: {answer.what}")
+    stack.detections.append(found)
+    if (changes or answer is not None) and run.detections_path.is_file():
         add_stored("stored", f"{title}, stored")
     stack.grid = stack.grid or acts.grid
     if lead:
         stack.scores, stack.erasable = _video_scores(view, acts), erasable(view, run)
     limit, gamma = None, None
-    before = stored if acts is not stored else None
+    before = stored if answer is not None else None
     if acts.drop_mask is not None and hasattr(run.config(), "drop_mode"):
-        config = run.config()
-        gamma = lens(config) if lead else float(config.gamma)
+        config = run.config() if answer is None else override(run.config(), dict(answer.changes))
+        gamma = lens(view, run_id, config) if lead else float(config.gamma)
         acts = live.with_drop(acts, config, gamma)
         limit, _ = live.drop_lens(acts.attention["foreground"], config, gamma)
-    key = (str(run.folder), library.stamp(run.activations_path), view.video, view.label, letter, gamma, *asked)
+    key = (
+        str(run.folder),
+        library.stamp(run.activations_path),
+        view.video,
+        view.label,
+        letter,
+        gamma,
+        answer.key if answer else (),
+    )
     stack.curves += _run_tracks(key, acts, before, label=view.label, run=letter, lead=lead, drop_threshold=limit)
 
 
@@ -132,16 +145,6 @@ def _why_unseen(view: View, run: Run, title: str, lead: bool) -> str:
         return f"{title} has no activations of this video, so there is no CAS of it. {reason}"
     here = " Under Recompute, ask it about this video; or" if lead and run.checkpoints() else " To change that,"
     return f"{title} has not been asked about this video yet.{here} run `wtal infer {run.folder}`."
-
-
-def _asked_again(view: View, run_id: str, stored: Activations | None) -> tuple[Activations | None, tuple[Any, ...]]:
-    """Return what the leading run's model says now, and what tells that apart from what is stored."""
-    erased, again = erased_of(view.subject), again_of(run_id)
-    if erased.spans and erased.run == run_id and erased.activations is not None:
-        return erased.activations, ("erased", repr(erased.asked))
-    if again is not None and view.video in again.activations:
-        return again.activations[view.video], ("again", again.number)
-    return stored, ()
 
 
 def _video_scores(view: View, acts: Activations) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages.ui import library, theme
 from pages.ui.errors import guard
-from pages.ui.explore.view import View, again_of, lens
+from pages.ui.explore.view import Again, View, again_of, asked_gamma, lens
 from pages.ui.live_controls import controls, fields_of, read_values
 from pages.ui.state import select, selection
 from wtal_core.errors import WtalError, counted
@@ -47,13 +47,13 @@ def tune_controls(view: View, lead: str, split: live.LiveSplit) -> dict[str, Any
         changes = {}
     fields = fields_of(split.localization, changes)
     config = split.run.config()
-    gamma = config.gamma if hasattr(config, "drop_mode") else None
+    gamma = asked_gamma(view, lead, config) if hasattr(config, "drop_mode") else None
     if gamma is not None:
         fields.append(
             {
                 "key": _LENS, "label": "drop threshold γ (lens)", "kind": "range", "integer": False,
                 "help": "Which snippets the hybrid attention would drop; detections do not depend on it.",
-                "value": lens(config), "stored": gamma, "low": 0.0, "high": 1.0, "step": 0.01,
+                "value": lens(view, lead, config), "stored": gamma, "low": 0.0, "high": 1.0, "step": 0.01,
             }
         )  # fmt: skip
     problem = st.session_state.get("explore.problem", "")
@@ -66,19 +66,23 @@ def tune_controls(view: View, lead: str, split: live.LiveSplit) -> dict[str, Any
     one, two = st.columns(2, gap="small")
     untouched = not changes and selection().gamma is None
     one.button("Reset", on_click=_reset, disabled=untouched, width="stretch", help="Back to the stored run.")
+    again = again_of(lead)
+    again = again if again is not None and again.whole else None
+    activations = "the same activations" if again is None else f"what it said when asked again ({again.what})"
     if two.button(
         "Keep as new run",
-        disabled=not changes,
+        disabled=not changes and again is None,
         width="stretch",
-        help="A new run folder with the same weights and activations and these settings.",
+        help=f"A new run folder with the same weights, {activations} and these settings.",
     ):
         with guard(stop=False):
-            _keep(view, split, changes)
+            _keep(view, split, changes, again)
     return changes
 
 
-def _keep(view: View, split: live.LiveSplit, changes: dict[str, Any]) -> None:
-    new = live.keep_as_new_run(split.run, split.update(changes))
+def _keep(view: View, split: live.LiveSplit, changes: dict[str, Any], again: Again | None) -> None:
+    asked = None if again is None else live.Asked(again.activations, again.what, again.changes)
+    new = live.keep_as_new_run(split.run, split.update(changes), asked=asked)
     st.toast(f"Kept as {new.name}.", icon=":material/check:")
     found = next((i for i, e in library.runs().items() if e.folder == new.folder.resolve()), None)
     if found is not None:

@@ -20,6 +20,8 @@ __all__ = [
     "Panel",
     "View",
     "again_of",
+    "answer_of",
+    "asked_gamma",
     "clear_erased",
     "erased_of",
     "forget_again",
@@ -78,16 +80,20 @@ class Again:
     Args:
         run: id of the run.
         activations: by video.
-        text: what was asked and how long it took.
+        what: what it was asked with: checkpoint, crop, changed settings.
+        text: that, and how long it took where.
         whole: whether the whole split was computed.
         number: changes with every computation.
+        changes: config values that differed from the run's.
     """
 
     run: str
     activations: Mapping[str, Activations]
+    what: str
     text: str
     whole: bool
     number: int
+    changes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -101,6 +107,7 @@ class Erased:
         asked: what it was asked with; another answer is needed when it changes.
         activations: what it says, None before it was asked.
         text: how many snippets, and how long it took.
+        changes: config values that differed from the run's.
     """
 
     subject: str
@@ -109,6 +116,7 @@ class Erased:
     asked: tuple[Any, ...] = ()
     activations: Activations | None = None
     text: str = ""
+    changes: Mapping[str, Any] = field(default_factory=dict)
 
 
 def again_of(run_id: str) -> Again | None:
@@ -133,10 +141,43 @@ def clear_erased() -> None:
     st.session_state.pop("explore.erased", None)
 
 
-def lens(config: Any) -> float:
-    """Return the drop threshold that HAM-Net's lens shows."""
+@dataclass(frozen=True)
+class Answer:
+    """What the model says about the video in view, beyond what is stored.
+
+    Args:
+        activations: of the video.
+        key: what tells it apart from what is stored, and from other answers.
+        what: what it was asked with, for people.
+        changes: config values that differed from the run's.
+    """
+
+    activations: Activations
+    key: tuple[Any, ...]
+    what: str
+    changes: Mapping[str, Any]
+
+
+def answer_of(view: View, run_id: str) -> Answer | None:
+    """Return what the leading run's model said last about the video; None: what is stored holds."""
+    erased, again = erased_of(view.subject), again_of(run_id)
+    if erased.spans and erased.run == run_id and erased.activations is not None:
+        return Answer(erased.activations, ("erased", repr(erased.asked)), "snippets erased", erased.changes)
+    if again is not None and view.video in again.activations:
+        return Answer(again.activations[view.video], ("again", again.number), again.what, again.changes)
+    return None
+
+
+def asked_gamma(view: View, run_id: str, config: Any) -> float:
+    """Return the drop threshold that HAM-Net was asked with: the run's own, unless it was asked again."""
+    answer = answer_of(view, run_id)
+    return float(config.gamma if answer is None else answer.changes.get("gamma", config.gamma))
+
+
+def lens(view: View, run_id: str, config: Any) -> float:
+    """Return the drop threshold that HAM-Net's lens shows: the link's, else that which the model was asked with."""
     gamma = selection().gamma
-    return float(config.gamma if gamma is None else gamma)
+    return asked_gamma(view, run_id, config) if gamma is None else gamma
 
 
 def live_split(run_id: str, dataset_id: str, split: str, protocol: str) -> live.LiveSplit:
