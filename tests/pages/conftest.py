@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 from tests.conftest import REPOSITORY
 from tests.pages.workspace import make_workspace
+from wtal_core.runs.worker import Queue
 
 OpenPage = Callable[..., AppTest]
 
@@ -21,6 +23,13 @@ OpenPage = Callable[..., AppTest]
 def small_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with a planted data set (one video file) and runs of HAM-Net, ACM-Net and CMCS; do not change it."""
     return make_workspace(tmp_path_factory.mktemp("home"), methods=("hamnet", "acmnet", "cmcs"))
+
+
+@pytest.fixture
+def home(small_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the small workspace that may be changed; jobs are queued in it and no worker takes them."""
+    monkeypatch.setattr(Queue, "start_worker", lambda self, slot: None)
+    return Path(shutil.copytree(small_home, tmp_path / "home", symlinks=True))
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from tests.pages.seen import html
 from tests.pages.workspace import make_dataset
 from wtal_core.data import Dataset, read_detections, write_detections
 from wtal_core.evaluation import GroundTruthIndex, diagnose, evaluate
@@ -20,21 +21,11 @@ OpenPage = Callable[..., AppTest]
 PAGE = "pages/compare.py"
 
 
-def html(app: AppTest) -> str:
-    return " ".join(element.proto.body for element in app.get("html"))
-
-
 def again(changed: Any) -> AppTest:
     """Run the app again after a change (a widget, or the app itself), without an exception."""
     app: AppTest = changed.run()
     assert not app.exception, [e.value for e in app.exception]
     return app
-
-
-@pytest.fixture
-def home(small_home: Path, tmp_path: Path) -> Path:
-    shutil.copytree(small_home, tmp_path / "home")
-    return tmp_path / "home"
 
 
 def test_numbers_are_those_of_the_evaluator(open_page: OpenPage, small_home: Path) -> None:

@@ -12,32 +12,13 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from tests.pages.conftest import OpenPage
+from tests.pages.seen import html, press, texts
 from wtal_core.data import Dataset
 from wtal_core.methods import create_method
 from wtal_core.runs.folder import Run
 from wtal_core.runs.worker import Job, Queue
 
 PAGE = "pages/data.py"
-
-
-@pytest.fixture
-def home(small_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(Queue, "start_worker", lambda self, slot: None)
-    return Path(shutil.copytree(small_home, tmp_path / "home", symlinks=True))
-
-
-def texts(app: AppTest) -> str:
-    kinds = ("error", "warning", "info", "caption", "markdown", "header", "success")
-    return " ".join(str(e.value) for kind in kinds for e in app.get(kind))
-
-
-def html(app: AppTest) -> str:
-    return " ".join(e.proto.body for e in app.get("html"))
-
-
-def press(app: AppTest, label: str) -> None:
-    next(b for b in app.button if b.label == label).click().run()
-    assert not app.exception
 
 
 def switch(app: AppTest, key: str, value: str) -> None:

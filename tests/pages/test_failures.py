@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from tests.pages.seen import html
 from tests.pages.workspace import make_dataset
 from wtal_core.data import Dataset, read_detections, write_detections
 from wtal_core.evaluation import GroundTruthIndex, diagnose
@@ -19,10 +20,6 @@ from wtal_core.runs.failures import FailureNotes, Note, filter_failures, right_e
 
 OpenPage = Callable[..., AppTest]
 PAGE = "pages/failures.py"
-
-
-def html(app: AppTest) -> str:
-    return " ".join(element.proto.body for element in app.get("html"))
 
 
 def cards(app: AppTest) -> list[str]:
@@ -34,13 +31,6 @@ def again(changed: Any) -> AppTest:
     app: AppTest = changed.run()
     assert not app.exception, [e.value for e in app.exception]
     return app
-
-
-@pytest.fixture
-def home(small_home: Path, tmp_path: Path) -> Path:
-    """A copy of the workspace that may be changed."""
-    shutil.copytree(small_home, tmp_path / "home")
-    return tmp_path / "home"
 
 
 def truth_of(home: Path) -> GroundTruthIndex:

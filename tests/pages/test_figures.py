@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 pytest.importorskip("matplotlib", reason="figures need matplotlib: pip install 'wtal[figures]'")
 
 from tests.pages.conftest import OpenPage
+from tests.pages.seen import texts
 from tests.pages.workspace import forget_activations, make_dataset
 from wtal_core.figures.spec import FigureSpec
 
@@ -20,10 +21,6 @@ PAGE = "pages/figures.py"
 def spec(app: AppTest) -> FigureSpec:
     """Return the spec that the page offers for download."""
     return FigureSpec.parse(next(c.value for c in app.code if c.value.startswith("figure: 1")))
-
-
-def texts(app: AppTest) -> str:
-    return " ".join(str(e.value) for kind in ("error", "warning", "info", "caption") for e in app.get(kind))
 
 
 def preview(app: AppTest) -> str:

@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from pages.ui import jobs
 from tests.pages.conftest import OpenPage
+from tests.pages.seen import html, texts
 from wtal_core.files import write_json
 from wtal_core.runs.processes import identity
 from wtal_core.runs.worker import Queue
@@ -20,26 +21,11 @@ from wtal_core.runs.workspace import Workspace
 PAGE = "pages/home.py"
 
 
-@pytest.fixture
-def home(small_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(Queue, "start_worker", lambda self, slot: None)
-    return Path(shutil.copytree(small_home, tmp_path / "home", symlinks=True))
-
-
-def texts(app: AppTest) -> str:
-    kinds = ("error", "warning", "info", "caption", "markdown", "header", "title")
-    return " ".join(str(e.value) for kind in kinds for e in app.get(kind))
-
-
 def links(app: AppTest) -> dict[str, str]:
     """Return `{label: page?query}` of the page links."""
     return {
         link.proto.label.strip("*"): f"{link.proto.page}?{link.proto.query_string}" for link in app.get("page_link")
     }
-
-
-def html(app: AppTest) -> str:
-    return " ".join(e.proto.body for e in app.get("html"))
 
 
 def test_data_sets_runs_and_next_steps(open_page: OpenPage, home: Path) -> None:

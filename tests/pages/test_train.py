@@ -7,11 +7,11 @@ import shutil
 import time
 from pathlib import Path
 
-import pytest
 import yaml
 from streamlit.testing.v1 import AppTest
 
 from tests.pages.conftest import OpenPage
+from tests.pages.seen import texts
 from wtal_core.files import write_json
 from wtal_core.methods.form import config_of
 from wtal_core.runs.folder import Run
@@ -21,17 +21,6 @@ from wtal_core.settings import options
 from wtal_core.training.requests import TrainRequest, start_training
 
 PAGE = "pages/train.py"
-
-
-@pytest.fixture
-def home(small_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the small workspace in which jobs are queued and no worker takes them."""
-    monkeypatch.setattr(Queue, "start_worker", lambda self, slot: None)
-    return Path(shutil.copytree(small_home, tmp_path / "home", symlinks=True))
-
-
-def texts(app: AppTest) -> str:
-    return " ".join(str(e.value) for kind in ("error", "warning", "info", "caption", "markdown") for e in app.get(kind))
 
 
 def field(app: AppTest, key: str) -> str:
