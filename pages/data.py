@@ -60,11 +60,13 @@ def _overview(dataset_id: str, dataset: Dataset) -> None:
         with guard(stop=False), dataset.features(name) as store:
             first = store.videos[0]
             grid, made = store.grid(first), store.provenance(first)
+            *crops, _, _ = store.shape(first)
             st.caption(f"**Features {name}**")
             jobs.facts(
                 {
                     "videos": f"{len(store.videos):,}",
                     "channels": f"{store.dim:,}",
+                    "crops": f"{crops[0]}" if crops else "",
                     "grid": f"{grid.stride:g} frames at {grid.fps:g} fps = {grid.step_seconds:.3g} s a snippet",
                     "made by": made.extractor or "not stated",
                 }

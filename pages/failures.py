@@ -45,7 +45,7 @@ def main() -> None:
         annotations = library.load_annotations(entry.id)
         split = results.split_of(entry.id)
     with columns[1]:
-        runs = pickers.pick_runs(entry.id)
+        runs = pickers.pick_runs(entry.id, needs="detections")
     with columns[2]:
         protocol = st.selectbox("Protocol", list_protocols(), key="protocol", bind="query-params")
     with columns[3]:

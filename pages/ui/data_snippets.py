@@ -50,7 +50,7 @@ def snippets() -> None:
             st.info("This video has no features.")
             return
         grid = store.grid(video)
-        dimension = store.shape(video)[-1]
+        *crops, _, dimension = store.shape(video)
     if grid.num_snippets < 1:
         st.error("These features have no snippets.")
         return
@@ -106,7 +106,7 @@ def snippets() -> None:
                 "snippets": f"{grid.num_snippets:,}" + (f" (the duration implies {expected:,})" if expected else ""),
                 "last one ends": theme.seconds(grid.end_seconds, 2),
                 "video lasts": theme.seconds(duration, 2) if duration else "not known",
-                "channels": f"{dimension:,}",
+                "channels": f"{dimension:,}" + (f" in each of {crops[0]} crops" if crops else ""),
             }
         )
     if duration and expected is not None and abs(expected - grid.num_snippets) > 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -12,6 +12,8 @@ from pages.ui.state import select, selection
 from wtal_core.data import Dataset
 
 __all__ = ["pick_class", "pick_dataset", "pick_runs", "pick_video", "step_video"]
+
+Needs = Literal["activations", "detections"]
 
 
 def _changed(part: str, key: str, *, many: bool = False) -> None:
@@ -45,17 +47,30 @@ def pick_dataset(label: str = "Data set") -> library.DatasetEntry | None:
     return known[picked]
 
 
-def default_runs(dataset_id: str) -> tuple[str, ...]:
-    """Return what is shown of a data set where no run was chosen: its first readable run."""
-    return tuple(i for i, entry in library.runs(dataset_id).items() if not entry.error)[:1]
+def default_runs(dataset_id: str, needs: Needs = "activations") -> tuple[str, ...]:
+    """Return what is shown of a data set where no run was chosen: the first run that has what the page needs.
+
+    Of several, one that lacks nothing else is taken; where none has it, the first readable one.
+    """
+
+    def lacks(entry: library.RunEntry) -> tuple[bool, int]:
+        run = library.load_run(entry.id)
+        absent = {
+            "activations": not run.activations_path.is_file(),
+            "detections": not run.detections_path.is_file(),
+        }
+        return absent[needs], sum(absent.values())
+
+    readable = [entry for entry in library.runs(dataset_id).values() if not entry.error]
+    return tuple(entry.id for entry in sorted(readable, key=lacks)[:1])
 
 
-def pick_runs(dataset_id: str, max: int = 4, label: str = "Runs") -> tuple[str, ...]:
-    """Let the user pick up to `max` runs of a data set; the first one leads."""
+def pick_runs(dataset_id: str, max: int = 4, label: str = "Runs", needs: Needs = "activations") -> tuple[str, ...]:
+    """Let the user pick up to `max` runs of a data set; the first one leads, by default one that has what is needed."""
     known = library.runs(dataset_id)
     wanted = selection().runs
     missing = [r for r in wanted if r not in known]
-    current = [r for r in wanted if r in known][:max] or list(default_runs(dataset_id))
+    current = [r for r in wanted if r in known][:max] or list(default_runs(dataset_id, needs))
     key = "pick.runs"
     st.session_state[key] = current
     picked = st.multiselect(

@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from tests.pages.conftest import OpenPage
 from tests.pages.seen import html, press, texts
+from tests.pages.workspace import give_crops
 from wtal_core.data import Dataset
 from wtal_core.methods import create_method
 from wtal_core.runs.folder import Run
@@ -31,6 +32,13 @@ def queued(home: Path) -> list[Job]:
 
 
 # -- check ------------------------------------------------------------------------------------------------------------
+
+
+def test_several_crops_are_told(open_page: OpenPage, home: Path) -> None:
+    assert "<dt>crops</dt>" not in html(open_page(PAGE, home, tool="check"))
+    give_crops(home / "datasets" / "planted", 4)
+    assert "<dt>crops</dt><dd>4</dd>" in html(open_page(PAGE, home, tool="check"))
+    assert "32 in each of 4 crops" in html(open_page(PAGE, home, tool="snippets"))
 
 
 def test_a_data_set_is_examined(open_page: OpenPage, home: Path) -> None:

@@ -326,6 +326,22 @@ def test_a_run_that_was_not_asked_about_a_video_can_be_asked(
     assert "not been asked" not in texts(app)
 
 
+def test_opens_on_a_run_that_has_what_the_page_shows(open_page: OpenPage, home: Path) -> None:
+    def opened(page: str) -> str:
+        return str(open_page(f"pages/{page}.py", home).multiselect(key="pick.runs").value[0])
+
+    pages = ("explore", "figures", "failures")
+    assert [opened(page) for page in pages] == ["acmnet"] * 3
+    (home / "runs" / "acmnet" / "activations.h5").unlink()
+    assert [opened(page) for page in pages] == ["cmcs"] * 3, "another run lacks nothing"
+    for name in ("cmcs", "hamnet"):
+        (home / "runs" / name / "detections.json").unlink()
+    assert [opened(page) for page in pages] == ["cmcs", "cmcs", "acmnet"]
+    for name in ("cmcs", "hamnet"):
+        (home / "runs" / name / "activations.h5").unlink()
+    assert opened("explore") == "acmnet", "detections are more than nothing"
+
+
 def test_opens_on_a_video_that_the_run_has_seen_and_says_what_others_lack(
     open_page: OpenPage, small_home: Path, tmp_path: Path
 ) -> None:
