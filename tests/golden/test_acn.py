@@ -15,7 +15,6 @@ from wtal_core.localization import Proposals
 from wtal_core.methods.acn import (
     ACN,
     ACNLocalization,
-    Anchored,
     decode,
     head_loss,
     kept_snippets,
@@ -23,6 +22,7 @@ from wtal_core.methods.acn import (
     video_probability,
 )
 from wtal_core.methods.acn_integrals import GramIntegral, StepIntegral, coherence, outer_inner_means
+from wtal_core.methods.acn_proposals import Anchored
 from wtal_core.records import Activations, Boundaries, as_names
 from wtal_core.snippet_grid import SnippetGrid
 

@@ -24,14 +24,11 @@ from wtal_core.methods.acn import (
     ACN,
     ACNConfig,
     ACNLocalization,
-    Anchored,
-    best_per_snippet,
-    claimed_snippets,
     decode,
-    holds_few,
     kept_snippets,
 )
 from wtal_core.methods.acn_integrals import GramIntegral, StepIntegral, coherence, outer_inner_means
+from wtal_core.methods.acn_proposals import Anchored, best_per_snippet, claimed_snippets, holds_few
 from wtal_core.records import Activations
 from wtal_core.runs.folder import Run, RunInfo
 from wtal_core.runs.pipeline import infer_videos
@@ -614,15 +611,6 @@ def test_imports_are_checked_and_streams_cut_to_the_shorter() -> None:
             method.import_predictions({"v": bad})
     with pytest.raises(UsageError, match="snippet_predictions=imported"):
         acn().import_predictions(good)
-
-
-def test_a_file_with_other_names_is_refused(tmp_path: Path) -> None:
-    np.savez(tmp_path / "p.npz", **{"v/rgb/scores": np.zeros(3)})
-    with pytest.raises(DataError, match="not a file of snippet predictions"):
-        ACN.read_predictions(tmp_path / "p.npz")
-    np.savez(tmp_path / "q.npz", **{"v/rgb/scp": np.zeros((3, 2))})
-    with pytest.raises(DataError, match="incomplete"):
-        ACN.read_predictions(tmp_path / "q.npz")
 
 
 # -- training ---------------------------------------------------------------------------------------------------------

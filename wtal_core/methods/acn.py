@@ -51,12 +51,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wtal_core.data.safe_load import load_npz
+from wtal_core.data.snippet_predictions import GivenPredictions, checked_predictions, read_predictions
 from wtal_core.errors import DataError, UsageError, unknown_name
 from wtal_core.localization import Proposals, discount, fuse_streams, kept_classes, nms
 from wtal_core.methods.acn_integrals import GramIntegral, StepIntegral, in_double, outer_inner_means
+from wtal_core.methods.acn_proposals import Anchored, Candidates
 from wtal_core.methods.base import Batch, Method, Recipe, Stage
 from wtal_core.methods.pooling import masked_softmax_over_time
+from wtal_core.methods.temporal_convolution import PackedVideos
 from wtal_core.records import Activations, Boundaries
 from wtal_core.settings import check, option
 from wtal_core.snippet_grid import FloatArray, IntArray, SnippetGrid, seconds_of
@@ -64,7 +66,6 @@ from wtal_core.snippet_grid import FloatArray, IntArray, SnippetGrid, seconds_of
 __all__ = ["ACN", "ACNConfig", "ACNLocalization"]
 
 STREAMS = ("rgb", "flow")
-CONTEXT = 0.25  # context on each side of a proposal, as a share of its anchor (Sec. 3.3: Xs = xs - P / 4)
 
 
 # -- settings -----------------------------------------------------------------------------------------------------
@@ -153,7 +154,7 @@ class ACNConfig:
         paper="imported",
         choices=("head", "imported"),
     )
-    predictions_file: str = option("", "imported: .npz file to read them from, see `ACN.read_predictions`")
+    predictions_file: str = option("", "imported: .npz file of <video>/<rgb|flow>/<scp|attention|class_scores>")
     feature_rms: float = option(0.5, "root mean square that training features are scaled to; 0: as they are", low=0)
     head_dropout: float = option(0.5, "dropout on the features of the head", low=0, high=0.99)
     anchors: tuple[int, ...] = option((1, 2, 4, 8, 16, 32), "anchor sizes P, ascending", unit="snippets", low=1)
@@ -230,43 +231,7 @@ _ACTIVITYNET12: dict[str, Any] = {
 }
 
 
-# -- proposals as arrays --------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class Anchored:
-    """The anchors of R videos in one list: by video, anchor size, start; `T - P` of each size (none if T <= P).
-
-    Args:
-        row: `(N,)` video.
-        index: `(N,)` which anchor size.
-        size: `(N,)` anchor size P in snippets.
-        start: `(N,)` first snippet; the last one is `start + size`, inclusive.
-    """
-
-    row: Tensor
-    index: Tensor
-    size: Tensor
-    start: Tensor
-
-    @classmethod
-    def of(cls, lengths: Tensor, anchors: Sequence[int]) -> Anchored:
-        sizes = torch.tensor(anchors, device=lengths.device)  # (A,)
-        count = (lengths[:, None] - sizes).clamp(min=0).flatten()  # (R * A,)
-        group = torch.arange(count.numel(), device=lengths.device).repeat_interleave(count)  # (N,)
-        start = torch.arange(group.numel(), device=lengths.device) - (count.cumsum(0) - count)[group]
-        index = group % len(anchors)
-        return cls(group // len(anchors), index, sizes[index], start)
-
-    @property
-    def margin(self) -> Tensor:
-        """`(N,)` width of the context on each side."""
-        return CONTEXT * self.size
-
-    @property
-    def raw(self) -> Tensor:
-        """`(N, 2)` boundaries before regression."""
-        return torch.stack([self.start, self.start + self.size], dim=1).to(torch.float64)
+# -- boundaries and their loss ---------------------------------------------------------------------------------------
 
 
 def decode(
@@ -306,123 +271,6 @@ def proposal_loss(oic: Tensor, coherence_term: Tensor, score: str, alpha: float)
     if score == "coherence":
         return coherence_term
     return alpha * oic + (1 - alpha) * (coherence_term - 1)
-
-
-def claimed_snippets(start: Tensor, size: Tensor, refined: Tensor, selection: str) -> tuple[Tensor, Tensor]:
-    """Return the first and last snippet `(N,)` for which a proposal competes, both inclusive.
-
-    "position": the centre of its anchor. "cover": all snippets whose centre lies in `[xs, xe + 1)`.
-    """
-    if selection == "position":
-        centre = start + size // 2
-        return centre, centre
-    return (refined[:, 0] - 0.5).ceil().long(), (refined[:, 1] + 0.5).ceil().long() - 1
-
-
-def holds_few(bad: Tensor, low: Tensor, high: Tensor, share: float) -> Tensor:
-    """Return `(N,)`: whether at most `share` of the snippets `low .. high` (flat positions) are bad."""
-    count = F.pad(bad.cumsum(0, dtype=torch.int32), (1, 0))
-    return count[high + 1] - count[low] <= share * (high - low + 1) + 1e-9
-
-
-def best_per_snippet(score: Tensor, low: Tensor, high: Tensor, positions: int) -> tuple[Tensor, Tensor]:
-    """Keep for each snippet the best of the proposals that compete for it.
-
-    Ranks are written into a reverse sparse table: an interval is two overlapping powers of two, whose minima are then
-    pushed down level by level. `O(N log N + positions * log longest)`; ties: the lowest index.
-
-    Args:
-        score: `(N,)`.
-        low, high: `(N,)` snippets each competes for, inclusive, on one axis for all videos and classes.
-        positions: length of that axis.
-
-    Returns:
-        `(kept (K,), times (K,))`: indices, ascending, and at how many snippets each was the best.
-    """
-    number = score.numel()
-    order = torch.sort(score, descending=True, stable=True).indices
-    rank = torch.empty_like(order)
-    rank[order] = torch.arange(number, device=score.device)
-    level = torch.frexp((high - low + 1).double()).exponent.long() - 1  # floor(log2 of the length), exact
-    top = int(level.max()) if number else 0
-    table = torch.full(((top + 1) * positions,), number, device=score.device)
-    right = high + 1 - (1 << level)
-    for left in (low, right) if top else (low,):
-        table.scatter_reduce_(0, level * positions + left, rank, "amin")
-    table = table.view(top + 1, positions)
-    for upper in range(top, 0, -1):
-        half = 1 << (upper - 1)
-        torch.minimum(table[upper - 1], table[upper], out=table[upper - 1])
-        torch.minimum(table[upper - 1, half:], table[upper, :-half], out=table[upper - 1, half:])
-    best = table[0]
-    times = torch.bincount(order[best[best < number]], minlength=number)
-    kept = times.nonzero()[:, 0]
-    return kept, times[kept]
-
-
-@dataclass(frozen=True, eq=False)
-class Candidates:
-    """Pairs of a proposal and a class of its video that are worth scoring.
-
-    Args:
-        proposal: `(M,)` index of the proposal.
-        pair: `(M,)` row of the class curves.
-        low, high: `(M,)` snippets it competes for, on the axis of all class curves.
-    """
-
-    proposal: Tensor
-    pair: Tensor
-    low: Tensor
-    high: Tensor
-
-    @classmethod
-    def of(
-        cls,
-        curves: StepIntegral,
-        anchored: Anchored,
-        refined: Tensor,
-        pairs_of_row: Tensor,
-        settings: ACNLocalization,
-        discarded: Tensor | None = None,
-    ) -> Candidates:
-        """Combine every proposal with the classes of its video and drop what the selection rule does not admit.
-
-        Args:
-            curves: SCP of each pair of video and class; pairs sorted by video.
-            anchored, refined: N proposals; `anchored.row` counts videos.
-            pairs_of_row: `(R,)` number of pairs of each video.
-            settings: thresholds and rule.
-            discarded: `(sum of T,)` bool, snippets of the curves that attention discarded.
-        """
-        video = torch.arange(len(pairs_of_row), device=pairs_of_row.device).repeat_interleave(pairs_of_row)  # of a pair
-        in_video = torch.bincount(anchored.row, minlength=len(pairs_of_row))
-        begin, count = (in_video.cumsum(0) - in_video)[video], in_video[video]
-        pair = torch.arange(len(video), device=count.device).repeat_interleave(count)  # (M,)
-        proposal = torch.arange(len(pair), device=count.device) + (begin + count - count.cumsum(0))[pair]
-        first, last = claimed_snippets(anchored.start, anchored.size, refined, settings.selection)
-        base = curves.base[pair]
-        found = cls(proposal, pair, base + first[proposal], base + last[proposal])
-        if settings.selection != "all":
-            bad = curves.values < settings.scp_threshold
-            found = found.select(holds_few(bad, found.low, found.high, settings.contain_tol))
-        if settings.drop_discarded and discarded is not None:
-            first, last = claimed_snippets(anchored.start, anchored.size, refined, "cover")
-            base = curves.base[found.pair]
-            low, high = base + first[found.proposal], base + last[found.proposal]
-            found = found.select(holds_few(discarded, low, high, settings.contain_tol))
-        return found
-
-    def select(self, admitted: Tensor) -> Candidates:
-        """Return those for which `(M,)` bool is True."""
-        at = admitted.nonzero()[:, 0]
-        return Candidates(self.proposal[at], self.pair[at], self.low[at], self.high[at])
-
-    def best(self, score: Tensor, positions: int, selection: str) -> tuple[Tensor, Tensor]:
-        """Return the indices of the candidates that stay, and how often each was the best of a snippet."""
-        if selection == "all":
-            every = torch.arange(score.numel(), device=score.device)
-            return every, torch.ones_like(every)
-        return best_per_snippet(score, self.low, self.high, positions)
 
 
 # -- network --------------------------------------------------------------------------------------------------------
@@ -535,45 +383,6 @@ def _bias(layer: nn.Conv1d) -> Tensor:
     return layer.bias
 
 
-@dataclass(frozen=True, eq=False)
-class _Packed:
-    """Layout of padded videos on one axis, so that one convolution serves them all and none pays for padding.
-
-    Args:
-        base: `(B,)` where each video begins.
-        length: `(B,)` its snippets.
-        total: length L of the axis.
-        place: `(sum of T,)` position of every existing snippet.
-    """
-
-    base: Tensor
-    length: Tensor
-    total: int
-    place: Tensor
-    mask: Tensor
-
-    @classmethod
-    def of(cls, mask: Tensor, gap: int) -> _Packed:
-        length = mask.sum(1)
-        base = (length + gap).cumsum(0) - (length + gap)
-        place = (base[:, None] + torch.arange(mask.shape[1], device=mask.device))[mask]
-        return cls(base, length, int(base[-1] + length[-1]), place, mask)
-
-    def exists(self) -> Tensor | None:
-        """`(L,)` bool, or None for a single video."""
-        if len(self.base) == 1:
-            return None
-        exists = torch.zeros(self.total, dtype=torch.bool, device=self.place.device)
-        exists[self.place] = True
-        return exists
-
-    def lay_out(self, features: Tensor) -> Tensor:
-        """Return `(1, D, L)` from padded `(B, T, D)` features; gaps are zero."""
-        packed = features.new_zeros(self.total, features.shape[-1])
-        packed[self.place] = features[self.mask]
-        return packed.T[None].contiguous()
-
-
 # -- the method -----------------------------------------------------------------------------------------------------
 
 
@@ -606,7 +415,7 @@ class ACN(Method):
         self._video = ""  # whose activations are being computed
         self._imported: dict[str, dict[str, tuple[Tensor, Tensor, Tensor]]] = {}
         if not self._has_head and config.predictions_file:
-            self.import_predictions(self.read_predictions(config.predictions_file))
+            self.import_predictions(read_predictions(config.predictions_file))
 
     @property
     def _has_head(self) -> bool:
@@ -635,15 +444,12 @@ class ACN(Method):
 
     # -- imported predictions -----------------------------------------------------------------------------------------
 
-    def import_predictions(
-        self, predictions: Mapping[str, Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike | None]]]
-    ) -> None:
+    def import_predictions(self, predictions: GivenPredictions) -> None:
         """Use external snippet predictions, e.g. UntrimmedNet's, in place of the head (`snippet_predictions=imported`).
 
         Args:
-            predictions: `{video: {"rgb" | "flow": (scp, attention, class scores)}}` of training and test videos: SCP
-                `(T, C)` in [0, 1] (rows may sum to less than 1), attention logits `(T,)`, class scores `(C,)`, or None:
-                SCP weighted by the softmax of the attention. Two streams are cut to the shorter one.
+            predictions: of training and test videos, see `wtal_core.data.snippet_predictions`. Class scores that are
+                not given are the SCP weighted by the softmax of the attention.
 
         Raises:
             DataError: a stream is missing, shapes disagree or values are out of range.
@@ -655,90 +461,13 @@ class ACN(Method):
                 where=self.name,
                 next_step="Set snippet_predictions=imported",
             )
-        for video, by_stream in predictions.items():
-            parts: dict[str, tuple[Tensor, Tensor, Tensor | None]] = {}
-            for stream in self.streams:
-                where = f"predictions of {video}, {stream}"
-                if stream not in by_stream:
-                    raise DataError(
-                        "a stream is missing",
-                        expected=stream,
-                        got=str(sorted(by_stream)),
-                        where=where,
-                        next_step="Add this stream's predictions, or leave the video out",
-                    )
-                arrays = [None if a is None else np.asarray(a, dtype=np.float32) for a in by_stream[stream]]
-                scp, attention, scores = (None if a is None else torch.tensor(a) for a in arrays)
-                if scp is None or attention is None:
-                    raise DataError("SCP or attention is missing", where=where, next_step="Give both for every stream")
-                shapes = (tuple(scp.shape), tuple(attention.shape), None if scores is None else tuple(scores.shape))
-                wanted = ((len(attention), self.num_classes), (len(attention),), (self.num_classes,))
-                if len(attention) == 0 or shapes[:2] != wanted[:2] or shapes[2] not in (None, wanted[2]):
-                    raise DataError(
-                        "has the wrong shapes",
-                        expected=str(wanted),
-                        got=str(shapes),
-                        where=where,
-                        next_step="Bring the arrays to snippets by classes",
-                    )
-                finite = all(bool(torch.isfinite(t).all()) for t in (scp, attention, scores) if t is not None)
-                if not finite or float(scp.min()) < 0 or float(scp.max()) > 1 + 1e-4:
-                    raise DataError(
-                        "is out of range",
-                        expected="SCP in [0, 1], finite numbers",
-                        where=where,
-                        next_step="Give SCP after its softmax, without NaN",
-                    )
-                parts[stream] = (scp, attention, scores)
-            length = min(len(scp) for scp, _, _ in parts.values())
-            self._imported[video] = {
-                stream: (
-                    scp[:length],
-                    attention[:length],
-                    video_probability(scp[None, :length], attention[None, :length])[0] if scores is None else scores,
-                )
-                for stream, (scp, attention, scores) in parts.items()
-            }
-
-    @staticmethod
-    def read_predictions(
-        path: str | os.PathLike[str],
-    ) -> dict[str, dict[str, tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any] | None]]]:
-        """Read predictions for `import_predictions` from an `.npz` file.
-
-        Its arrays are named `<video>/<stream>/scp`, `<video>/<stream>/attention` and, optionally,
-        `<video>/<stream>/class_scores`.
-
-        Raises:
-            DataError: the file cannot be read or an array is named otherwise.
-        """
-        file = load_npz(path)
-        found: dict[str, dict[str, dict[str, npt.NDArray[Any]]]] = {}
-        for key in file:
-            video, stream, kind = ["", "", *key.rsplit("/", 2)][-3:]
-            if not video or stream not in STREAMS or kind not in ("scp", "attention", "class_scores"):
-                raise DataError(
-                    "is not a file of snippet predictions",
-                    expected="<video>/<rgb|flow>/<scp|attention|class_scores>",
-                    got=key,
-                    where=path,
-                    next_step="Rename the arrays, or leave this one out",
-                )
-            found.setdefault(video, {}).setdefault(stream, {})[kind] = file[key]
-        for video, streams in found.items():
-            for stream, parts in streams.items():
-                if not {"scp", "attention"} <= parts.keys():
-                    raise DataError(
-                        "predictions are incomplete",
-                        expected="scp and attention",
-                        got=str(sorted(parts)),
-                        where=f"{path}: {video}/{stream}",
-                        next_step="Give both for every stream",
-                    )
-        return {
-            video: {s: (p["scp"], p["attention"], p.get("class_scores")) for s, p in streams.items()}
-            for video, streams in found.items()
-        }
+        for video, by_stream in checked_predictions(predictions, self.streams, self.num_classes).items():
+            for stream, given in by_stream.items():
+                scp, attention = torch.from_numpy(given.scp), torch.from_numpy(given.attention)
+                scores = video_probability(scp[None], attention[None])[0]
+                if given.class_scores is not None:
+                    scores = torch.from_numpy(given.class_scores)
+                self._imported.setdefault(video, {})[stream] = (scp, attention, scores)
 
     def _imported_for(self, video: str, stream: str, length: int) -> tuple[Tensor, Tensor, Tensor]:
         if video not in self._imported:
@@ -786,17 +515,17 @@ class ACN(Method):
         scp, attention = logits.float().softmax(-1), attention.float()
         return scp, attention, video_probability(scp, attention, mask)
 
-    def regress(self, stream: str, features: Tensor, packed: _Packed) -> Tensor:
+    def regress(self, stream: str, features: Tensor, packed: PackedVideos) -> Tensor:
         """Return raw offsets `(A, 2, L)` of all anchors of one stream from padded `(B, T, D / 2)` features."""
         x, exists = packed.lay_out(features), packed.exists()
         networks = self.regressors[stream]
         assert isinstance(networks, nn.ModuleList)
         return torch.stack([network(x, exists) for network in networks])
 
-    def _packed(self, mask: Tensor) -> _Packed:
+    def _packed(self, mask: Tensor) -> PackedVideos:
         networks = self.regressors[self.streams[0]]
         assert isinstance(networks, nn.ModuleList)
-        return _Packed.of(mask, max(n.dilation for n in networks if isinstance(n, Regressor)))
+        return PackedVideos.of(mask, max(n.dilation for n in networks if isinstance(n, Regressor)))
 
     @torch.no_grad()
     def prepare_stage(self, stage: str, features: Iterator[Tensor]) -> None:
@@ -872,7 +601,7 @@ class ACN(Method):
         return total, {**terms, "oic": torch.stack(contrasts).mean(), "coherence_term": torch.stack(coherences).mean()}
 
     def _coherence_loss(
-        self, stream: str, features: Tensor, offsets: Tensor, packed: _Packed, batch: Batch
+        self, stream: str, features: Tensor, offsets: Tensor, packed: PackedVideos, batch: Batch
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return L of the proposals kept, and their mean L_OIC and L_c.
 
@@ -898,7 +627,8 @@ class ACN(Method):
                 return nothing
             curves = StepIntegral([in_double(scp[v, : len(rows[v]), k]) for v, k in pairs], settings.pad)
             video = video.to(base.device)
-            found = Candidates.of(curves, anchored, refined, torch.bincount(video, minlength=len(rows)), settings)
+            pairs_of_row = torch.bincount(video, minlength=len(rows))
+            found = Candidates.of(curves, anchored, refined, pairs_of_row, **_rule(settings))
             gram = self._gram(rows)
             oic, term = self._terms(curves, gram, found, anchored, refined)
             score = -proposal_loss(oic, term, settings.score, settings.alpha)
@@ -1055,6 +785,11 @@ class ACN(Method):
         return both
 
 
+def _rule(settings: ACNLocalization) -> dict[str, Any]:
+    """Return which proposals may stay, as `Candidates.of` asks for it."""
+    return {name: getattr(settings, name) for name in ("selection", "scp_threshold", "contain_tol")}
+
+
 def _weighted_means(value: Tensor, weight: Tensor, group: Tensor, groups: int) -> tuple[Tensor, Tensor]:
     """Return the weighted mean of each group `(G,)` and `(G,)` 1 where a group has any weight, else 0."""
     total = value.new_zeros(groups).index_add(0, group, weight)
@@ -1155,9 +890,8 @@ def _stream_proposals(
     anchored = Anchored(row, torch.searchsorted(sizes, size), size, start.long())
     refined, term = refined.double(), term.double()
 
-    found = Candidates.of(
-        curves, anchored, refined, torch.from_numpy(np.bincount(video, minlength=len(videos))), settings, discarded
-    )
+    pairs_of_row = torch.from_numpy(np.bincount(video, minlength=len(videos)))
+    found = Candidates.of(curves, anchored, refined, pairs_of_row, discarded=discarded, **_rule(settings))
     at = found.proposal
     margin = anchored.margin[at]
     inner, outer = outer_inner_means(curves, found.pair, refined[at, 0], refined[at, 1], margin)

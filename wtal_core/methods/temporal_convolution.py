@@ -1,14 +1,15 @@
-"""Convolution over time with a kernel of 3, the layer in which HAM-Net and ACM-Net spend nearly all of their time."""
+"""Convolution over time: with a kernel of 3, where HAM-Net and ACM-Net spend their time, and over packed videos."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["convolve_snippets"]
+__all__ = ["PackedVideos", "convolve_snippets"]
 
 #: Below this many snippets a call, transforming the weights costs more than it saves.
 _WORTH_IT = 2048
@@ -130,3 +131,44 @@ def _taps(weight: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     g0, g1, g2 = weight.permute(2, 1, 0).contiguous()
     edges, centre = (g0 + g2).div_(2), g1.div(2)
     return g0, edges + centre, edges - centre, g2
+
+
+@dataclass(frozen=True, eq=False)
+class PackedVideos:
+    """Layout of padded videos on one axis, so that one convolution serves them all and none pays for padding.
+
+    Args:
+        base: `(B,)` where each video begins.
+        length: `(B,)` its snippets.
+        total: length L of the axis.
+        place: `(sum of T,)` position of every existing snippet.
+        mask: `(B, T)` bool, which snippets of the padded videos exist.
+    """
+
+    base: Tensor
+    length: Tensor
+    total: int
+    place: Tensor
+    mask: Tensor
+
+    @classmethod
+    def of(cls, mask: Tensor, gap: int) -> PackedVideos:
+        """Lay videos out with `gap` empty snippets between them, at least as many as a convolution's kernel reaches."""
+        length = mask.sum(1)
+        base = (length + gap).cumsum(0) - (length + gap)
+        place = (base[:, None] + torch.arange(mask.shape[1], device=mask.device))[mask]
+        return cls(base, length, int(base[-1] + length[-1]), place, mask)
+
+    def exists(self) -> Tensor | None:
+        """`(L,)` bool, or None for a single video."""
+        if len(self.base) == 1:
+            return None
+        exists = torch.zeros(self.total, dtype=torch.bool, device=self.place.device)
+        exists[self.place] = True
+        return exists
+
+    def lay_out(self, features: Tensor) -> Tensor:
+        """Return `(1, D, L)` from padded `(B, T, D)` features; gaps are zero."""
+        packed = features.new_zeros(self.total, features.shape[-1])
+        packed[self.place] = features[self.mask]
+        return packed.T[None].contiguous()
