@@ -116,7 +116,8 @@ def _repack_group(
             values = item[()]
             if round_ and item.dtype == np.float64:
                 values = values.astype(np.float32).astype(np.float64)
-            packed = {"compression": "gzip", "compression_opts": 9, "shuffle": True}
+            # One chunk: arrays are short, and compress better whole.
+            packed = {"compression": "gzip", "compression_opts": 9, "shuffle": True, "chunks": values.shape}
             dtype = item.dtype
             if h5py.check_string_dtype(dtype) is not None and values.size * 16 >= _WORTH_COMPRESSING:
                 # Texts of any length lie in a heap that is not compressed, 16 bytes and more each.
