@@ -163,7 +163,7 @@ def _preview(spec: FigureSpec, data: FigureData) -> None:
     source = base64.b64encode(png).decode()
     alt = describe(spec, data).replace('"', "'").replace("<", "&lt;")
     st.html(
-        f'<div class="paper"><img alt="{alt}" style="width:{spec.inches * scale:.4f}in" '
+        f'<div class="paper"><img alt="{alt}" style="width:calc({spec.inches * scale:.4f}in * var(--wtal-magnify, 1))" '
         f'src="data:image/png;base64,{source}"></div>'
     )
     _greyscale_note(spec, eyes or "")

@@ -60,6 +60,19 @@ h3 { font-size: 1rem !important; font-weight: 600 !important; padding: .25rem 0 
 /* A screen of 4k without scaling by the system: everything grows with it. Canvases read the factor. */
 @media (min-width: 2400px) and (min-height: 1250px) { :root { --wtal-magnify: 1.3; font-size: 18.2px !important; } }
 @media (min-width: 3200px) and (min-height: 1700px) { :root { --wtal-magnify: 1.7; font-size: 23.8px !important; } }
+/* Text of charts is in pixels: they are drawn for a smaller page and enlarged whole. Zoom makes room for that, and is
+   taken back where Streamlit measures the width to draw for; a transform is what the chart's own pointer follows. */
+@media (min-width: 2400px) and (min-height: 1250px) {
+  body:not([style*="overflow: hidden"]) { /* a chart that fills the screen is drawn for the screen */
+    .stElementContainer:has(.stPlotlyChart) { zoom: var(--wtal-magnify); }
+    [data-testid="stFullScreenFrame"]:has(.stPlotlyChart) {
+      zoom: calc(1 / var(--wtal-magnify));
+      width: calc(100% / var(--wtal-magnify)) !important; height: calc(100% / var(--wtal-magnify)) !important;
+    }
+    .js-plotly-plot { transform: scale(var(--wtal-magnify)); transform-origin: 0 0; }
+  }
+  [data-testid="stTooltipIcon"] svg { width: 1rem; height: 1rem; }
+}
 </style>
 """
 

@@ -51,3 +51,17 @@ def test_an_imported_file_is_compared_and_the_bootstrap_says_how_surely(browse: 
         assert rows["acmnet"] == rows["other system"]
     finally:
         shutil.rmtree(folder)
+
+
+def test_text_of_charts_grows_with_a_screen_of_4k(browse: Browse) -> None:
+    def tick(width: int, height: int) -> float:
+        page = browse("/compare?sets=hamnet&sets=acmnet", width=width, height=height)
+        page.locator(".xtick text").first.wait_for()
+        box = page.locator(".js-plotly-plot .main-svg").first.bounding_box()
+        assert 0.9 * width < box["width"] < width, "the chart fills the page and does not stand out of it"
+        last = page.locator(".xtick text").last.bounding_box()
+        page.mouse.move(last["x"] + last["width"] / 2, box["y"] + 0.5 * box["height"])
+        page.locator(".hoverlayer .legendtitletext", has_text="0.7").wait_for()  # the pointer is where it is seen
+        return float(last["height"])
+
+    assert tick(3840, 2160) == pytest.approx(1.7 * tick(1280, 800), rel=0.1)
