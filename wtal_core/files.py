@@ -9,6 +9,7 @@ import math
 import os
 import stat
 import tempfile
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ from wtal_core.errors import DataError
 
 __all__ = [
     "atomic_path",
+    "composed",
     "jsonable",
     "read_json",
     "read_start",
@@ -25,6 +27,8 @@ __all__ = [
     "require_file",
     "require_folder",
     "sha256",
+    "stem",
+    "visible",
     "write_json",
     "write_text",
 ]
@@ -228,6 +232,22 @@ def read_json(path: str | os.PathLike[str], what: str = "a JSON file", *, unique
             where=path,
             next_step="Check that it is the right file and complete",
         ) from error
+
+
+def composed(name: str) -> str:
+    """Return a name as it is commonly written (NFC): file names of a Mac may have their accents apart ("e" + "´")."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def stem(path: Path) -> str:
+    """Return a file's name without its suffix, as a name to compare with those in other files (see `composed`)."""
+    return composed(path.stem)
+
+
+def visible(folder: Path, pattern: str = "") -> list[Path]:
+    """Return what a folder holds, sorted, without hidden files such as `.DS_Store` and `._name` of macOS."""
+    found = folder.glob(pattern) if pattern else folder.iterdir()
+    return sorted(path for path in found if not path.name.startswith("."))
 
 
 def sha256(path: str | os.PathLike[str]) -> str:

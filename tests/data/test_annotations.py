@@ -24,6 +24,7 @@ from wtal_core.data.annotations import (
     write_annotations,
 )
 from wtal_core.errors import DataError, UsageError
+from wtal_core.files import composed
 from wtal_core.records import Annotations, Segments, VideoInfo
 
 GOOD: dict[str, Any] = {
@@ -466,11 +467,15 @@ def test_any_bytes_are_read_or_refused(data: bytes, head: bytes, tmp_path_factor
 
 # -- writing --------------------------------------------------------------------------------------------------------
 
-names = st.text(st.characters(exclude_categories=["C", "Zl", "Zp"]), min_size=1, max_size=6).filter(
-    lambda name: name.strip() and name != "Ambiguous"
+names = (
+    st.text(st.characters(exclude_categories=["C", "Zl", "Zp"]), min_size=1, max_size=6)
+    .map(composed)
+    .filter(lambda name: name.strip() and name != "Ambiguous")
 )
-words = st.text(st.characters(categories=["L", "N"], include_characters="-_."), min_size=1, max_size=8).filter(
-    lambda word: not word.endswith(".mp4")
+words = (
+    st.text(st.characters(categories=["L", "N"], include_characters="-_."), min_size=1, max_size=8)
+    .map(composed)
+    .filter(lambda word: not word.endswith(".mp4"))
 )
 seconds = st.floats(0, 1e4).map(abs)
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from wtal_core.data.annotations import THUMOS14_CLASS_IDS
 from wtal_core.data.detections import read_detections, read_video_scores, write_detections
 from wtal_core.errors import DataError, UsageError
+from wtal_core.files import composed
 from wtal_core.records import Detections
 
 ROW = {"label": "Diving", "score": 0.5, "segment": [1.0, 2.0]}
@@ -121,9 +122,13 @@ def test_video_scores(tmp_path: Path) -> None:
 
 # -- round trips ----------------------------------------------------------------------------------------------------
 
-names = st.text(st.characters(exclude_categories=["C", "Zl", "Zp"]), min_size=1, max_size=6).filter(str.strip)
-words = st.text(st.characters(categories=["L", "N"], include_characters="-_."), min_size=1, max_size=8).filter(
-    lambda word: not word.endswith(".mp4")
+names = (
+    st.text(st.characters(exclude_categories=["C", "Zl", "Zp"]), min_size=1, max_size=6).map(composed).filter(str.strip)
+)
+words = (
+    st.text(st.characters(categories=["L", "N"], include_characters="-_."), min_size=1, max_size=8)
+    .map(composed)
+    .filter(lambda word: not word.endswith(".mp4"))
 )
 times = st.floats(0, 1e5).map(abs)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from wtal_core.data.dataset import Dataset, FeatureFile
 from wtal_core.errors import UsageError, nearest
+from wtal_core.files import visible
 from wtal_core.records import Annotations, Detections
 
 __all__ = ["DetectionCheck", "check_detections", "list_features", "unlisted_features"]
@@ -15,7 +16,7 @@ __all__ = ["DetectionCheck", "check_detections", "list_features", "unlisted_feat
 def unlisted_features(dataset: Dataset) -> tuple[str, ...]:
     """Return the files in `features/` that `dataset.yaml` does not list, relative to the folder."""
     listed = {(dataset.folder / file.path).resolve() for file in dataset.feature_files}
-    found = sorted((dataset.folder / "features").glob("[!.]*.h5"))
+    found = visible(dataset.folder / "features", "*.h5")
     return tuple(f"features/{path.name}" for path in found if path.resolve() not in listed)
 
 

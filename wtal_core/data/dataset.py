@@ -44,7 +44,7 @@ from wtal_core.data.features import (
 )
 from wtal_core.data.features.packed import read_video_names
 from wtal_core.errors import DataError, UsageError, unknown_name
-from wtal_core.files import atomic_path, read_text, require_folder, write_text
+from wtal_core.files import atomic_path, composed, read_text, require_folder, stem, visible, write_text
 from wtal_core.records import Annotations, Provenance
 
 __all__ = ["VIDEO_SUFFIXES", "Dataset", "EvaluationDefaults", "FeatureFile", "VideoFiles", "import_dataset"]
@@ -145,16 +145,17 @@ class VideoFiles:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
         rank = {suffix: i for i, suffix in enumerate(VIDEO_SUFFIXES)}
-        files = [p for p in self.folder.iterdir() if p.suffix.lower() in rank] if self.folder.is_dir() else []
+        files = [p for p in visible(self.folder) if p.suffix.lower() in rank] if self.folder.is_dir() else []
         self._files: dict[str, Path] = {}
         for file in sorted(files, key=lambda p: (rank[p.suffix.lower()], p.name)):
-            self._files.setdefault(file.stem, file)
+            self._files.setdefault(stem(file), file)
 
     def __len__(self) -> int:
         return len(self._files)
 
     def find(self, video: str) -> Path | None:
         """Return the file of a video, or None."""
+        video = composed(video)
         for name in (video, f"v_{video}", video.removeprefix("v_")):
             if name in self._files:
                 return self._files[name]
@@ -252,7 +253,7 @@ class Dataset:
                 folder=folder,
                 name=values["name"],
                 splits=values["splits"],
-                class_list=tuple(_texts(values.get("classes") or (), "classes", where)),
+                class_list=tuple(map(composed, _texts(values.get("classes") or (), "classes", where))),
                 evaluation=EvaluationDefaults(**evaluation),
                 feature_files=_feature_files(values.get("features"), folder, where),
                 annotations_path=_text(values.get("annotations", "annotations.json"), "annotations", where),
@@ -446,7 +447,7 @@ def _splits(values: Any, where: object) -> dict[str, tuple[str, ...]]:
 
 def _feature_files(values: Any, folder: Path, where: object) -> tuple[FeatureFile, ...]:
     if values is None:
-        found = sorted((folder / "features").glob("*.h5")) if (folder / "features").is_dir() else []
+        found = visible(folder / "features", "*.h5") if (folder / "features").is_dir() else []
         return tuple(FeatureFile(name=p.stem, path=f"features/{p.name}") for p in found)
     if not isinstance(values, list):
         raise DataError(

@@ -18,7 +18,7 @@ from wtal_core.data.annotations.draft import name_problem, number, shown
 from wtal_core.data.annotations.table import read_csv
 from wtal_core.data.annotations.thumos14_facts import THUMOS14_CLASS_IDS
 from wtal_core.errors import DataError, UsageError, and_more, unknown_name
-from wtal_core.files import read_json, read_start, read_text, require_file, write_text
+from wtal_core.files import composed, read_json, read_start, read_text, require_file, write_text
 from wtal_core.records import Detections
 
 __all__ = ["DETECTION_FORMATS", "VideoScores", "read_detections", "read_video_scores", "write_detections"]
@@ -129,6 +129,7 @@ def _build(rows: Iterable[_Row], path: Path, known: set[str] | None) -> Detectio
             expected="0 <= start <= end (seconds)",
             got=f"[{numbers['start'][row]:g}, {numbers['end'][row]:g}]{and_more(bad.size)}",
         )
+    video, label = [composed(name) for name in video], [composed(name) for name in label]
     return Detections(video, label, numbers["start"], numbers["end"], numbers["score"], source)
 
 
@@ -229,7 +230,7 @@ def read_video_scores(path: str | os.PathLike[str]) -> VideoScores:
     path = require_file(path, "video-level results as ActivityNet JSON")
     found: dict[str, dict[str, float]] = {}
     for video, rows in _results(path).items():
-        scores = found.setdefault(video, {})
+        scores = found.setdefault(composed(video), {})
         for i, row in enumerate(rows):
             where = f"{path}: results[{video!r}][{i}]"
             label, score = row.get("label"), number(row.get("score"))

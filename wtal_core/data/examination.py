@@ -10,7 +10,7 @@ from typing import Any
 from wtal_core.data.dataset import Dataset
 from wtal_core.data.doctor import Diagnosis, Finding
 from wtal_core.errors import DataError
-from wtal_core.files import read_text
+from wtal_core.files import read_text, visible
 
 __all__ = ["Stamp", "diagnosis_of", "read_examination", "stamps", "total_bytes"]
 
@@ -43,7 +43,7 @@ def total_bytes(read: tuple[Stamp, ...]) -> int:
 
 
 def _content(path: Path) -> list[Path]:
-    return sorted(path.iterdir()) if path.is_dir() else [path]
+    return visible(path) if path.is_dir() else [path]
 
 
 def diagnosis_of(values: Any, where: object = None) -> Diagnosis:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from wtal_core.errors import DataError, UsageError, unknown_name
-from wtal_core.files import read_json, read_start, read_text, write_json, write_text
+from wtal_core.files import read_json, read_start, read_text, stem, visible, write_json, write_text
 from wtal_core.interchange import elan, label_studio, subtitles, via
 from wtal_core.interchange.layers import Interval, Layer, Media, annotations_of, intervals
 from wtal_core.records import Annotations
@@ -107,7 +107,7 @@ def detect_format(path: str | os.PathLike[str]) -> str | None:
     """
     path = Path(path)
     if path.is_dir():
-        first = next((p for p in sorted(path.iterdir()) if p.suffix.lower() in EXTENSIONS), None)
+        first = next((p for p in visible(path) if p.suffix.lower() in EXTENSIONS), None)
         return EXTENSIONS[first.suffix.lower()] if first is not None else None
     if path.suffix.lower() in EXTENSIONS:
         return EXTENSIONS[path.suffix.lower()]
@@ -152,8 +152,8 @@ def read(path: str | os.PathLike[str], format: str | None = None, *, fps: float 
         found = _many(form, content, str(path), fps)
         return annotations_of(found, f"{path} ({form})", {})
     suffix = FORMATS[form][0]
-    files = sorted(p for p in path.iterdir() if p.suffix.lower() == suffix) if path.is_dir() else [path]
-    rows = {file.stem: _one(form, read_text(file, FORMATS[form][2]), str(file)) for file in files}
+    files = [p for p in visible(path) if p.suffix.lower() == suffix] if path.is_dir() else [path]
+    rows = {stem(file): _one(form, read_text(file, FORMATS[form][2]), str(file)) for file in files}
     return annotations_of(rows, f"{path} ({form})", {})
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from wtal_core.data.dataset import Dataset
 from wtal_core.errors import DataError, UsageError, WtalError, unknown_name
-from wtal_core.files import read_json, write_json
+from wtal_core.files import read_json, visible, write_json
 from wtal_core.runs.folder import Run
 
 __all__ = ["DatasetEntry", "RunEntry", "Workspace", "home_folder"]
@@ -142,7 +142,7 @@ class Workspace:
     def detection_files(self) -> dict[str, Path]:
         """Return `{name: file}` of the detections of other systems that were imported, by name."""
         folder = self.home / DETECTIONS
-        return {file.stem: file for file in sorted(folder.glob("*.json"))} if folder.is_dir() else {}
+        return {file.stem: file for file in visible(folder, "*.json")} if folder.is_dir() else {}
 
     # -- registering ----------------------------------------------------------------------------------------------
 

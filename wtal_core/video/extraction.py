@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from wtal_core.data.features import FeatureWriter, open_features
 from wtal_core.errors import DataError, MissingDependency, UsageError, WtalError
+from wtal_core.files import stem, visible
 from wtal_core.records import Provenance, VideoFeatures
 from wtal_core.snippet_grid import SnippetGrid
 from wtal_core.video.backbones import CROPS, Backbone
@@ -104,7 +105,7 @@ def find_videos(sources: Iterable[str | os.PathLike[str]]) -> dict[str, Path]:
         path = Path(source)
         if path.is_dir():
             root = path / "videos" if (path / "dataset.yaml").is_file() else path
-            found = [p for p in sorted(root.rglob("*")) if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file()]
+            found = [p for p in visible(root, "**/*") if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file()]
         elif path.exists():
             found = [path]
         elif any(c in str(source) for c in "*?["):
@@ -129,10 +130,10 @@ def find_videos(sources: Iterable[str | os.PathLike[str]]) -> dict[str, Path]:
         )
     videos: dict[str, Path] = {}
     for file in files:
-        other = videos.setdefault(file.stem, file)
+        other = videos.setdefault(stem(file), file)
         if other.resolve() != file.resolve():
             raise UsageError(
-                f"two videos have the same id {file.stem!r}",
+                f"two videos have the same id {stem(file)!r}",
                 got=f"{other} and {file}",
                 next_step="Rename one: features are stored by the file's name without suffix",
             )
@@ -256,7 +257,7 @@ def extract_video(
         ) from error
     provenance = provenance_of(backbones, [stream.shape[-1] for stream in streams])
     return VideoFeatures(
-        video=path.stem if video is None else video,
+        video=stem(path) if video is None else video,
         data=np.concatenate(streams, axis=-1),
         grid=grid,
         provenance=provenance,

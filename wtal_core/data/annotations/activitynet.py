@@ -98,9 +98,10 @@ def _not_annotations(path: Path, content: Mapping[str, Any]) -> DataError:
     )
 
 
-def _read_video(draft: Draft, video: str, entry: Any, beside: Mapping[str, Any]) -> None:
-    where = f"video {shown(video)[1:-1]}"
-    if draft.name(video, "video id", where) is None:
+def _read_video(draft: Draft, id: str, entry: Any, beside: Mapping[str, Any]) -> None:
+    where = f"video {shown(id)[1:-1]}"
+    video = draft.name(id, "video id", where)
+    if video is None:
         return
     if not isinstance(entry, dict):
         draft.problem("type", where, f"its entry is not an object (got {shown(entry)})")

@@ -16,6 +16,7 @@ import numpy as np
 from wtal_core.data.annotations.problems import PROBLEM_KINDS, Problem, notes, raise_first
 from wtal_core.data.annotations.thumos14_facts import FAULTY_VIDEOS
 from wtal_core.errors import DataError, nearest
+from wtal_core.files import composed
 from wtal_core.records import Annotations, Segments, VideoInfo
 
 __all__ = ["AMBIGUOUS", "Draft", "Rows", "name_problem", "number", "shown"]
@@ -110,9 +111,9 @@ class Draft:
                 self.problem("unknown_key", where, f"unknown key {shown(key)}{_did_you_mean(key, tuple(known))}")
 
     def name(self, value: Any, what: str, where: str) -> str | None:
-        """Return `value` if it can be a name (non-empty text that UTF-8 can hold), else record a problem."""
+        """Return `value` in its composed form if it can be a name (see `name_problem`), else record a problem."""
         if (problem := name_problem(value)) is None:
-            return str(value)
+            return composed(value)
         self.problem(problem[0], where, f"the {what} {problem[1]}")
         return None
 

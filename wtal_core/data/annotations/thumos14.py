@@ -10,7 +10,7 @@ from pathlib import Path
 from wtal_core.data.annotations.draft import AMBIGUOUS, Draft
 from wtal_core.data.annotations.thumos14_facts import THUMOS14_CLASS_IDS
 from wtal_core.errors import DataError
-from wtal_core.files import read_text
+from wtal_core.files import composed, read_text, visible
 from wtal_core.records import Annotations
 
 __all__ = ["is_thumos14_folder", "read", "write"]
@@ -27,7 +27,7 @@ def is_thumos14_folder(path: Path) -> bool:
     """Return whether a folder holds THUMOS14 text: subset folders, or class files themselves."""
     return bool(_subset_folders(path)) or any(
         (match := _FILE.fullmatch(file.name)) and match["label"] in (*THUMOS14_CLASS_IDS, AMBIGUOUS)
-        for file in path.glob("*.txt")
+        for file in visible(path, "*.txt")
     )
 
 
@@ -46,7 +46,7 @@ def read(path: Path) -> Draft:
     found: dict[tuple[str, str], Path] = {}
     for folder in folders:
         named = _FOLDER.fullmatch(folder.resolve().name)
-        for file in sorted(folder.glob("*.txt")):
+        for file in visible(folder, "*.txt"):
             match = _FILE.fullmatch(file.name)
             if match is None or (named is None and _OTHER.fullmatch(file.name)):
                 continue
@@ -99,7 +99,7 @@ def _read_file(draft: Draft, file: Path, subset: str, label: str) -> list[tuple[
         parts = line.split()
         where = f"{file.name}, line {count}"
         if len(parts) == 3:
-            rows.append((parts[0].removesuffix(".mp4"), label, parts[1], parts[2], subset, where))
+            rows.append((composed(parts[0].removesuffix(".mp4")), label, parts[1], parts[2], subset, where))
         elif parts:
             draft.problem("row", where, f"it is not `video start end` (got {line.strip()[:60]!r})")
     return rows
@@ -108,19 +108,19 @@ def _read_file(draft: Draft, file: Path, subset: str, label: str) -> list[tuple[
 def _durations(draft: Draft, folders: list[Path]) -> dict[str, str]:
     """Return durations from `*durations.txt` beside the annotations: a line with the file, a line with the seconds."""
     durations: dict[str, str] = {}
-    for file in sorted({file.resolve() for folder in folders for file in folder.glob("*durations.txt")}):
+    for file in sorted({file.resolve() for folder in folders for file in visible(folder, "*durations.txt")}):
         lines = [line.strip() for line in read_text(file, "a list of durations").splitlines() if line.strip()]
         if len(lines) % 2:
             draft.problem("row", file.name, "it does not alternate between a file name and seconds")
         for name, seconds in zip(lines[::2], lines[1::2], strict=False):
-            video = Path(name).name.removesuffix(".mp4")
+            video = composed(Path(name).name.removesuffix(".mp4"))
             if durations.setdefault(video, seconds) != seconds:
                 draft.problem("duration", file.name, f"{video} lasts {durations[video]} s in another list")
     return durations
 
 
 def _note_avoid_lists(draft: Draft, folders: list[Path]) -> None:
-    for file in sorted({file.resolve() for folder in folders for file in folder.glob("*avoid_videos.txt")}):
+    for file in sorted({file.resolve() for folder in folders for file in visible(folder, "*avoid_videos.txt")}):
         for count, line in enumerate(read_text(file, "a list of videos").splitlines(), 1):
             video, *rest = line.split() or [""]
             if video in draft.videos:

@@ -16,6 +16,7 @@ from wtal_core.data.explain.explanation import Array, Context, Explanation, rang
 from wtal_core.data.features import FEATURE_LAYOUTS, ArraySource, HDF5Store, open_arrays
 from wtal_core.data.features.grid_rule import fitting_presets
 from wtal_core.errors import DataError, counted
+from wtal_core.files import stem
 from wtal_core.snippet_grid import GRID_PRESETS, SnippetGrid
 
 __all__ = ["explain_array", "explain_hdf5", "explain_source", "likely_extractors", "statistics"]
@@ -129,7 +130,7 @@ def explain_array(path: Path, array: Array, context: Context, layout: str) -> Ex
         "likely extractor": likely_extractors(array, path.stem),
     }
     if width == 128 and snippets > 1:  # VGGish: audio patches of 0.96 s, no video frames
-        known = context.duration_of(path.stem)
+        known = context.duration_of(stem(path))
         facts["likely grid"] = "audio patches of 0.96 s, if it is VGGish; no video snippets"
         facts["first snippet"], facts["last snippet"] = (
             [0.0, 0.96],
@@ -138,13 +139,13 @@ def explain_array(path: Path, array: Array, context: Context, layout: str) -> Ex
         if known:
             facts["video duration"] = f"{known[0]:g} s ({known[1]})"
         unknown: tuple[str, ...] = ()
-    elif snippets == 100 and context.duration_of(path.stem) is None:
+    elif snippets == 100 and context.duration_of(stem(path)) is None:
         facts["note"] = (
             "exactly 100 snippets: perhaps rescaled to a fixed length (BMN and BSN do), then a step is duration / 100"
         )
         unknown = ("the snippet grid",)
     else:
-        more, unknown = _grid_facts(snippets, context.duration_of(path.stem))
+        more, unknown = _grid_facts(snippets, context.duration_of(stem(path)))
         facts |= more
     return Explanation(
         path,

@@ -19,7 +19,7 @@ from wtal_core.data.explain.tables import explain_annotations, explain_csv, expl
 from wtal_core.data.explain.weights import explain_safetensors, explain_torch
 from wtal_core.data.features import HDF5Store, detect_layout, open_arrays
 from wtal_core.errors import DataError, WtalError, counted
-from wtal_core.files import read_start, read_text, require_file
+from wtal_core.files import read_start, read_text, require_file, visible
 from wtal_core.records import Annotations
 
 __all__ = ["explain"]
@@ -143,7 +143,7 @@ def _explain_folder(path: Path, context: Context) -> Explanation:
         return explain_annotations(path)
     except DataError:
         pass
-    files = sorted(child for child in path.iterdir() if child.is_file() and not child.name.startswith("."))
+    files = [child for child in visible(path) if child.is_file()]
     try:
         layout = detect_layout(path)
         source = open_arrays(path, layout=layout)

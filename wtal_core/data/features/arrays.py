@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from wtal_core.data.safe_load import load_npy, load_npz, npy_header
 from wtal_core.errors import DataError, unknown_name
-from wtal_core.files import sha256
+from wtal_core.files import sha256, stem, visible
 
 __all__ = [
     "STREAMS",
@@ -98,14 +98,15 @@ class PerVideoArrays:
             files = [path] if path.is_file() else _array_files(path)
         self._files: dict[str, Path] = {}
         for file in files:
-            if file.stem in self._files:
+            video = stem(file)
+            if video in self._files:
                 raise DataError(
                     "two files hold the same video",
-                    got=f"{self._files[file.stem].name} and {file.name}",
+                    got=f"{self._files[video].name} and {file.name}",
                     where=path,
                     next_step="Keep one of the two",
                 )
-            self._files[file.stem] = file
+            self._files[video] = file
         self.videos = tuple(self._files)
 
     def shape(self, video: str) -> tuple[int, ...]:
@@ -133,7 +134,7 @@ class PerVideoArrays:
 
 
 def _array_files(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in (".npy", ".npz") and not p.name.startswith("."))
+    return [path for path in visible(folder) if path.suffix.lower() in (".npy", ".npz")]
 
 
 def find_streams(folder: Path) -> tuple[dict[str, dict[str, Path]], list[Path]]:
@@ -149,11 +150,11 @@ def find_streams(folder: Path) -> tuple[dict[str, dict[str, Path]], list[Path]]:
     if folders:
         for stream, inner in folders.items():
             for file in _array_files(inner):
-                name = _STREAM_NAME.match(file.stem)
-                found.setdefault(name["video"] if name else file.stem, {})[stream] = file
+                name = _STREAM_NAME.match(stem(file))
+                found.setdefault(name["video"] if name else stem(file), {})[stream] = file
     else:
         for file in _array_files(folder):
-            if name := _STREAM_NAME.match(file.stem):
+            if name := _STREAM_NAME.match(stem(file)):
                 found.setdefault(name["video"], {})[name["stream"].lower()] = file
             else:
                 other.append(file)

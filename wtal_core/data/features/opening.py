@@ -18,7 +18,7 @@ from wtal_core.data.features.packed import PackedArrays
 from wtal_core.data.features.store import ArraySource, FeatureStore, ForeignStore, missing_grid
 from wtal_core.data.safe_load import npy_header
 from wtal_core.errors import DataError, unknown_name
-from wtal_core.files import require_file
+from wtal_core.files import require_file, visible
 from wtal_core.records import Annotations, Provenance
 from wtal_core.snippet_grid import SnippetGrid
 
@@ -49,7 +49,7 @@ def detect_layout(path: str | os.PathLike[str]) -> str:
             return "cmcs" if is_cmcs_file(first) else "rgb-flow"
         if other:
             return "per-video"
-        if hdf5 := sorted(path.glob("*.h5")):
+        if hdf5 := visible(path, "*.h5"):
             raise DataError(
                 "is a folder of HDF5 files",
                 expected="one feature file",
