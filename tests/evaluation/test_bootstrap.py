@@ -170,3 +170,15 @@ def test_nothing_detected():
 def test_bad_arguments(change):
     with pytest.raises(UsageError, match="bootstrap"):
         bootstrap_map(Detections.empty(), random_case(10, 5, 2)[1], **change)
+
+
+def test_a_resample_without_instances_is_drawn_again():
+    """One video of six is annotated: a third of all draws miss it, and no mAP is not a mAP of 0."""
+    truth = Annotations(("a",), {str(i): VideoInfo() for i in range(6)}, Segments("0", "a", [0.0, 5.0], [4.0, 9.0]))
+    both = Detections("0", "a", [0.0, 5.0], [4.0, 9.0], [1.0, 0.5])
+    one = Detections("0", "a", [0.0], [4.0], [1.0])
+    found = bootstrap_map(both, truth, tiou=0.5, resamples=200)
+    assert found.loc["average", ["low", "high", "sd"]].tolist() == [1.0, 1.0, 0.0]
+    paired = paired_bootstrap(both, one, truth, tiou=0.5, resamples=200)
+    assert paired.loc["average", ["low", "high"]].tolist() == [-0.5, -0.5]
+    assert paired.loc["average", "p_value"] == pytest.approx(2 / 201)

@@ -1,8 +1,9 @@
 """Is a difference in mAP more than luck? Bootstrap over videos, for one run or paired for two.
 
 Videos are drawn with replacement, as often as there are. A video drawn k times counts as k copies of itself, with its
-instances and its detections. Matching happens inside a video, so it is done once; only the ranking is counted anew, for
-all resamples together, with the number of copies as weights.
+instances and its detections; a resample without any instance has no mAP and is drawn again. Matching happens inside a
+video, so it is done once; only the ranking is counted anew, for all resamples together, with the number of copies as
+weights.
 """
 
 from __future__ import annotations
@@ -92,21 +93,26 @@ def resampled_average_precision(matching: Matching, copies: IntArray) -> FloatAr
     return result
 
 
-def _draws(num_videos: int, resamples: int, seed: int, width: int) -> Iterator[IntArray]:
-    """Yield `(V, b)` numbers of copies, all resamples in parts that fit `width` rows into `CHUNK_NUMBERS`."""
+def _draws(truth: GroundTruthIndex, resamples: int, seed: int, width: int) -> Iterator[IntArray]:
+    """Yield `(V, b)` numbers of copies, all resamples in parts that fit `width` rows into `CHUNK_NUMBERS`.
+
+    A resample of videos without instances is drawn again.
+    """
     rng = np.random.default_rng(seed)
+    num_videos, annotated = len(truth.videos), np.unique(truth.video)
     step = max(1, CHUNK_NUMBERS // max(width, num_videos, 1))
     for begin in range(0, resamples, step):
-        size = min(step, resamples - begin)
-        yield rng.multinomial(num_videos, np.full(num_videos, 1 / num_videos), size=size).T.astype(np.int64)
+        copies = np.zeros((min(step, resamples - begin), num_videos), dtype=np.int64)
+        while (empty := np.flatnonzero(~copies[:, annotated].any(axis=1))).size:
+            copies[empty] = rng.multinomial(num_videos, np.full(num_videos, 1 / num_videos), size=empty.size)
+        yield copies.T
 
 
 def _maps(matchings: Sequence[Matching], resamples: int, seed: int) -> FloatArray:
     """Return mAP and average mAP of every run and resample, shape `(runs, S + 1, B)`."""
-    num_videos = len(matchings[0].ground_truth.videos)
     width = max(max(m.row.size, m.hit_position.size) for m in matchings)
     parts = []
-    for copies in _draws(num_videos, resamples, seed, width):
+    for copies in _draws(matchings[0].ground_truth, resamples, seed, width):
         aps = np.stack([resampled_average_precision(m, copies) for m in matchings])  # (runs, S, C, b)
         present = ~np.isnan(aps)
         mean = np.where(present, aps, 0.0).sum(axis=2) / np.maximum(present.sum(axis=2), 1)  # (runs, S, b)
