@@ -18,7 +18,7 @@ import pytest
 
 import wtal_core
 from wtal_core import cli
-from wtal_core.errors import DataError, MissingDependency, UsageError
+from wtal_core.errors import DataError, Interrupted, MissingDependency, UsageError
 
 HEAVY = ("torch", "pandas", "cv2", "decord", "av", "h5py", "matplotlib", "plotly", "streamlit")
 
@@ -201,8 +201,9 @@ class _Stub:
         (DataError("is damaged", expected="a", got="b", where="f.h5", next_step="Copy it"), 1,
          "error: f.h5: is damaged (expected a, got b). Copy it.\n"),
         (UsageError("no such thing"), 2, "error: no such thing.\n"),
+        (Interrupted(signal.SIGTERM), 143, "interrupted: no file is half written"),
         (MissingDependency("needs PyAV", next_step="pip install av"), 1, "error: needs PyAV. pip install av.\n"),
-        (KeyboardInterrupt(), 1, "interrupted: no file is half written"),
+        (KeyboardInterrupt(), 130, "interrupted: no file is half written"),
         (OSError(errno.ENOSPC, "No space left on device", "/x/a.h5"), 1, "error: /x/a.h5: No space left on device."),
         (PermissionError(errno.EACCES, "Permission denied", "a"), 1, "error: a: Permission denied. Check its perm"),
         (ZeroDivisionError("division by zero"), 1, "internal error: ZeroDivisionError: division by zero. This is"),
@@ -278,7 +279,7 @@ def test_ctrl_c_leaves_no_half_file(tmp_path: Path) -> None:
         time.sleep(0.001)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 1, "it had finished already"
+    assert process.returncode == -signal.SIGINT, "it had finished already"
     assert err.startswith(b"interrupted: ")
     assert b"Traceback" not in err
     assert out == b""

@@ -3,22 +3,27 @@
 A command is a frozen dataclass in `wtal_core/commands/` whose fields are the arguments (field docstrings are the help)
 and whose `run()` does the work. It is imported only when it is asked for, so that `wtal --help` stays quick.
 
-Exit codes: 0 done, 1 the work failed (data), 2 the arguments were wrong.
+Exit codes: 0 done, 1 the work failed (data), 2 the arguments were wrong, 130 and 143 ended by Ctrl-C or SIGTERM.
 """
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import importlib
 import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
 
-from wtal_core.errors import WtalError, nearest
+from wtal_core.errors import Interrupted, WtalError, nearest
 from wtal_core.version import __version__
 
 __all__ = ["COMMANDS", "main"]
+
+_GO_ON = "The same command goes on (train: with --resume, infer: with --keep)."
 
 #: Words of a command -> (module in `wtal_core.commands`, class, one-line help). Order is the order of `wtal --help`.
 COMMANDS: dict[tuple[str, ...], tuple[str, str, str]] = {
@@ -73,7 +78,8 @@ def _help(prefix: tuple[str, ...] = ()) -> str:
     shown = {words: entry for words, entry in COMMANDS.items() if words[: len(prefix)] == prefix}
     width = max(len(" ".join(words)) for words in shown)
     lines += [f"  {' '.join(words):<{width}}   {entry[2]}" for words, entry in shown.items()]
-    lines += ["", "Every command has --help with units and defaults. Exit codes: 0 done, 1 failed, 2 bad arguments."]
+    lines += ["", "Every command has --help with units and defaults."]
+    lines += ["Exit codes: 0 done, 1 failed, 2 bad arguments, 130 interrupted (Ctrl-C), 143 terminated."]
     return "\n".join(lines)
 
 
@@ -134,9 +140,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except WtalError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        print("interrupted: no file is half written; extract, convert and import go on if run again.", file=sys.stderr)
-        return 1
+    except KeyboardInterrupt as stop:
+        print("interrupted: no file is half written, and what was finished is kept.", _GO_ON, file=sys.stderr)
+        return stop.exit_code if isinstance(stop, Interrupted) else Interrupted().exit_code
     except BrokenPipeError:  # `wtal ... | head`: nobody reads on, also not what is still buffered
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -158,12 +164,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def entry_point() -> None:
-    """Run the command line and leave with its exit code."""
+def as_process(arguments: Sequence[str] | None = None) -> int:
+    """Run one command as what this process is for, see `main`; SIGTERM ends it as cleanly as Ctrl-C does."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a video's name shows its escapes
             stream.reconfigure(errors="backslashreplace")
-    sys.exit(main())
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _terminate)
+    return main(arguments)
+
+
+def _terminate(number: int, frame: Any) -> None:
+    """End the work, and the processes that do parts of it: unlike Ctrl-C, this signal comes to one process only."""
+    if "multiprocessing" in sys.modules:
+        for child in sys.modules["multiprocessing"].active_children():
+            child.terminate()
+    raise Interrupted(number)
+
+
+def entry_point() -> None:
+    """Run the command line and leave with its exit code.
+
+    What a signal ended also ends by it: a shell then leaves the loop that the command stands in.
+    """
+    code = 0
+
+    def leave() -> None:
+        if code in (Interrupted(number).exit_code for number in (signal.SIGINT, signal.SIGTERM)):
+            with contextlib.suppress(OSError):
+                sys.stdout.flush()
+            signal.signal(code - 128, signal.SIG_DFL)
+            os.kill(os.getpid(), code - 128)
+
+    atexit.register(leave)  # registered first, called last
+    code = as_process()
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import signal
 from collections.abc import Iterable
 
 __all__ = [
     "DataError",
+    "Interrupted",
     "MissingDependency",
     "UsageError",
     "WtalError",
@@ -73,6 +75,18 @@ class UsageError(WtalError, ValueError):
 
 class MissingDependency(WtalError, ImportError):
     """An optional package is needed for this and is not installed (exit code 1)."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Work was ended by a signal; the exit code is the one that shells give what a signal ended.
+
+    Args:
+        number: the signal.
+    """
+
+    def __init__(self, number: int = signal.SIGINT) -> None:
+        super().__init__(number)
+        self.exit_code = 128 + number
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:

@@ -120,7 +120,7 @@ def test_interrupted_it_prints_what_is_done_and_goes_on(
 
     with monkeypatch.context() as patch:
         patch.setattr(series, "infer", interrupted)
-        assert main(command(data, tmp_path, "--quiet")) == 1
+        assert main(command(data, tmp_path, "--quiet")) == 130
     assert "3 runs not finished: go on with the same command" in capsys.readouterr().out
     assert main(command(data, tmp_path, "--json", "--quiet")) == 0
     assert [len(row["runs"]) for row in printed(capsys)["rows"]] == [2, 2]

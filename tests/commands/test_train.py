@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import asdict, fields
 from pathlib import Path
 
@@ -15,6 +19,8 @@ from wtal_core.commands.arguments import parse
 from wtal_core.commands.train import Train
 from wtal_core.data import FeatureWriter, write_annotations
 from wtal_core.data.dataset import Dataset, FeatureFile
+from wtal_core.errors import Interrupted
+from wtal_core.runs.folder import Run
 from wtal_core.training.requests import TrainRequest
 
 SMALL = ["training.steps=6", "training.batch_size=4", "training.snippets=20", "training.videos_per_class=2"]
@@ -144,6 +150,29 @@ def test_a_run_stopped_before_its_first_checkpoint_starts_over(data: Path, run: 
         return [json.loads(line)["losses"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
     assert losses(copy) == losses(run)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_what_follows_an_interrupted_training_is_not_begun(
+    number: signal.Signals, code: int, data: Path, tmp_path: Path
+) -> None:
+    """`wtal train && next` does not go on to the next; a shell sees which signal ended it, and --resume goes on."""
+    out = tmp_path / "run"
+    arguments = ["train", "deep_metric", "--data", str(data), "--out", str(out), "--no-test", "--quiet", "--json"]
+    training = subprocess.Popen(
+        [sys.executable, "-m", "wtal_core.cli", *arguments, "--set", *SMALL[1:], "training.steps=100000"],
+        stdout=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # shells start what is in the background deaf
+    )
+    until = time.monotonic() + 60
+    while not (out / "metrics.jsonl").exists() and training.poll() is None and time.monotonic() < until:
+        time.sleep(0.01)
+    training.send_signal(number)
+    report = json.loads(training.communicate(timeout=60)[0])
+    assert (report["state"], report["checkpoints"]) == ("stopped", ["last"])
+    assert training.returncode == -number  # what `$?` shows as 128 + number
+    assert Interrupted(number).exit_code == code
+    assert Run.open(out).status()["state"] == "stopped"
 
 
 def test_validation_keeps_best_and_says_what_it_was_selected_on(

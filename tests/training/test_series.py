@@ -10,7 +10,7 @@ import pytest
 
 from tests.planted import make_world, write_dataset
 from wtal_core.data.dataset import Dataset
-from wtal_core.errors import DataError, UsageError, WtalError
+from wtal_core.errors import DataError, Interrupted, UsageError, WtalError
 from wtal_core.progress import PROGRESS_VARIABLE
 from wtal_core.runs.folder import Run
 from wtal_core.training import series
@@ -69,12 +69,12 @@ def test_a_stopped_series_goes_on_with_the_same_losses(dataset: Dataset, tmp_pat
     """A stop ends the series after the step; what is resumed is what an uninterrupted run is."""
     straight = list(train_series(dataset, plan(tmp_path / "straight", 0, 1), quiet=True))
     stop = tmp_path / "broken" / "seed1" / "stop"
-    broken = []
-    for run in train_series(dataset, plan(tmp_path / "broken", 0, 1), quiet=True):
-        broken.append(run)
-        stop.parent.mkdir(parents=True)
-        stop.touch()
-    assert [run.info.seed for run in broken] == [0]
+    series = train_series(dataset, plan(tmp_path / "broken", 0, 1), quiet=True)
+    assert next(series).info.seed == 0
+    stop.parent.mkdir(parents=True)
+    stop.touch()
+    with pytest.raises(Interrupted):
+        next(series)
     assert Run.open(stop.parent).status()["state"] == "stopped"
     whole = list(train_series(dataset, plan(tmp_path / "broken", 0, 1), quiet=True))
     assert [run.info.seed for run in whole] == [0, 1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from wtal_core.commands.output import print_json, print_table
-from wtal_core.errors import DataError, WtalError, counted
+from wtal_core.errors import DataError, Interrupted, WtalError, counted
 from wtal_core.progress import stderr
 
 if TYPE_CHECKING:
@@ -86,14 +85,16 @@ class RunPaper:
                 where=f"{experiment.name} on {self.data}",
                 next_step="wtal paper run ... --dry-run says what each row needs",
             )
-        runs, failures = self._train(experiment, dataset, plans)
+        runs, failures, stop = self._train(experiment, dataset, plans)
         self._print_result(experiment, dataset, plans, runs, failures, said)
-        return 0 if len(runs) == sum(len(plan.runs) for plan in plans) else 1
+        if stop is not None:
+            return stop.exit_code
+        return 1 if failures else 0
 
     def _train(
         self, experiment: Experiment, dataset: Dataset, plans: Sequence[RowPlan]
-    ) -> tuple[dict[Path, Run], dict[Path, str]]:
-        """Return finished runs, and what went wrong with others, by folder; what Ctrl-C left is in neither."""
+    ) -> tuple[dict[Path, Run], dict[Path, str], Interrupted | None]:
+        """Return finished runs and what went wrong with others, by folder, and what ended it before the rest."""
         from wtal_core.papers.reproduction import row_values, scoring_of
         from wtal_core.training.series import train_series
 
@@ -114,13 +115,15 @@ class RunPaper:
             quiet=self.quiet,
             failed=failed,
         )
-        with contextlib.suppress(KeyboardInterrupt):  # during an inference; a training ends by itself
+        try:
             for run in series:
                 runs[run.folder] = run
                 if not self.quiet:
                     last = f"{experiment.columns[-1]}: {100 * row_values(experiment, [run])[-1][0]:.1f}"
                     stderr.print(f"{len(runs)}/{len(planned)} {run.name}: mAP {last}", markup=False)
-        return runs, failures
+        except KeyboardInterrupt as stop:
+            return runs, failures, stop if isinstance(stop, Interrupted) else Interrupted()
+        return runs, failures, None
 
     def _print_plan(
         self, experiment: Experiment, dataset: Dataset, plans: Sequence[RowPlan], said: Sequence[str]

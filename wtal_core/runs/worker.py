@@ -21,9 +21,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import importlib
 import os
 import re
-import runpy
 import secrets
 import shlex
 import shutil
@@ -59,6 +59,7 @@ _GRACE_SECONDS = 10.0  # from asking a command to stop to insisting
 _KILL_SECONDS = 5.0  # from ending a process to killing it
 _START_SECONDS = 30.0  # a job that is not there so long after it was started has crashed
 _KEPT = 100  # ended jobs that are remembered
+_INTERRUPTED = (130, 143)  # exit codes: by SIGINT, by SIGTERM
 _NICE = 5  # the app stays quick beside a training
 
 
@@ -226,9 +227,8 @@ class Job:
             return JobStatus("crashed", None, started, message="the process is gone without a word; see the log")
         code = leave.get("code") if isinstance(leave.get("code"), int) else 1
         ended = _number(leave.get("ended"))
-        state = "finished" if code == 0 else "stopped" if self.asked("stop") or self.asked("kill") else "failed"
-        if self.kind == "train" and state == "finished" and self._run_state() == "stopped":
-            state = "stopped"
+        stopped = self.asked("stop") or self.asked("kill") or code in _INTERRUPTED
+        state = "finished" if code == 0 else "stopped" if stopped else "failed"
         message = self._complaint() if state == "failed" else ""
         return JobStatus(state, None, started, ended, code, message)
 
@@ -611,10 +611,7 @@ def _execute(folder: Path) -> int:
         print(f"# {time.strftime('%Y-%m-%d %H:%M:%S')}  {job.command}", flush=True)
         os.chdir(job.cwd)
         sys.argv = ["wtal", *job.arguments]
-        runpy.run_module("wtal_core.cli", run_name="__main__")
-        code = 0
-    except SystemExit as leave:
-        code = leave.code if isinstance(leave.code, int) else int(leave.code is not None)
+        code = importlib.import_module("wtal_core.cli").as_process()
     except OSError as error:
         print(f"error: {job.cwd}: cannot be entered: {error.strerror or error}.", flush=True)
     finally:

@@ -15,7 +15,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from wtal_core.devices import device_name
-from wtal_core.errors import DataError, UsageError
+from wtal_core.errors import DataError, Interrupted, UsageError
 from wtal_core.methods import Method, Recipe, Stage, arithmetic
 from wtal_core.progress import progress_bar
 from wtal_core.runs.folder import Run
@@ -47,12 +47,14 @@ class Outcome:
         steps: optimiser steps done in all stages, earlier sittings included.
         seconds: wall time of this sitting.
         early: whether patience ended it.
+        signal: the signal that stopped it; None for none, and where the file `stop` did.
     """
 
     state: str
     steps: int
     seconds: float
     early: bool = False
+    signal: int | None = None
 
 
 def train(
@@ -80,7 +82,8 @@ def train(
         trainer.restore()
     with _graceful_stop() as asked, arithmetic(options.precision):
         try:
-            return trainer.run_stages(lambda: asked.is_set() or (run.folder / "stop").exists())
+            outcome = trainer.run_stages(lambda: bool(asked) or (run.folder / "stop").exists())
+            return replace(outcome, signal=asked[0]) if outcome.state == "stopped" and asked else outcome
         except BaseException as error:
             with contextlib.suppress(OSError, DataError):  # a full disk has no room for this either
                 run.set_status(
@@ -99,17 +102,17 @@ def _refuse_a_second_process(run: Run) -> None:
 
 
 @contextlib.contextmanager
-def _graceful_stop() -> Iterator[threading.Event]:
-    """Turn SIGINT and SIGTERM into a request to stop; a second signal stops at once."""
-    asked = threading.Event()
+def _graceful_stop() -> Iterator[list[int]]:
+    """Turn SIGINT and SIGTERM into a request to stop, named in the list; a second signal stops at once."""
+    asked: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield asked
         return
 
     def ask(number: int, frame: Any) -> None:
-        if asked.is_set():
-            raise KeyboardInterrupt
-        asked.set()
+        if asked:
+            raise Interrupted(number)
+        asked.append(number)
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from wtal_core import settings
 from wtal_core.data.dataset import Dataset
 from wtal_core.data.features import FeatureStore
 from wtal_core.devices import choose_device
-from wtal_core.errors import UsageError, WtalError
+from wtal_core.errors import Interrupted, UsageError, WtalError
 from wtal_core.evaluation import parse_tiou
 from wtal_core.methods import Method, create_method
 from wtal_core.progress import Advance, listening, progress_bar
@@ -146,8 +147,7 @@ def train_series(
 ) -> Iterator[Run]:
     """Train, infer, localize and evaluate every planned run that is not finished.
 
-    Ends early where a training was asked to stop (Ctrl-C); the same call goes on. Features are read once for all runs
-    that see them alike.
+    The same call goes on where one was interrupted. Features are read once for all runs that see them alike.
 
     Args:
         dataset: trained on its split "train".
@@ -163,6 +163,7 @@ def train_series(
 
     Raises:
         UsageError, DataError: a folder holds another run (before anything is trained), or a training failed.
+        Interrupted: a training was asked to stop, and has kept a checkpoint.
     """
     scoring = scoring or Scoring.of(dataset)
     where = choose_device(device)
@@ -194,8 +195,7 @@ def train_series(
                                     hard_negatives=hard,
                                     quiet=True,
                                 )
-                        if not _train(run, corpus, TrainOptions(seed=plan.seed, device=device), advance):
-                            return
+                        _train(run, corpus, TrainOptions(seed=plan.seed, device=device), advance)
                     _score(run, dataset, store, scoring, where)
                 except WtalError as error:
                     if failed is None:
@@ -209,8 +209,8 @@ def _is_trained(run: Run) -> bool:
     return bool(run.status()["state"] == "finished") and run.checkpoint_path("last").is_file()
 
 
-def _train(run: Run, corpus: Corpus, options: TrainOptions, advance: Advance) -> bool:
-    """Train or go on; tell `advance` the steps. Return whether it came to its end."""
+def _train(run: Run, corpus: Corpus, options: TrainOptions, advance: Advance) -> None:
+    """Train or go on; tell `advance` the steps."""
     done = 0.0
 
     def tell(now: float, total: float | None, description: str) -> None:
@@ -222,7 +222,9 @@ def _train(run: Run, corpus: Corpus, options: TrainOptions, advance: Advance) ->
     if not begun:  # it ended before its first checkpoint: the same steps once more
         run.forget_metrics_after(0, 0)
     with listening(tell):
-        return train(run, corpus, options, resume=begun, quiet=True).state == "finished"
+        outcome = train(run, corpus, options, resume=begun, quiet=True)
+    if outcome.state == "stopped":
+        raise Interrupted(outcome.signal or signal.SIGINT)
 
 
 def _score(run: Run, dataset: Dataset, store: FeatureStore, scoring: Scoring, device: torch.device) -> None:
