@@ -246,6 +246,14 @@ def test_csv(tmp_path: Path) -> None:
     assert found.videos["a"].subset == "test"
 
 
+@pytest.mark.parametrize("mark", [", ", ";", "\t"])
+def test_csv_as_spreadsheets_write_it(mark: str, tmp_path: Path) -> None:
+    lines = ["video", "label", "start", "end"], ["a", "Long jump", "1", "2.5"]
+    found = read_annotations(saved(tmp_path, "".join(mark.join(line) + "\r\n" for line in lines), "a.csv"))
+    assert found.classes == ("Long jump",)
+    assert found.instances == Segments("a", "Long jump", [1.0], [2.5])
+
+
 def test_csv_of_other_tools(tmp_path: Path) -> None:
     header = "video-name,t-init,t-end,f-init,f-end,video-duration,frame-rate,video-frames,label-idx\n"
     path = saved(tmp_path, header + "video_test_0000278,0.5,1.4,0,42,215.2,30.0,6455,7\n"

@@ -106,6 +106,18 @@ def test_csv(tmp_path: Path) -> None:
     assert rows(read_detections(path)) == [("v", "Long jump", 1.0, 2.0, 0.5, "")]
 
 
+@pytest.mark.parametrize("mark", [",", ", ", ";", "\t"])
+def test_csv_as_spreadsheets_write_it(mark: str, tmp_path: Path) -> None:
+    lines = ["video", "label", "start", "end", "score"], ["v", "Long jump", "1", "2", "0.5"], [""] * 5
+    text = "\ufeff" + "".join(mark.join(line).strip(" ") + "\r\n" for line in lines)
+    assert rows(read_detections(saved(tmp_path, text))) == [("v", "Long jump", 1.0, 2.0, 0.5, "")]
+
+
+def test_text_may_be_separated_by_tabs(tmp_path: Path) -> None:
+    path = saved(tmp_path, "v\t1\t2\t7\t0.5\n")
+    assert rows(read_detections(path)) == [("v", "BaseballPitch", 1.0, 2.0, 0.5, "")]
+
+
 def test_cmcs_decimals(tmp_path: Path) -> None:
     write_detections(EXAMPLE, tmp_path / "cmcs.txt", decimals=(2, 4))
     assert (tmp_path / "cmcs.txt").read_text() == (

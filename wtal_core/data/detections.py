@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wtal_core.data.annotations.draft import name_problem, number, shown
-from wtal_core.data.annotations.table import read_csv
+from wtal_core.data.annotations.table import column_separator, read_csv
 from wtal_core.data.annotations.thumos14_facts import THUMOS14_CLASS_IDS
 from wtal_core.errors import DataError, UsageError, and_more, unknown_name
 from wtal_core.files import composed, read_json, read_start, read_text, require_file, write_text
@@ -74,7 +74,7 @@ def read_detections(path: str | os.PathLike[str], classes: Classes = None) -> De
         return _build(_rows_of_json(path), path, _names(classes))
     text = read_text(path, _WHAT)
     first_line = text.lstrip().split("\n", 1)[0]
-    if "," in first_line:
+    if column_separator(first_line) is not None:
         return _build(_rows_of_csv(path), path, _names(classes))
     if text.strip() and len(first_line.split()) != 5:
         raise DataError(

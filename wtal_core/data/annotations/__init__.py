@@ -73,7 +73,7 @@ def detect_format(path: str | os.PathLike[str]) -> str:
     start = read_start(path, "an annotation file or folder").removeprefix(b"\xef\xbb\xbf").lstrip()
     if start[:1] in (b"{", b"["):
         return "activitynet"
-    if b"," in start.split(b"\n", 1)[0]:
+    if table.column_separator(start.split(b"\n", 1)[0].decode("utf-8", "replace")) is not None:
         return "csv"
     name, parent = path.name, path.parent
     known = thumos14.is_thumos14_folder(parent) or wtalc.is_wtalc_folder(parent)

@@ -13,7 +13,7 @@ from wtal_core.errors import DataError
 from wtal_core.files import read_text, write_text
 from wtal_core.records import Annotations
 
-__all__ = ["read", "read_csv", "write"]
+__all__ = ["column_separator", "read", "read_csv", "write"]
 
 #: Column -> names under which files of the field have it (BMN, G-TAD, the TURN and SST family, pandas of the toolkits).
 _ALIASES: dict[str, tuple[str, ...]] = {
@@ -30,15 +30,29 @@ _ALIASES: dict[str, tuple[str, ...]] = {
 }
 
 
+def column_separator(header: str) -> str | None:
+    """Return what separates the columns that a first line names: comma, semicolon or tab; None where it names none."""
+    for mark in ",;\t":
+        if {name.strip(' "').casefold() for name in header.split(mark)} & {*_ALIASES["start"], *_ALIASES["end"]}:
+            return mark
+    return "," if "," in header else None
+
+
 def read_csv(
     path: Path, what: str, aliases: dict[str, tuple[str, ...]], required: tuple[str, ...]
 ) -> tuple[list[tuple[int, dict[str, str]]], dict[str, str]]:
     """Return `([(line number, {column: value})], {our column: the file's})` of a CSV whose first line names columns.
 
+    Columns may be separated as spreadsheets do it (see `column_separator`), or by ", " throughout.
+
     Raises:
         DataError: not CSV, a required column is missing, or a line has another number of values than the first.
     """
-    reader = csv.reader(io.StringIO(read_text(path, what), newline=""), strict=True)
+    text = read_text(path, what)
+    first_line = text.partition("\n")[0]
+    mark = column_separator(first_line) or ","
+    spaced = f"{mark} " in first_line
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=mark, skipinitialspace=spaced)
     rows: list[tuple[int, dict[str, str]]] = []
     try:
         header = [name.strip() for name in next(reader, [])]
@@ -54,8 +68,8 @@ def read_csv(
                 next_step="Name the columns in the first line of the file",
             )
         for row in reader:
-            if not row:
-                continue
+            if not any(row):
+                continue  # empty, or what spreadsheets leave of deleted rows: ",,,"
             if len(row) != len(header):
                 raise DataError(
                     "a line has the wrong number of values",

@@ -93,7 +93,7 @@ def explain(
         return _explain_dataset(path.parent)
     if text.lstrip()[:1] in ("{", "["):
         return explain_json(path)
-    if suffix == ".csv":
+    if suffix in (".csv", ".tsv"):
         return explain_csv(path, text, context)
     return explain_text(path, text)
 
