@@ -7,6 +7,7 @@ import json
 import pytest
 
 from wtal_core.cli import main
+from wtal_core.runs.folder import Run, RunInfo
 
 
 @pytest.fixture
@@ -91,6 +92,17 @@ def test_json_and_file(files, capsys):
     assert evaluation["averages"] == {"all": 0.75}
     assert evaluation["ap"] == {"Diving": {"0.5": 0.5}, "Running": {"0.5": 1.0}}
     assert evaluation["num_detections"] == 3
+
+
+def test_a_run_is_scored_on_the_annotations_its_data_set_names(files, capsys):
+    (files / "dataset.yaml").write_text("name: x\nsplits: {train: [train], test: [test]}\nannotations: gt.json\n")
+    info = RunInfo("hamnet", "thumos14", {}, ("Diving", "Running"), 2, dataset={"folder": str(files), "test": ["test"]})
+    folder = Run.create(files / "run", info).folder
+    (folder / "detections.json").write_text((files / "detections.json").read_text())
+    code, out, err = run(capsys, "evaluate", folder, "--json")
+    assert code == 0, err
+    assert json.loads(out)["annotations"] == str(files / "gt.json")
+    assert json.loads(out)["evaluations"][0]["num_videos"] == 2
 
 
 def test_selected_videos_and_grid(files, capsys):

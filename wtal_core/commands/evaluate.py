@@ -126,11 +126,12 @@ def _of_run(folder: Path, subset: tuple[str, ...]) -> tuple[Path, tuple[str, ...
         raise UsageError(
             "the ground truth is not named", expected="--annotations PATH", where=folder, next_step="Add --annotations"
         )
+    from wtal_core.data.dataset import Dataset
     from wtal_core.runs.folder import Run
 
     run = Run.open(folder)
     home = run.dataset_folder
-    if home is None or not (home / "annotations.json").is_file():
+    if home is None or not (home / "dataset.yaml").is_file():
         raise UsageError(
             "the data set of this run is not here",
             expected="--annotations PATH",
@@ -138,7 +139,8 @@ def _of_run(folder: Path, subset: tuple[str, ...]) -> tuple[Path, tuple[str, ...
             where=folder,
             next_step="Add --annotations, or put the data set back",
         )
-    return home / "annotations.json", subset or tuple(run.info.dataset.get("test", ()))
+    dataset = Dataset.open(home)
+    return dataset.folder / dataset.annotations_path, subset or tuple(run.info.dataset.get("test", ()))
 
 
 def _read_list(path: Path) -> list[str]:
