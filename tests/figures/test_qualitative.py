@@ -21,7 +21,7 @@ from wtal_core.figures.content import FigureData, RunData, assemble
 from wtal_core.figures.export import FORMATS, latex, render, save, simulated_png
 from wtal_core.figures.qualitative import draw
 from wtal_core.figures.spec import FigureSpec, Mark, Row
-from wtal_core.records import Boundaries, Detections
+from wtal_core.records import Boundaries, Detections, Segments
 
 EVERY_ROW = (
     Row("frames"), Row("ground_truth"), Row("track"), Row("detections"), Row("cas"), Row("cas", name="context"),
@@ -441,6 +441,16 @@ def test_class_and_duration_are_found(data: FigureData) -> None:
 def test_an_empty_window_of_data_is_drawn(data: FigureData) -> None:
     figure = drawn(replace(SPEC, window=(5.0, 7.0), verdicts=0.5), data)
     assert not bars(row(figure, "ground_truth"), "gt")
+    last = next(t for t in figure.axes[-1].get_xticklabels() if t.get_text() == "7.0")
+    assert last.get_window_extent().x1 <= figure.bbox.x1, "the last tick of a short window has decimals, and room"
+
+
+def test_verdicts_in_a_video_where_nothing_happens(data: FigureData) -> None:
+    assert data.truth is not None
+    truth = replace(data.truth, instances=Segments.empty())
+    axes = row(drawn(replace(SPEC, rows=FEW_ROWS, verdicts=0.5), replace(data, truth=truth)), "detections Ours")
+    assert len(bars(axes, "fp")) == 4
+    assert not bars(axes, "fn")
 
 
 # -- theme ------------------------------------------------------------------------------------------------------------

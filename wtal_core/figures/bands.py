@@ -270,8 +270,8 @@ class Painter:
         tiou = self.spec.verdicts
         if tiou is None or self.data.truth is None:
             return None
-        if not len(found):
-            return np.empty(0, dtype=object)
+        if not len(found) or not len(self.data.truth.instances):  # a video where nothing happens
+            return np.full(len(found), "fp", dtype=object)
         from wtal_core.evaluation import MatchTable, evaluate
 
         evaluation = evaluate(found, self.data.truth, protocol="activitynet", tiou=(tiou,), matches=True)

@@ -100,14 +100,19 @@ def draw(spec: FigureSpec, data: FigureData) -> Figure:
     names = {name: _cut(name, titles_limit, family, small) for b in rough for name in b.lines}
     widest = [timeline.text_width(part, family, size) for parts in wrapped.values() for part in parts]
     widest += [timeline.text_width(name, family, small) for name in names.values()]
+    decimals = 0
     if spec.time != "none":  # the first tick's label reaches half its width to the left of the axis
-        first_label = timeline.format_time(painter.t0, clock=painter.t1 >= 120 or spec.time == "min:s")
+        rough_ticks = timeline.time_ticks(painter.t0, painter.t1, width, family, size, spec.time)
+        decimals = int(any("." in label for label in rough_ticks.labels))
+        first_label = timeline.format_time(
+            painter.t0, clock=painter.t1 >= 120 or spec.time == "min:s", decimals=decimals
+        )
         widest.append(timeline.text_width("Time (min:s)", family, size))
         widest[-1] += 0.5 * timeline.text_width(first_label, family, size)
     ranges = [b.limits for b in rough if b.curve and b.limits is not None and spec.scores_range]
     range_width = max((timeline.text_width(number_text(v), family, small) for r in ranges for v in r), default=0.0)
     left = margin + max(widest) + (range_width + 0.05 if ranges else 0.0) + 0.06
-    last_label = timeline.format_time(painter.t1, clock=painter.t1 >= 120 or spec.time == "min:s")
+    last_label = timeline.format_time(painter.t1, clock=painter.t1 >= 120 or spec.time == "min:s", decimals=decimals)
     right = margin + (0.5 * timeline.text_width(last_label, family, size) if spec.time != "none" else 0.01)
     painter.axes_width = width - left - right
     bands = painter.bands()
