@@ -28,17 +28,9 @@ _PAGES = Path(__file__).parent
 
 
 def _facts(entries: dict[str, DatasetEntry]) -> list[DatasetFacts]:
-    return [_read(str(entry.folder), entry.id, _stamp(entry.folder), entry) for entry in entries.values()]
-
-
-def _stamp(folder: Path) -> tuple[int, ...]:
-    stamps = []
-    for name in ("dataset.yaml", "annotations.json", "features", "videos"):
-        try:
-            stamps.append((folder / name).stat().st_mtime_ns)
-        except OSError:
-            stamps.append(0)
-    return tuple(stamps)
+    return [
+        _read(str(entry.folder), entry.id, library.dataset_stamp(entry.folder), entry) for entry in entries.values()
+    ]
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

@@ -7,6 +7,7 @@ do not change it.
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from pathlib import Path
 
 import streamlit as st
@@ -89,9 +90,20 @@ def stamp(path: Path) -> int:
         return 0
 
 
-def dataset_stamp(folder: Path) -> int:
-    """Return what changes when a data set is described anew, or a video comes or goes."""
-    return stamp(folder / "dataset.yaml") + stamp(folder / "videos")
+def dataset_stamp(folder: Path) -> tuple[int, ...]:
+    """Return what changes when a data set is described or annotated anew, or features or a video come or go."""
+    described = stamp(folder / "dataset.yaml")
+    return (described, *(stamp(folder / part) for part in _parts(str(folder), described)))
+
+
+@lru_cache(maxsize=64)
+def _parts(folder: str, changed: int) -> tuple[str, ...]:
+    """Return where a data set's annotations, videos and unlisted features lie, relative to its folder."""
+    try:
+        dataset = Dataset.open(folder)
+    except WtalError:  # said where it is opened
+        return ()
+    return (dataset.annotations_path, dataset.videos_folder, "features")
 
 
 def load_dataset(id: str) -> Dataset:
@@ -103,7 +115,7 @@ def load_dataset(id: str) -> Dataset:
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _dataset(folder: str, changed: int) -> Dataset:
+def _dataset(folder: str, changed: tuple[int, ...]) -> Dataset:
     return Dataset.open(folder)
 
 

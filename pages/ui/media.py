@@ -101,7 +101,7 @@ def _path(dataset_id: str, video: str) -> Path | None:
 
 
 @lru_cache(maxsize=16)
-def _dataset(folder: str, stamp: int) -> Dataset:
+def _dataset(folder: str, stamp: tuple[int, ...]) -> Dataset:
     return Dataset.open(folder)
 
 

@@ -185,6 +185,8 @@ def _moment_query(failure: Any, t0: float, t1: float, looked: Looked) -> dict[st
 
 
 def _edit(key: str, title: str, note: Note, notes: FailureNotes) -> None:
+    for name in ("note.tags", "note.text"):  # what was typed into a dialog that was closed by its cross
+        st.session_state.pop(name, None)
     st.session_state["note.editing"] = (key, title, note, str(notes.path.parent))
 
 

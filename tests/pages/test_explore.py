@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 from tests.pages.conftest import OpenPage
 from tests.pages.workspace import forget_activations, give_crops
+from wtal_core.cli import main
 from wtal_core.data import Dataset, FeatureWriter
 from wtal_core.runs.folder import Run
 
@@ -36,6 +39,13 @@ def track(header: dict[str, Any], key: str) -> dict[str, Any]:
     by_key = {t["key"]: t for t in header["tracks"]}
     assert key in by_key, f"no track {key}, but {sorted(by_key)}"
     return by_key[key]
+
+
+def scores(app: AppTest) -> str:
+    """Return the table of the split's mAP, without the time it took."""
+    found = [e.proto.body for e in app.get("html") if 'class="scores"' in e.proto.body]
+    assert len(found) == 1
+    return re.sub(r"\d+ ms", "", found[0])
 
 
 def texts(app: AppTest) -> str:
@@ -237,6 +247,80 @@ def test_another_crop_checkpoint_and_drop_threshold(open_page: OpenPage, small_h
     assert weaker["dropped"] != third["dropped"]
     open_tab(app, "Post-processing")
     assert {f["key"]: f["value"] for f in form(app)}["~gamma"] == 0.9
+
+
+def test_two_sessions_that_ask_again_see_their_own_answers(
+    open_page: OpenPage, small_home: Path, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(small_home, home)
+    give_crops(home / "datasets" / "planted")
+    arrays = []
+    for crop in (1, 2):
+        app = open_tab(open_page(PAGE, home, run="acmnet"), "Recompute")
+        app.selectbox(key="explore.crop.planted").set_value(crop).run()
+        press(app, "This video")
+        arrays.append(payload(app)["body"])
+    assert arrays[0] != arrays[1], "the second session is shown what the first one asked"
+
+
+def test_ground_truth_that_is_edited_while_the_server_runs_is_seen(
+    open_page: OpenPage, small_home: Path, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(small_home, home)
+    before = open_page(PAGE, home, run="hamnet")
+    file = home / "datasets" / "planted" / "annotations.json"
+    content = json.loads(file.read_text())
+    gone = content["database"].pop("test_029")
+    assert gone["subset"] == "test"
+    for video in content["database"].values():
+        for row in video["annotations"]:
+            row["segment"] = [row["segment"][0], row["segment"][0] + 0.05]
+    file.write_text(json.dumps(content))
+    after = open_page(PAGE, home, run="hamnet")
+    assert "test_029" not in str(after.selectbox(key="pick.video").options)
+    assert "5 videos" in scores(after)
+    assert scores(after) != scores(before)
+    assert {i["verdict"] for i in track(payload(after), "det:A")["items"]} == {"fp"}
+
+
+def test_a_model_that_works_at_a_coarser_step_is_asked_as_inference_did(
+    open_page: OpenPage, small_home: Path, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(small_home, home)
+    run = home / "runs" / "cmcs"
+    stride = Dataset.open(home / "datasets" / "planted").features().grid("test_024").stride
+    info = (run / "run.yaml").read_text()
+    (run / "run.yaml").write_text(info.replace("sample_rate: 0.0", f"sample_rate: {2 * stride}"))
+    assert main(["infer", str(run), "--quiet"]) == 0
+    assert main(["localize", str(run)]) == 0
+    app = open_tab(open_page(PAGE, home, run="cmcs"), "Recompute")
+    stored = payload(app)
+    press(app, "This video")
+    again = payload(app)
+    assert again["num_snippets"] == stored["num_snippets"]
+    assert track(again, "det:A")["items"] == track(stored, "det:A")["items"]
+
+
+def test_features_of_another_extractor_are_not_asked_about(
+    open_page: OpenPage, small_home: Path, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(small_home, home)
+    path = home / "datasets" / "planted" / "features" / "planted.h5"
+    with Dataset.open(home / "datasets" / "planted").features() as store:
+        features = [store.read(video) for video in store.videos]
+    path.unlink()
+    with FeatureWriter(path, dtype="float32") as writer:
+        for one in features:
+            writer.write(replace(one, provenance=replace(one.provenance, extractor="another")))
+    run = home / "runs" / "hamnet" / "run.yaml"
+    run.write_text(re.sub(r"extractor: .*", "extractor: the-first", run.read_text()))
+    app = open_tab(open_page(PAGE, home, run="hamnet"), "Recompute")
+    assert "another extractor" in texts(app)
+    assert not any(b.label == "This video" for b in app.button)
 
 
 def test_a_split_asked_again_is_kept_with_its_activations(

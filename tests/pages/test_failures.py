@@ -113,6 +113,16 @@ def test_tags_and_notes_are_kept_with_the_run(open_page: OpenPage, home: Path) -
     assert "too long" in app.error[0].value
 
 
+def test_what_was_typed_for_one_failure_does_not_turn_up_at_another(open_page: OpenPage, home: Path) -> None:
+    app = open_page(PAGE, home, run="acmnet")
+    buttons = [b.key for b in app.button if b.label == "Tag or note"]
+    again(app.button(key=buttons[0]).click())
+    note = next(t for t in app.text_area if t.label == "Note")
+    note.set_value("meant for the first")  # and the dialog is closed by its cross
+    again(app.button(key=buttons[1]).click())
+    assert next(t for t in app.text_area if t.label == "Note").value == ""
+
+
 def test_filters_come_with_the_link(open_page: OpenPage, home: Path) -> None:
     found = diagnose(read_detections(home / "runs" / "acmnet" / "detections.json"), truth_of(home))
     there = diagnose(read_detections(home / "runs" / "hamnet" / "detections.json"), truth_of(home))

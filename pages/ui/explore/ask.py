@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from wtal_core.errors import WtalError, counted
 from wtal_core.methods import Method
 from wtal_core.runs import flow
 from wtal_core.runs.folder import Run
+from wtal_core.runs.pipeline import check_provenance, feature_view
 from wtal_core.runs.recompute import Recomputed, load_method, recompute, recompute_split
 from wtal_core.settings import parse_assignments
 
@@ -33,6 +35,7 @@ __all__ = [
 
 _SPLIT = "explore.split"  # key of the work on a whole split
 _QUESTION = "explore.question"
+_NUMBERS = itertools.count(1)  # of answers: sessions share the cache of what is drawn of them
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,9 @@ def _duration(seconds: float) -> str:
 
 
 def _features(view: View, run: Run) -> FeatureStore:
-    return library.load_features(view.dataset_id, run.info.dataset.get("features"))
+    """Return the features as the run's model reads them."""
+    store = library.load_features(view.dataset_id, run.info.dataset.get("features"))
+    return feature_view(run.config(), store, phases=False)
 
 
 def why_not(view: View, run: Run) -> str:
@@ -95,12 +100,19 @@ def why_not(view: View, run: Run) -> str:
         return "This run holds no checkpoint: its stored activations are all there is."
     try:
         store = _features(view, run)
+        if view.video not in store.videos:
+            return (
+                "There are no features of this video. Extract or import them on the Data page, or choose another video."
+            )
+        if store.dim != run.info.feature_dim:
+            return f"The features have {store.dim} numbers a snippet, the model wants {run.info.feature_dim}."
+        made = store.provenance(view.video)
     except WtalError as error:
         return f"The features of this data set cannot be read: {error.problem}. Examine it on the Data page."
-    if view.video not in store.videos:
-        return "There are no features of this video. Extract or import them on the Data page, or choose another video."
-    if store.dim != run.info.feature_dim:
-        return f"The features have {store.dim} numbers a snippet, the model wants {run.info.feature_dim}."
+    try:
+        check_provenance(run.info.provenance, made, where=run.folder)
+    except WtalError as error:
+        return f"{error.problem.capitalize()}: {error.got} instead of {error.expected}."
     return ""
 
 
@@ -211,11 +223,9 @@ def _erase_controls(view: View) -> None:
 
 
 def _keep(question: _Question, done: Recomputed, of: str, *, whole: bool) -> None:
-    number = st.session_state.get("explore.again.number", 0) + 1
-    st.session_state["explore.again.number"] = number
     text = f"Asked again about {of}: {_duration(done.seconds)} on {_devices()[question.device]} ({question.text})"
     st.session_state["explore.again"] = Again(
-        question.run, done.activations, question.text, text, whole, number, dict(question.changes)
+        question.run, done.activations, question.text, text, whole, next(_NUMBERS), dict(question.changes)
     )
 
 

@@ -98,7 +98,7 @@ def _add_run(stack: _Stack, view: View, rules: Panel, run_id: str, title: str, p
 
     def add_stored(key: str, name: str) -> None:
         stamps = (str(run.folder), *map(library.stamp, (run.detections_path, run.activations_path)))
-        subject = (*stamps, view.subject, str(view.dataset.folder), library.dataset_stamp(view.dataset.folder))
+        subject = (*stamps, view.subject, str(view.dataset.folder), *library.dataset_stamp(view.dataset.folder))
         stack.detections.append(
             _stored_track(subject, run_id, name, letter, key, rules.tiou, rules.protocol, _view=view)
         )

@@ -187,7 +187,7 @@ def live_split(run_id: str, dataset_id: str, split: str, protocol: str) -> live.
     stored = library.load_detections(run_id) if run.detections_path.is_file() else None
     stamps = tuple(library.stamp(p) for p in paths)
     truth = library.load_dataset(dataset_id).folder
-    stamps = (*stamps, library.stamp(truth / "dataset.yaml"))
+    stamps = (*stamps, library.stamp(run.folder / "run.yaml"), *library.dataset_stamp(truth))
     return _live_split(run_id, f"{run.folder}|{truth}", dataset_id, split, protocol, stamps, stored)
 
 
