@@ -156,6 +156,31 @@ def test_label_studio_counts_frames_from_one(tmp_path: Path) -> None:
     assert (list(back.videos), back.instances.start.tolist(), back.instances.end.tolist()) == (["x"], [1.0], [2.0])
 
 
+@pytest.mark.parametrize(
+    ("data", "video"),
+    [
+        ({"video": "/data/upload/12/0a1b2c3d-x%20y.mp4"}, "x y"),
+        ({"video": "/data/local-files/?d=clips/x.mp4"}, "x"),
+        ({"video": "/data/local-files/?d=x.mp4"}, "x"),
+        ({"video": "https://host/bucket/deadbeef-x.mp4?X-Amz-Date=1/2.3"}, "deadbeef-x"),
+        ({"note": "a.b", "video_url": "s3://bucket/x.webm"}, "x"),
+        ({"video": "x.mp4", "video_id": "y"}, "y"),
+        ({"note": "a.b"}, "1"),
+    ],
+)
+def test_label_studio_names_files_in_its_own_ways(data: dict[str, str], video: str) -> None:
+    assert list(parse_label_studio([{"data": data}], "x", 25.0)) == [video]
+
+
+def test_via_checkboxes_tick_several_classes() -> None:
+    rows = {"a": [Interval("Ground truth", "Dive", 1.0, 2.0), Interval("Ground truth", "Jump", 4.0, 5.0)]}
+    project = to_via(rows, {"a": MEDIA[0]}, ["Ground truth"])
+    project["attribute"]["1"]["type"] = 2
+    project["metadata"]["1_000001"]["av"] = {"1": "0,1"}
+    both = [Interval("Ground truth", label, 4.0, 5.0) for label in ("Dive", "Jump")]
+    assert parse_via(project, "x") == {"a": [rows["a"][0], *both]}
+
+
 def test_one_video(tmp_path: Path) -> None:
     write_video(tmp_path / "a.vtt", "vtt", LAYERS, MEDIA[0])
     assert (tmp_path / "a.vtt").read_text().count("-->") == 5

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import unquote
 
+from wtal_core.data.dataset import VIDEO_SUFFIXES
 from wtal_core.errors import DataError
 from wtal_core.interchange.layers import GROUND_TRUTH, Interval, Media
 
@@ -92,8 +96,7 @@ def parse_label_studio(content: Sequence[Any], where: str, fps: float | None) ->
                 where=place,
                 next_step="Export the tasks from Label Studio as JSON, not JSON_MIN",
             )
-        file = next((v for k, v in data.items() if k == "video" and isinstance(v, str)), "")
-        video = str(data.get("video_id") or file.replace("\\", "/").rpartition("/")[2].rpartition(".")[0] or number)
+        video = str(data.get("video_id") or _video_of(data) or number)
         stated = data.get("fps")
         rate = float(stated) if isinstance(stated, int | float) and not isinstance(stated, bool) and stated > 0 else fps
         rows = found.setdefault(video, [])
@@ -106,6 +109,24 @@ def parse_label_studio(content: Sequence[Any], where: str, fps: float | None) ->
                     if isinstance(region, Mapping) and region.get("type") == "timelinelabels":
                         rows += _intervals(region, layer, rate, place)
     return found
+
+
+def _video_of(data: Mapping[str, Any]) -> str:
+    """Return the id of a task's video by its file, "" without one.
+
+    The file may be a path, an address, one of Label Studio's local files ("?d=folder/x.mp4"), or one of its uploads,
+    whose names it begins with eight digits of its own ("/data/upload/1/0a1b2c3d-x.mp4"). Projects name the field
+    themselves: without "video" it is the one that ends like a video.
+    """
+    for key in sorted(data, key=lambda key: key != "video"):
+        if not isinstance(data[key], str):
+            continue
+        address, _, local = data[key].replace("\\", "/").partition("?d=")
+        path = PurePosixPath(unquote(local or address.partition("?")[0]))
+        if key == "video" or path.suffix.lower() in VIDEO_SUFFIXES:
+            uploaded = "/upload/" in address
+            return re.sub("^[0-9a-f]{8}-", "", path.stem) if uploaded else path.stem
+    return ""
 
 
 def _intervals(region: Mapping[str, Any], layer: str, fps: float | None, where: str) -> list[Interval]:

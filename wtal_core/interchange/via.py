@@ -14,7 +14,7 @@ from wtal_core.interchange.layers import Interval, Media
 __all__ = ["parse_via", "to_via"]
 
 _SEGMENT_OF_ONE_FILE = "FILE1_Z2_XY0"  # VIA's name for "a temporal segment of one file"
-_SELECT, _VIDEO, _LOCAL_FILE = 4, 4, 1
+_CHECKBOX, _SELECT, _VIDEO, _LOCAL_FILE = 2, 4, 4, 1
 
 
 def to_via(
@@ -128,9 +128,11 @@ def parse_via(content: Mapping[str, Any], where: str) -> dict[str, list[Interval
             if attribute not in chosen or attribute in score_ids or value in ("", None):
                 continue
             options = chosen[attribute].get("options")
-            label = options.get(str(value), value) if isinstance(options, dict) else value
             layer = str(chosen[attribute].get("aname") or "Ground truth")
-            found[names[vid]].append(Interval(layer, str(label), float(z[0]), float(z[1]), score))
+            several = chosen[attribute].get("type") == _CHECKBOX  # the ticked ones: "0,2"
+            for one in str(value).split(",") if several else [str(value)]:
+                label = options.get(one, one) if isinstance(options, dict) else one
+                found[names[vid]].append(Interval(layer, str(label), float(z[0]), float(z[1]), score))
     return found
 
 
