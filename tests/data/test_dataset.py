@@ -307,6 +307,7 @@ def test_wrong_imports_make_no_dataset(tmp_path: Path, sources: Path, changes: d
         (("training", "validation"), {"train": ("training",), "test": ("validation",)}),
         (("validation", "test"), {"train": ("validation",), "test": ("test",)}),
         (("train", "test"), {"train": ("train",), "test": ("test",)}),
+        (("Validation", "Test"), {"train": ("Validation",), "test": ("Test",)}),  # ActionFormer's thumos14.json
         (("test", "test"), {"test": ("test",)}),
         (("blue", "red"), None),
     ],

@@ -502,15 +502,16 @@ _SPLIT_GUESSES = (
 
 
 def usual_splits(annotations: Annotations) -> dict[str, tuple[str, ...]]:
-    """Return the splits that these subset names conventionally mean.
+    """Return the splits that these subset names conventionally mean ("Validation" as "validation").
 
     Raises:
         DataError: the subset names are none of the usual sets; they must be stated then.
     """
     subsets = set(annotations.subsets())
+    spelled = {subset.casefold(): subset for subset in subsets}
     for names, splits in _SPLIT_GUESSES:
-        if subsets == names:
-            return dict(splits)
+        if spelled.keys() == names and len(spelled) == len(subsets):
+            return {split: tuple(spelled[name] for name in members) for split, members in splits.items()}
     if len(subsets) == 1:
         return {"test": tuple(subsets)}
     raise DataError(
