@@ -16,7 +16,7 @@ from tests.planted import CLASSES, World, make_world
 from wtal_core import settings
 from wtal_core.errors import DataError, UsageError
 from wtal_core.files import write_json
-from wtal_core.methods import arithmetic, create_method
+from wtal_core.methods import Method, arithmetic, create_method
 from wtal_core.runs.folder import Run, RunInfo
 from wtal_core.runs.processes import identity
 from wtal_core.training.corpus import Corpus
@@ -126,6 +126,45 @@ def test_two_processes_do_not_train_one_run(tmp_path: Path, world: World) -> Non
     write_json(run.folder / "status.json", {"state": "running", "heartbeat": time.time(), **identity(os.getppid())})
     with pytest.raises(UsageError, match=f"is being trained by process {os.getppid()}"):
         train(run, load(world), TrainOptions(), quiet=True)
+
+
+def test_a_run_that_another_machine_trains_is_left_alone(tmp_path: Path, world: World) -> None:
+    run = new_run(tmp_path / "run")
+    train(run, load(world), TrainOptions(), quiet=True)
+    elsewhere = {"state": "running", "pid": os.getpid(), "host": "another-machine", "process_start": "x:1"}
+    write_json(run.folder / "status.json", {**elsewhere, "heartbeat": time.time()})
+    with pytest.raises(UsageError, match=r"by process \d+ of another-machine"):
+        train(run, load(world), TrainOptions(), resume=True, quiet=True)
+    write_json(run.folder / "status.json", {**elsewhere, "heartbeat": time.time() - 3600})
+    assert train(run, load(world), TrainOptions(), resume=True, quiet=True).state == "finished"
+
+
+def test_weights_that_are_not_finite_replace_no_checkpoint(tmp_path: Path, world: World) -> None:
+    run = new_run(tmp_path / "run")
+
+    def diverges(method: Method) -> dict[str, float]:
+        next(method.parameters()).data.fill_(math.nan)
+        return {"score": 0.0}
+
+    options = TrainOptions(log_every=100, checkpoint_every=5, validate_every=7)
+    with pytest.raises(DataError, match=r"weights are not finite after step 7 .* Lower training\.lr"):
+        train(run, load(world), options, validation=diverges, quiet=True)
+    assert run.checkpoints() == ("last",)
+    assert all(torch.isfinite(value).all() for value in run.load_checkpoint("last")["model"].values())
+    assert train(run, load(world), options, resume=True, quiet=True).state == "finished"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("feature_dim: 32", "feature_dim: 16"), ("optimizer: adam", "optimizer: sgd")]
+)
+def test_resume_after_the_settings_were_edited_is_a_sentence(tmp_path: Path, world: World, old: str, new: str) -> None:
+    run = new_run(tmp_path / "run")
+    train(run, load(world), TrainOptions(), quiet=True)
+    text = (run.folder / "run.yaml").read_text()
+    assert old in text
+    (run.folder / "run.yaml").write_text(text.replace(old, new))
+    with pytest.raises(DataError, match=r"does not fit run\.yaml"):
+        train(Run.open(run.folder), load(world), TrainOptions(), resume=True, quiet=True)
 
 
 def test_resume_refuses_other_training_videos_and_clears_what_a_kill_left(tmp_path: Path, world: World) -> None:

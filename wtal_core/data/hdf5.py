@@ -35,7 +35,16 @@ try:
 except ImportError:  # Windows: no advisory locks, one writer at a time is assumed
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["EntryFile", "EntryWriter", "decode_name", "encode_name", "read_grid", "write_entries", "write_grid"]
+__all__ = [
+    "EntryFile",
+    "EntryWriter",
+    "decode_name",
+    "encode_name",
+    "read_grid",
+    "remove_entries",
+    "write_entries",
+    "write_grid",
+]
 
 _GRID_KEYS = ("fps", "stride", "window", "num_snippets", "offset", "duration")
 
@@ -228,6 +237,13 @@ def write_entries(path: str | os.PathLike[str], kind: str, version: int, fill: C
 
 def _finished_parts(folder: Path) -> list[Path]:
     return sorted(p for p in folder.glob("entry-*.h5")) if folder.is_dir() else []
+
+
+def remove_entries(path: str | os.PathLike[str]) -> None:
+    """Delete a file of entries, and the finished entries that an interrupted writer left beside it."""
+    path = Path(path)
+    path.unlink(missing_ok=True)
+    shutil.rmtree(path.with_name(f".{path.name}.parts"), ignore_errors=True)
 
 
 class EntryWriter:

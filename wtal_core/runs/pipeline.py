@@ -17,6 +17,7 @@ from wtal_core.data import write_detections
 from wtal_core.data.activations import ActivationWriter
 from wtal_core.data.features.sample_rate import at_sample_rate
 from wtal_core.data.features.store import FeatureStore, videos_with_features
+from wtal_core.data.hdf5 import remove_entries
 from wtal_core.errors import DataError, UsageError
 from wtal_core.evaluation import evaluate
 from wtal_core.files import write_json
@@ -134,7 +135,7 @@ def infer(
     method = run.method(checkpoint, device)
     store = feature_view(method.config, store, phases=False)
     if not keep:
-        run.activations_path.unlink(missing_ok=True)
+        remove_entries(run.activations_path)  # also what an interrupted inference of other weights left
     began = time.perf_counter()
     computed = skipped = 0
     with ActivationWriter(run.activations_path) as writer:

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from wtal_core.devices import device_name
-from wtal_core.errors import DataError, Interrupted, UsageError
+from wtal_core.errors import DataError, Interrupted, UsageError, and_more
 from wtal_core.methods import Method, Recipe, Stage, arithmetic
 from wtal_core.progress import progress_bar
 from wtal_core.runs.folder import Run
@@ -93,11 +93,15 @@ def train(
 
 
 def _refuse_a_second_process(run: Run) -> None:
-    """Raise if another process of this machine is training the run: both would write the same files."""
+    """Raise if another process is training the run, here or on another machine: both would write the same files."""
     status = run.status()
-    if status["state"] == "running" and status.get("pid") != os.getpid() and liveness(status):
+    alive = liveness(status)
+    if status["state"] == "running" and (alive is None or (alive and status.get("pid") != os.getpid())):
         raise UsageError(
-            f"is being trained by process {status['pid']}", where=run.folder, next_step="Wait for it, or stop it first"
+            f"is being trained by process {status.get('pid')}" + (f" of {status.get('host')}" if alive is None else ""),
+            where=run.folder,
+            next_step="Wait for it, or stop it first"
+            + (" (if that machine is off, wait until it has been silent for ten minutes)" if alive is None else ""),
         )
 
 
@@ -288,7 +292,22 @@ class _Trainer:
     _resumed_at = 0
 
     def save(self, which: str) -> None:
-        """Write a checkpoint that a resume continues from."""
+        """Write a checkpoint that a resume continues from.
+
+        Raises:
+            DataError: a weight is not finite (losses are looked at every few steps only), or the disk is full; the
+                checkpoint before it stays.
+        """
+        weights = self.method.state_dict()
+        broken = [name for name, value in weights.items() if not bool(torch.isfinite(value).all())]
+        if broken:
+            raise DataError(
+                f"the weights are not finite after step {self.step} of stage {self.stage.name!r}",
+                expected="finite numbers",
+                got=f"NaN or infinity in {broken[0]}{and_more(len(broken))}",
+                where=self.run.folder,
+                next_step="Lower training.lr; the last checkpoint is kept",
+            )
         plain = {
             "stage_index": self.stage_index,
             "step": self.step,
@@ -299,7 +318,7 @@ class _Trainer:
             "corpus": self.corpus.fingerprint,
         }
         content: dict[str, Any] = {
-            "model": self.method.state_dict(),
+            "model": weights,
             "optimizer": self.optimizer.state_dict(),
             "torch_rng": torch.get_rng_state(),
             "state": json.dumps(plain),  # as text: generator states hold integers of 128 bits
@@ -324,13 +343,14 @@ class _Trainer:
                 where=self.run.folder,
                 next_step="Restore the data set, or train a new run",
             )
-        self.stage_index, self.step = int(plain["stage_index"]), int(plain["step"])
-        self.best, self.waited = plain["best"], int(plain["waited"])
-        self._begin_stage(fresh=False)
-        self.method.load_state_dict(content["model"])
-        self.optimizer.load_state_dict(content["optimizer"])
-        self.sampler.restore(plain["sampler"])
-        self.draws.bit_generator.state = plain["draws"]
+        try:
+            self._take_over(content, plain)
+        except (LookupError, TypeError, ValueError, RuntimeError) as error:
+            raise DataError(
+                f"does not fit run.yaml: {str(error).splitlines()[-1].strip()[:200]}",
+                where=self.run.checkpoint_path("last"),
+                next_step="Give run.yaml back the settings the run was begun with, or train a new run",
+            ) from error
         torch.set_rng_state(content["torch_rng"])
         if self.device.type == "cuda" and "cuda_rng" in content:
             torch.cuda.set_rng_state(content["cuda_rng"], self.device)
@@ -339,6 +359,18 @@ class _Trainer:
         for unfinished in (self.run.folder / "checkpoints").glob(".*.pt"):  # of a process that was killed in the act
             unfinished.unlink(missing_ok=True)
         self._resumed_at = self.steps_before + self.step
+
+    def _take_over(self, content: Mapping[str, Any], plain: Mapping[str, Any]) -> None:
+        """Be where the checkpoint was written; raises what PyTorch and NumPy raise for one of another config."""
+        self.stage_index, self.step = int(plain["stage_index"]), int(plain["step"])
+        self.best, self.waited = plain["best"], int(plain["waited"])
+        self._begin_stage(fresh=False)
+        self.method.load_state_dict(content["model"])
+        if content["optimizer"]["param_groups"][0].keys() != self.optimizer.state_dict()["param_groups"][0].keys():
+            raise ValueError("another kind of optimizer")
+        self.optimizer.load_state_dict(content["optimizer"])
+        self.sampler.restore(plain["sampler"])
+        self.draws.bit_generator.state = plain["draws"]
 
 
 def _compiled(losses: Callable[..., dict[str, Tensor]]) -> Callable[..., dict[str, Tensor]]:
