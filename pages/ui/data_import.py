@@ -56,6 +56,8 @@ def _import_dataset() -> None:
             )
             grid = st.selectbox("Their snippet grid", [_NO_GRID, *GRID_PRESETS], key="data.grid",
                                 help="Never guessed. “Explain a file” says which fits.")  # fmt: skip
+            complete = st.checkbox("Only videos with features", key="data.complete", disabled=features is None,
+                                   help="Otherwise the instances of those without count as missed.")  # fmt: skip
         with c:
             videos = st.text_input("Folder of videos (optional)", key="data.videos", help="Linked, not copied.",
                                    placeholder="a path on this machine")  # fmt: skip
@@ -79,6 +81,7 @@ def _import_dataset() -> None:
             words = ["data", "import", str(folder), "--annotations", str(annotations)]
             words += ["--features", str(features)] if features is not None else []
             words += ["--grid", grid] if features is not None and grid != _NO_GRID else []
+            words += ["--only-with-features"] if features is not None and complete else []
             words += ["--extractor", extractor.strip()] if extractor and extractor.strip() else []
             words += ["--videos", str(Path(videos.strip()).expanduser())] if videos and videos.strip() else []
             words += ["--splits", *splits.split()] if splits and splits.strip() else []

@@ -87,12 +87,59 @@ def test_doctor_finds_and_fails(have: Path, capsys: Any) -> None:
 def test_doctor_shortens_long_groups(have: Path, capsys: Any) -> None:
     for i in range(4):
         (have / "videos" / f"v{i}.mp4").unlink()
+        (have / "npy" / f"v{i}.npy").write_bytes(b"x" * (i + 1))
     (have / "videos" / "other.mp4").touch()
     arguments = ("doctor", "--annotations", have / "truth.json", "--videos", have / "videos")
-    code, out, _ = run(capsys, *arguments, "--max", "1")
+    code, out, _ = run(capsys, *arguments)
     assert code == 0
-    assert "... and 3 more (--max 0 prints all)" in out
+    (said,) = (line for line in out.splitlines() if "has no file" in line)
+    assert said.startswith("  v0, v1, v2 and 1 more, each: has no file in ")
+    assert out.splitlines()[1].startswith("1 kind of finding: ")
+    assert "videos (4 notes)" in out.splitlines()[1]
     assert "v3: has no file" in run(capsys, *arguments, "--max", "0")[1]
+    wrong = ("doctor", "--annotations", have / "truth.json", "--features", have / "npy", "--grid", "i3d-25fps-16")
+    report = json.loads(run(capsys, *wrong, "--json")[1])
+    assert report["counts"]["error"] >= 4
+    assert "features unreadable (4 errors)" in run(capsys, *wrong)[1]
+
+
+def test_doctor_shortens_long_groups_of_different_findings(have: Path, capsys: Any) -> None:
+    for i in range(4):
+        np.save(have / "npy" / f"v{i}.npy", np.ones((15 + 9 * (i + 1), 6), np.float32))
+    arguments = ("doctor", "--annotations", have / "truth.json", "--features", have / "npy", "--grid", "i3d-25fps-16")
+    out = run(capsys, *arguments, "--max", "1")[1]
+    assert "length (4 " in out
+    assert "... and 3 more (--max 0 prints all)" in out
+    assert len([line for line in run(capsys, *arguments, "--max", "0")[1].splitlines() if " snippets" in line]) > 4
+
+
+def test_import_without_the_videos_that_have_no_features(have: Path, tmp_path: Path, capsys: Any) -> None:
+    videos = Dataset.open(make_dataset(have, tmp_path / "all", capsys)).annotations.videos
+    training = [video for video, info in videos.items() if info.subset == "training"]
+    for video in training:
+        (have / "npy" / f"{video}.npy").unlink()
+    folder = make_dataset(have, tmp_path / "some", capsys, "--only-with-features")
+    dataset = Dataset.open(folder)
+    assert list(dataset.annotations.videos) == [video for video in videos if video not in training]
+    assert dataset.splits == {"test": ("validation",)}
+    assert dataset.classes == Dataset.open(tmp_path / "all").classes
+    assert not any("features missing" in line for line in run(capsys, "doctor", folder)[1].splitlines())
+    arguments = ("import", tmp_path / "x", "--annotations", have / "truth.json", "--only-with-features")
+    code, _, err = run(capsys, *arguments)
+    assert (code, "no features are given to choose the videos by" in err) == (2, True)
+    for file in (have / "npy").iterdir():
+        file.rename(file.with_name(f"v_{file.name}"))
+    code, _, err = run(capsys, *arguments, "--features", have / "npy", "--grid", "i3d-25fps-16")
+    assert (code, "no annotated video has features" in err) == (1, True)
+    assert not (tmp_path / "x").exists()
+
+
+def make_dataset(have: Path, folder: Path, capsys: Any, *more: str) -> Path:
+    arguments = ("import", folder, "--annotations", have / "truth.json", "--features", have / "npy", *more)
+    code, out, _ = run(capsys, *arguments, "--grid", "i3d-25fps-16")
+    assert code == 0
+    assert ("left out: 2 annotated videos without features" in out) == bool(more)
+    return folder
 
 
 def test_convert_features(have: Path, tmp_path: Path, capsys: Any) -> None:

@@ -160,13 +160,14 @@ def test_a_data_set_is_imported_in_the_background(open_page: OpenPage, home: Pat
     app.text_input(key="data.name").set_value("mine").run()
     app.text_input(key="data.features.path").set_value("datasets/planted/features/planted.h5").run()
     app.selectbox(key="data.grid").set_value("i3d-25fps-16").run()
+    app.checkbox(key="data.complete").check().run()
     app.text_input(key="data.splits").set_value("train=training test=test").run()
     press(app, "Import")
     (job,) = queued(home)
     assert job.arguments == (
         "data", "import", str(home / "datasets" / "mine"), "--annotations", str(truth), "--features",
         str(home / "datasets/planted/features/planted.h5"), "--grid", "i3d-25fps-16",
-        "--splits", "train=training", "test=test",
+        "--only-with-features", "--splits", "train=training", "test=test",
     )  # fmt: skip
     assert job.slot == "files"  # does not wait for a training
 

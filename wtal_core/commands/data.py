@@ -13,7 +13,7 @@ from wtal_core.commands.output import print_json
 from wtal_core.errors import UsageError, counted
 
 if TYPE_CHECKING:
-    from wtal_core.data.doctor import Diagnosis, Severity
+    from wtal_core.data.doctor import Diagnosis, Finding, Severity
     from wtal_core.records import Annotations
 
 __all__ = ["Convert", "Doctor", "Explain", "Import"]
@@ -227,6 +227,7 @@ class Doctor:
         from wtal_core.data.doctor import CHECKS
 
         console = Console(highlight=False, soft_wrap=True)
+        groups = diagnosis.groups()
         colours: dict[Severity, str] = {"error": "bold red", "warning": "yellow", "note": "cyan"}
         singular = {"classes": "class"}
         looked = ", ".join(
@@ -234,20 +235,23 @@ class Doctor:
             for what, count in diagnosis.examined.items()
         )
         console.print(f"examined: {looked}", markup=False)
-        for (severity, check), found in diagnosis.groups().items():
+        if kinds := [f"{check} ({counted(len(found), severity)})" for (severity, check), found in groups.items()]:
+            console.print(f"{counted(len(kinds), 'kind')} of finding: {', '.join(kinds)}", markup=False)
+        for (severity, check), found in groups.items():
             console.print()
             console.print(
                 f"{_MARKS[severity].strip()}: {check} ({len(found):,})", style=colours[severity], markup=False, end=""
             )
             console.print(f" - {CHECKS[check]}", markup=False)
-            shown = found if self.max == 0 else found[: self.max]
-            steps = {finding.next_step for finding in shown}
-            common = len(shown) > 1 and len(steps) == 1  # said once, below
-            for finding in shown:
-                step = f". {finding.next_step}" if finding.next_step and not common else ""
-                console.print(f"  {finding.where}: {finding.message}{step}.", markup=False)
-            if len(shown) < len(found):
-                console.print(f"  ... and {len(found) - len(shown):,} more (--max 0 prints all)", markup=False)
+            alike = [[finding] for finding in found] if self.max == 0 else _alike(found)
+            shown = alike[: self.max or None]
+            steps = {same[0].next_step for same in shown}
+            common = len(steps) == 1 and len(found) > 1  # said once, below
+            for same in shown:
+                step = f". {same[0].next_step}" if same[0].next_step and not common else ""
+                console.print(f"  {_places(same)}: {same[0].message}{step}.", markup=False)
+            if hidden := sum(len(same) for same in alike[len(shown) :]):
+                console.print(f"  ... and {hidden:,} more (--max 0 prints all)", markup=False)
             if common and (step := steps.pop()):
                 console.print(f"  -> {step}.", markup=False)
         counts = ", ".join(
@@ -256,6 +260,24 @@ class Doctor:
         console.print()
         verdict = "healthy" if diagnosis.healthy else "not fit for training"
         console.print(f"{verdict}: {counts}", markup=False)
+
+
+def _alike(found: Iterable[Finding]) -> list[list[Finding]]:
+    """Return findings that say the same of several places together, in the order of the first."""
+    alike: dict[tuple[str, str, str], list[Finding]] = {}
+    for finding in found:
+        about = finding.where.rpartition(": ")[0]  # the features or file that the place lies in
+        alike.setdefault((about, finding.message, finding.next_step), []).append(finding)
+    return list(alike.values())
+
+
+def _places(same: Sequence[Finding]) -> str:
+    """Return where findings that say the same were made: up to three places, and how many more there are."""
+    about, separator, first = same[0].where.rpartition(": ")
+    names = [first, *(finding.where.rpartition(": ")[2] for finding in same[1:3])]
+    more = f" and {len(same) - 3:,} more" if len(same) > 3 else ""
+    between = "; " if any("," in name for name in names) else ", "
+    return f"{about}{separator}{between.join(names)}{more}" + (", each" if len(same) > 1 else "")
 
 
 # -- explain ------------------------------------------------------------------------------------------------------
@@ -475,6 +497,8 @@ class Import:
     """Copy videos instead of linking to them."""
     exclude: tuple[str, ...] = ()
     """Videos whose features to leave out."""
+    only_with_features: bool = False
+    """Leave annotated videos without features out; otherwise their instances count as missed."""
     foreign: Foreign = field(default_factory=_Foreign)
     json: bool = False
     """Print a summary as JSON."""
@@ -503,6 +527,7 @@ class Import:
             reference=self.reference,
             link="copy" if self.copy else "symlink",
             exclude=self.exclude,
+            only_with_features=self.only_with_features,
             quiet=self.json,
         )
         dataset = done.dataset
@@ -515,6 +540,7 @@ class Import:
             "features": {f.name: f.path for f in dataset.feature_files},
             "videos": done.videos,
             "videos_missing": done.videos_missing,
+            "left_out": done.left_out,
         }
         if self.json:
             print_json(summary)
@@ -524,6 +550,8 @@ class Import:
         print(f"{self.folder}: {dataset.name}, {counts}, videos: {splits}")
         for name, path in summary["features"].items():
             print(f"  features {name}: {path}")
+        if done.left_out:
+            print(f"  left out: {counted(done.left_out, 'annotated video')} without features")
         if self.videos is not None:
             how = "copied" if self.copy else "linked"
             print(f"  videos: {done.videos:,} {how}, {done.videos_missing:,} not found in {self.videos}")

@@ -481,12 +481,14 @@ class Imported:
         conversions: `{name of features: conversion}` of those that were converted.
         videos: files linked or copied now.
         videos_missing: annotated videos without a file.
+        left_out: annotated videos that were left out for want of features.
     """
 
     dataset: Dataset
     conversions: Mapping[str, Conversion] = field(default_factory=dict)
     videos: int = 0
     videos_missing: int = 0
+    left_out: int = 0
 
 
 #: Usual subset names of the training and test side, in the order they are looked for.
@@ -540,6 +542,7 @@ def import_dataset(
     reference: bool = False,
     link: Literal["symlink", "copy"] = "symlink",
     exclude: Iterable[str] = (),
+    only_with_features: bool = False,
     quiet: bool = False,
 ) -> Imported:
     """Make a data set folder; `dataset.yaml` comes last, so that an interrupted import is not taken for a data set.
@@ -556,6 +559,7 @@ def import_dataset(
         reference: leave features where they are and name their path instead of converting them.
         link: how videos come into the folder.
         exclude: videos whose features to leave out.
+        only_with_features: leave annotated videos out that some of the features do not have; the classes stay.
         quiet: no progress bars.
 
     Raises:
@@ -601,13 +605,18 @@ def import_dataset(
     GridRule.parse(grid or None)
     left_out = set(exclude)
     present: set[str] = set()
+    complete = set(truth.videos) - left_out
     for source in (features or {}).values():
         with opened(source) as store:
             present.update(store.videos)
+            complete.intersection_update(store.videos)
     for video in sorted(left_out - present):
         raise unknown_name("video", video, sorted(present), where="exclude")
     if videos is not None:
         require_folder(videos, "a folder of videos")
+    annotated = len(truth.videos)
+    if only_with_features:
+        truth, chosen = _only_complete(truth, chosen, complete, present)
 
     files: list[FeatureFile] = []
     conversions: dict[str, Conversion] = {}
@@ -641,10 +650,34 @@ def import_dataset(
     write_annotations(truth, folder / "annotations.json", format="activitynet")
     count, missing = _bring_videos(videos, folder, truth, link) if videos is not None else (0, 0)
     dataset = Dataset(folder, name or folder.resolve().name, chosen, feature_files=tuple(files))
-    if truth.classes != tuple(sorted(truth.classes)):
-        dataset = replace(dataset, class_list=truth.classes)  # the order is a fact that JSON annotations do not keep
+    if truth.classes != tuple(sorted(truth.classes)) or len(truth.videos) < annotated:
+        dataset = replace(dataset, class_list=truth.classes)  # what JSON annotations do not keep: order, unused ones
     dataset.save()
-    return Imported(dataset, conversions, count, missing)
+    return Imported(dataset, conversions, count, missing, annotated - len(truth.videos))
+
+
+def _only_complete(
+    truth: Annotations, splits: Mapping[str, tuple[str, ...]], complete: set[str], present: set[str]
+) -> tuple[Annotations, dict[str, tuple[str, ...]]]:
+    """Return the annotations of the videos that have all features, and the splits that are left of them."""
+    if not present:
+        raise UsageError(
+            "no features are given to choose the videos by",
+            expected="--features with --only-with-features",
+            next_step="Name the features, or leave --only-with-features out",
+        )
+    if not complete:
+        raise DataError(
+            "no annotated video has features",
+            expected=f"names such as {next(iter(truth.videos), '')!r}",
+            got=f"names such as {min(present)!r}",
+            where=truth.source or None,
+            next_step="Bring the names together, e.g. by --strip-prefix",
+        )
+    truth = truth.only(complete)
+    there = set(truth.subsets())
+    left = {split: tuple(name for name in names if name in there) for split, names in splits.items()}
+    return truth, {split: names for split, names in left.items() if names}
 
 
 @contextmanager

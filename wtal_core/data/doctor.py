@@ -443,7 +443,9 @@ def _check_names(subject: Subject, name: str, store: FeatureStore) -> Iterator[F
             "features missing",
             f"{name}: {video}",
             "is annotated and has no features" + (f" (known faulty: {FAULTY_VIDEOS[video]})" if faulty else ""),
-            "Extract or convert them; without, its instances count as missed" if needed else "",
+            "Extract or convert them, or import with --only-with-features; its instances count as missed"
+            if needed
+            else "",
         )
     if extra:
         shown = ", ".join(extra[:3]) + (", ..." if len(extra) > 3 else "")
