@@ -106,6 +106,13 @@ def test_streams_of_different_length(tmp_path: Path) -> None:
         open_features(tmp_path, grid=GRID, lengths="trimm")  # type: ignore[arg-type]
 
 
+def test_a_video_may_be_called_like_a_stream(tmp_path: Path) -> None:
+    for name in ("lava_flow", "river", "x.y"):
+        np.save(tmp_path / f"{name}.npy", np.ones((3, 4), dtype=np.float32))
+    assert detect_layout(tmp_path) == "per-video"
+    assert open_features(tmp_path, grid="16/16@25").videos == ("lava_flow", "river", "x.y")
+
+
 def test_unpaired_files_are_known_and_one_stream_is_a_set(tmp_path: Path) -> None:
     for name in ("a-rgb", "a-flow", "b-rgb", "other"):
         np.save(tmp_path / f"{name}.npy", array(6))

@@ -142,7 +142,8 @@ def find_streams(folder: Path) -> tuple[dict[str, dict[str, Path]], list[Path]]:
 
     Streams are told by `<video>-rgb.*` and `<video>-flow.*` (also `_` or `.` before the stream) or by the sub-folders
     `rgb` and `flow`. As soon as one video has both streams, those with one are among the files that do not belong;
-    where all have the same one (an RGB-only set), that is what the set is.
+    where all have the same one (an RGB-only set), that is what the set is. Among more files without a stream, a name
+    such as `lava_flow.npy` means no stream either.
     """
     found: dict[str, dict[str, Path]] = {}
     other: list[Path] = []
@@ -160,6 +161,9 @@ def find_streams(folder: Path) -> tuple[dict[str, dict[str, Path]], list[Path]]:
                 other.append(file)
     kinds = {tuple(streams) for streams in found.values()}
     wanted = len(STREAMS) if len(kinds) > 1 or any(len(kind) > 1 for kind in kinds) else 1
+    if wanted == 1 and len(other) > len(found):
+        found = {}
+        other = _array_files(folder)
     videos = {
         video: {stream: streams[stream] for stream in STREAMS if stream in streams}
         for video, streams in sorted(found.items())
