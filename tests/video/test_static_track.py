@@ -114,3 +114,15 @@ def test_refusals(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "1 static clips" in out
     assert "failed: lost" in out
     assert main(["data", "static", str(folder), "--rho", "200"]) == 2
+
+
+def test_annotations_outside_the_folder_stay_as_they_are(tmp_path: Path) -> None:
+    original = '{"database": {"a": {"subset": "train", "url": "https://x", "annotations": []}}}'
+    (tmp_path / "activity_net.json").write_text(original)
+    (tmp_path / "ds" / "videos").mkdir(parents=True)
+    (tmp_path / "ds" / "videos" / "a.mp4").write_bytes(b"no video")
+    yaml = "name: x\nsplits: {train: [train]}\nannotations: ../activity_net.json\n"
+    (tmp_path / "ds" / "dataset.yaml").write_text(yaml)
+    with pytest.raises(UsageError, match="outside the data set folder"):
+        mine_dataset(tmp_path / "ds")
+    assert (tmp_path / "activity_net.json").read_text() == original

@@ -79,7 +79,7 @@ def mine_dataset(
         advance: called with each video's id when it is done.
 
     Raises:
-        UsageError: the split or a video is unknown, or the annotations are not in a file that can hold tracks.
+        UsageError: the split or a video is unknown, or no file of the folder holds the annotations with tracks.
         DataError: no video has a file, or the data set cannot be read or written.
     """
     config = config or StaticClipConfig()
@@ -91,6 +91,13 @@ def mine_dataset(
             expected="annotations in one JSON file",
             where=path,
             next_step="Make a data set folder of them first: wtal data import",
+        )
+    if not Path(os.path.abspath(path)).is_relative_to(os.path.abspath(dataset.folder)):
+        raise UsageError(
+            "lies outside the data set folder and would be overwritten in another form",
+            expected="annotations inside the folder",
+            where=path,
+            next_step="Copy it into the folder, and name the copy in dataset.yaml",
         )
     annotations = read_annotations(path)
     chosen = list(dataset.videos(split) if videos is None else videos)
