@@ -91,6 +91,17 @@ def test_run_and_job_together_say_what_happened(home: Path) -> None:
     assert all(len(t.names) == 2 for t in found.values())
 
 
+def test_a_training_that_crashed_and_was_finished_by_hand_is_finished(home: Path) -> None:
+    job = start_training(TrainRequest("hamnet", "d", "runs/r", device="cpu"), home=home, cwd=home)
+    gone = {**identity(), "process_start": "before the crash"}
+    write_json(job.folder / "process.json", {**gone, "started": time.time() - 60})
+    new_run(home, "r", **gone, state="running", heartbeat=time.time() - 30)
+    assert listed(home)["r"].state == "crashed"
+    new_run_status = {"state": "finished", "heartbeat": time.time(), "step": 9, "steps": 9}
+    write_json(home / "runs" / "r" / "status.json", {**identity(), **new_run_status})
+    assert (listed(home)["r"].state, listed(home)["r"].message) == ("finished", "")
+
+
 def test_a_job_that_failed_before_there_was_a_run_is_listed(home: Path) -> None:
     job = start_training(TrainRequest("hamnet", "d", "runs/x", device="cpu"), home=home, cwd=home)
     (home / "runs" / "x").mkdir(parents=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -333,6 +335,65 @@ def test_bad_arguments_and_missing_folders_are_failures_with_a_sentence(home: Pa
     queue.stop(late)
     assert ended(stranded) == "failed"
     assert "cannot be entered" in stranded.status().message
+
+
+def test_a_job_of_another_machine_that_has_fallen_silent_has_crashed(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Queue, "start_worker", lambda self, slot: None)
+    queue = Queue(home)
+    job = queue.submit(ENDLESS, kind="bench", result="out")
+    elsewhere = {**identity(), "host": "a container that was made anew", "process_start": "x:1"}
+    write_json(job.folder / "process.json", {**elsewhere, "started": time.time()})
+    assert job.status().state == "running"
+    with pytest.raises(UsageError, match="is running already"):
+        queue.submit(ENDLESS, kind="bench", result="out")
+    for file in job.folder.iterdir():
+        os.utime(file, (time.time() - 3600,) * 2)
+    assert job.status().state == "crashed"
+    assert queue.submit(ENDLESS, kind="bench", result="out").status().state == "queued"
+
+
+def test_a_job_that_could_not_be_started_says_why(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Queue, "start_worker", lambda self, slot: None)
+    (home / "a file").touch()
+    job = Queue(home).submit(ENDLESS, kind="bench", log=home / "a file" / "worker.log")
+    worker._Supervisor(job).run()
+    assert job.status().state == "failed"
+    assert "a file" in job.status().message
+
+
+def test_one_result_is_queued_once_however_many_ask(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Queue, "start_worker", lambda self, slot: None)
+    of_result = Queue.of_result
+
+    def slowly(self: Queue, path: Path) -> Job | None:
+        found = of_result(self, path)
+        time.sleep(0.05)
+        return found
+
+    monkeypatch.setattr(Queue, "of_result", slowly)
+
+    def ask() -> None:
+        with contextlib.suppress(UsageError):
+            Queue(home).submit(ENDLESS, kind="bench", result="out")
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(Queue(home).jobs()) == 1
+
+
+def test_a_full_disk_leaves_no_half_job(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Job) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Job, "write", full)
+    with pytest.raises(DataError, match="No space left"):
+        Queue(home).submit(ENDLESS, kind="bench")
+    assert not [path for path in Queue(home).folder.iterdir() if path.is_dir()]
 
 
 def test_damaged_records_do_not_break_the_queue(home: Path) -> None:

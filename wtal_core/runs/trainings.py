@@ -11,6 +11,7 @@ from typing import Any
 
 from wtal_core.errors import WtalError
 from wtal_core.runs.folder import Run
+from wtal_core.runs.processes import read_record
 from wtal_core.runs.registry import stored_evaluations
 from wtal_core.runs.worker import Job, JobStatus, Queue
 from wtal_core.runs.workspace import RunEntry
@@ -125,7 +126,8 @@ def _of_run(key: str, entry: RunEntry, job: Job | None) -> Training:
     beat = _number(status.get("heartbeat")) or 0.0
     state, message = str(status["state"]), str(status.get("message") or "")
     if job is not None:
-        state, message = _joined(state, message, beat, job.status())
+        how = job.status()
+        state, message = _joined(state, message, _resumed_by_hand(status, beat, job, how), how)
     if state in ("finished", "created") and message.startswith("imported"):
         message = ""
     return replace(
@@ -141,11 +143,19 @@ def _of_run(key: str, entry: RunEntry, job: Job | None) -> Training:
     )
 
 
-def _joined(state: str, message: str, beat: float, job: JobStatus) -> tuple[str, str]:
-    """Return what run and job say together; the job knows more unless the run was heard of after it had ended."""
+def _resumed_by_hand(status: Mapping[str, Any], beat: float, job: Job, how: JobStatus) -> bool:
+    """Whether the run was heard of after its last job had ended; nobody saw when one that crashed did."""
+    if how.ended is not None:
+        return beat > how.ended + 1.0
+    own = read_record(job.folder / "process.json")
+    another = any(status.get(key) != own.get(key) for key in ("pid", "host", "process_start"))
+    return how.state == "crashed" and another and beat > (how.started or 0.0)
+
+
+def _joined(state: str, message: str, later: bool, job: JobStatus) -> tuple[str, str]:
+    """Return what run and job say together; the job knows more unless the run was heard of `later`."""
     if job.open:
         return job.state, ""
-    later = job.ended is not None and beat > job.ended + 1.0  # somebody resumed it by hand
     if job.state == "cancelled" or later or state == "running":
         return state, message
     if job.state in ("failed", "crashed"):

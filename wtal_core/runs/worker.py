@@ -57,6 +57,7 @@ ENDED = ("finished", "stopped", "failed", "crashed", "cancelled")
 _POLL_SECONDS = 0.2
 _GRACE_SECONDS = 10.0  # from asking a command to stop to insisting
 _KILL_SECONDS = 5.0  # from ending a process to killing it
+_SILENT_SECONDS = 600.0  # a job on another machine that has written nothing for so long has crashed
 _START_SECONDS = 30.0  # a job that is not there so long after it was started has crashed
 _KEPT = 100  # ended jobs that are remembered
 _INTERRUPTED = (130, 143)  # exit codes: by SIGINT, by SIGTERM
@@ -218,7 +219,8 @@ class Job:
             return JobStatus("cancelled") if self.asked("cancelled") else JobStatus("queued")
         pid = process.get("pid") if isinstance(process.get("pid"), int) else None
         if not leave:
-            if liveness(process) is not False:
+            alive = liveness(process)
+            if alive or (alive is None and time.time() - self._last_heard() < _SILENT_SECONDS):
                 return JobStatus("stopping" if self.asked("stop") else "running", pid, started)
             leave = read_record(self.folder / "exit.json")  # it may have ended between the two looks
         if not leave:
@@ -229,8 +231,19 @@ class Job:
         ended = _number(leave.get("ended"))
         stopped = self.asked("stop") or self.asked("kill") or code in _INTERRUPTED
         state = "finished" if code == 0 else "stopped" if stopped else "failed"
-        message = self._complaint() if state == "failed" else ""
+        message = str(leave.get("message") or self._complaint()) if state == "failed" else ""
         return JobStatus(state, None, started, ended, code, message)
+
+    def _last_heard(self) -> float:
+        """Return when the job last wrote something, seconds since 1970."""
+        files = [self.folder / "process.json", self.folder / "progress.json", Path(self.log)]
+        if self.result:
+            files.append(Path(self.cwd, self.result) / "status.json")
+        heard = 0.0
+        for file in files:
+            with contextlib.suppress(OSError):
+                heard = max(heard, file.stat().st_mtime)
+        return heard
 
     def _run_state(self) -> str:
         return str(read_record(Path(self.cwd, self.result) / "status.json").get("state", ""))
@@ -330,24 +343,10 @@ class Queue:
                 got=repr(slot),
                 next_step="Name the device the job computes on",
             )
-        if result:
-            other = self.of_result(home / result)
-            if other is not None and other.status().open:
-                raise UsageError(
-                    f"a job that makes it is {other.status().state} already",
-                    where=result,
-                    next_step="Wait for it, or stop it first",
-                )
         stamp = time.time()
         micro = int(stamp % 1 * 1e6)
         name = f"{time.strftime('%Y%m%d-%H%M%S', time.localtime(stamp))}-{micro:06d}-{secrets.token_hex(2)}"
         folder = self.folder / name
-        try:
-            folder.mkdir(parents=True)
-        except OSError as error:
-            raise DataError(
-                f"cannot be made: {error.strerror or error}", where=folder, next_step="Check permissions and free space"
-            ) from error
         job = Job(
             id=name,
             folder=folder,
@@ -360,7 +359,25 @@ class Queue:
             result=os.fspath(result),
             created=stamp,
         )
-        job.write()
+        with _lock(self.folder / "submit.lock", patience=5.0):  # two windows do not queue the same at once
+            if result:
+                other = self.of_result(home / result)
+                if other is not None and other.status().open:
+                    raise UsageError(
+                        f"a job that makes it is {other.status().state} already",
+                        where=result,
+                        next_step="Wait for it, or stop it first",
+                    )
+            try:
+                folder.mkdir(parents=True)
+                job.write()
+            except OSError as error:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise DataError(
+                    f"cannot be made: {error.strerror or error}",
+                    where=folder,
+                    next_step="Check permissions and free space",
+                ) from error
         self._forget_old()
         self.start_worker(slot)
         return job
