@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ import torch
 
 from tests.planted import World
 from wtal_core.methods.base import Method
+from wtal_core.records import Activations, Detections
+from wtal_core.runs import pipeline
 from wtal_core.runs.folder import Run
-from wtal_core.runs.pipeline import infer, stored_activations
+from wtal_core.runs.pipeline import infer, localize, stored_activations
 
 
 def test_an_interrupted_inference_is_not_mixed_with_one_of_other_weights(
@@ -38,3 +41,20 @@ def test_an_interrupted_inference_is_not_mixed_with_one_of_other_weights(
     assert infer(run, world.store, videos, any_features=True, quiet=True).skipped == 0
     again = stored_activations(run)
     assert all((again[video].cas == whole[video].cas).all() for video in videos)
+
+
+def test_localizing_part_by_part_is_localizing_all(acmnet: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = localize(acmnet, activations=stored_activations(acmnet), store=False)
+    held: list[int] = []
+    cls = type(acmnet.new_method())
+    asked = cls.localize_many
+
+    def counted(activations: Mapping[str, Activations], localization: object) -> Detections:
+        held.append(len(activations))
+        return asked(activations, localization)
+
+    monkeypatch.setattr(cls, "localize_many", counted)
+    monkeypatch.setattr(pipeline, "_VIDEOS_AT_ONCE", 2)
+    assert localize(acmnet, store=False).by_video() == whole.by_video()
+    assert max(held) == 2
+    assert sum(held) == len(stored_activations(acmnet))

@@ -38,6 +38,10 @@ __all__ = [
 ]
 
 
+#: Videos whose activations `localize` holds in memory together: enough for one array operation to be worth it.
+_VIDEOS_AT_ONCE = 256
+
+
 @dataclass(frozen=True)
 class Inference:
     """What an inference did: videos computed and skipped, seconds of computing."""
@@ -174,8 +178,17 @@ def localize(
     """
     cls = method_class(run.info.method)
     localization = settings.override(run.config().localization, dict(changes or {}))
-    acts = stored_activations(run) if activations is None else activations
-    detections = cls.localize_many(acts, localization)
+    if activations is None:
+        with run.activations() as stored:  # a part at a time: those of thousands of videos do not fit into memory
+            parts = [
+                stored.videos[first : first + _VIDEOS_AT_ONCE]
+                for first in range(0, len(stored.videos), _VIDEOS_AT_ONCE)
+            ]
+            detections = Detections.concat(
+                cls.localize_many({video: stored.read(video) for video in part}, localization) for part in parts
+            )
+    else:
+        detections = cls.localize_many(activations, localization)
     if store:
         write_detections(detections, run.detections_path, format="activitynet")
         write_json(run.folder / "localization.json", settings.to_dict(localization))
