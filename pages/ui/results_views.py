@@ -172,7 +172,7 @@ def seeds(found: Comparison, runs: Sequence[str]) -> None:
     _table(_FIRST + "".join(f"<th>{t:g}</th>" for t in found.tiou) + "<th>average</th>", body)
 
 
-def _spread(mean: float, deviation: float) -> str:
+def _spread(mean: float, deviation: float | None) -> str:
     return f"{theme.percent(mean)} ± {theme.percent(deviation)}"
 
 

@@ -209,7 +209,11 @@ def test_runs_are_listed_and_compared_over_seeds(
     assert main(["runs", "compare", str(tmp_path), str(run), "--json"]) == 0
     table = json.loads(capsys.readouterr().out)
     assert [g["runs"] for g in table["seeds"]] == [3]
+    assert table["seeds"][0]["average"]["std"] > 0
     averages = [r["average"] for r in table["runs"]]
+    assert main(["runs", "compare", str(run), "--json"]) == 0
+    alone = json.loads(capsys.readouterr().out)["seeds"][0]
+    assert (alone["average"]["std"], alone["mean_ap"]["0.5"]["std"]) == (None, None)
     assert table["seeds"][0]["average"]["mean"] == pytest.approx(sum(averages) / 3)
 
 

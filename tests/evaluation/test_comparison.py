@@ -11,6 +11,7 @@ from wtal_core.evaluation import (
     compare_detections,
     diagnose,
     evaluate,
+    in_percent,
     mean_and_deviation,
     precision_recall,
     score_histogram,
@@ -63,7 +64,9 @@ def test_seeds() -> None:
     values = [(5 / 6 + 1) / 2, 0.25]
     assert levels[0.5] == pytest.approx((np.mean(values), np.std(values, ddof=1)))
     assert average == pytest.approx(levels[0.5])
-    assert mean_and_deviation([0.4]) == (0.4, 0.0)
+    assert mean_and_deviation([0.4]) == (0.4, None)
+    assert in_percent(0.4, None) == "40.0 ± -"
+    assert in_percent(0.4512, 0.0718) == "45.1 ± 7.2"
     with pytest.raises(UsageError):
         mean_and_deviation([])
 

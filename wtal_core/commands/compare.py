@@ -253,8 +253,10 @@ def _print(found: Comparison, report: dict[str, Any]) -> None:
         )
 
 
-def _spread(value: dict[str, float]) -> str:
-    return f"{100 * value['mean']:.1f} ± {100 * value['std']:.1f}"
+def _spread(value: dict[str, Any]) -> str:
+    from wtal_core.evaluation import in_percent
+
+    return in_percent(value["mean"], value["std"])
 
 
 def _print_differences(found: Comparison, bootstrap: dict[str, Any], confidence: float) -> None:

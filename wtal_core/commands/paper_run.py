@@ -178,7 +178,8 @@ class RunPaper:
             rows = [
                 _facts(experiment, plan)
                 | {
-                    "here": [{"mean": 100 * mean, "std": 100 * std} for mean, std in here] or None,
+                    "here": [{"mean": 100 * mean, "std": None if std is None else 100 * std} for mean, std in here]
+                    or None,
                     "runs": [run.folder for run in own],
                     "failed": {str(r.folder): failures[r.folder] for r in plan.runs if r.folder in failures},
                 }
@@ -219,11 +220,12 @@ def _title(experiment: Experiment, dataset: Dataset) -> str:
     return f"{paper.label}, {experiment.source} ({experiment.about}) on {dataset.name}, protocol {experiment.protocol}"
 
 
-def _cells(experiment: Experiment, plan: RowPlan, here: Sequence[tuple[float, float]]) -> list[str]:
+def _cells(experiment: Experiment, plan: RowPlan, here: Sequence[tuple[float, float | None]]) -> list[str]:
     from wtal_core.commands.paper import printed_value
+    from wtal_core.evaluation import in_percent
 
     row = experiment.printed(plan.row)
-    own = [f"{100 * mean:.1f} ± {100 * std:.1f}" for mean, std in here] or ["-"] * len(experiment.columns)
+    own = [in_percent(mean, std) for mean, std in here] or ["-"] * len(experiment.columns)
     if experiment.published is None:
         return own
     values = row.values if row else (None,) * len(own)

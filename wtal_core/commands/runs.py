@@ -140,8 +140,10 @@ class CompareRuns:
         return 0
 
 
-def _spread(value: dict[str, float]) -> str:
-    return f"{100 * value['mean']:.1f} ± {100 * value['std']:.1f}"
+def _spread(value: dict[str, Any]) -> str:
+    from wtal_core.evaluation import in_percent
+
+    return in_percent(value["mean"], value["std"])
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from wtal_core.data.dataset import Dataset
+from wtal_core.evaluation import in_percent
 from wtal_core.methods import list_methods
 from wtal_core.runs.folder import Run
 from wtal_core.training.series import PlannedRun, train_series
@@ -52,8 +53,8 @@ def markdown_table(comparison: Mapping[str, Any]) -> str:
         "|---|---|" + "---|" * (len(levels) + 1),
     ]
 
-    def cell(value: Mapping[str, float]) -> str:
-        return f"{100 * value['mean']:.1f} ± {100 * value['std']:.1f}"
+    def cell(value: Mapping[str, Any]) -> str:
+        return in_percent(value["mean"], value["std"])
 
     lines += [
         f"| {g['method']} | {g['runs']} | "

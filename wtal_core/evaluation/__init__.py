@@ -10,7 +10,7 @@ What the protocols are, and how ties are broken, is said in `protocols`.
 from __future__ import annotations
 
 from wtal_core.evaluation.bootstrap import bootstrap_map, paired_bootstrap
-from wtal_core.evaluation.comparison import Comparison, averages, compare_detections, mean_and_deviation
+from wtal_core.evaluation.comparison import Comparison, averages, compare_detections, in_percent, mean_and_deviation
 from wtal_core.evaluation.curves import PrecisionRecall, ScoreHistogram, precision_recall, score_histogram
 from wtal_core.evaluation.diagnosis import (
     FALSE_POSITIVE_KINDS,
@@ -65,6 +65,7 @@ __all__ = [
     "evaluate",
     "false_positive_profile",
     "get_protocol",
+    "in_percent",
     "list_protocols",
     "mean_and_deviation",
     "missed_share",

@@ -19,7 +19,7 @@ from wtal_core.snippet_grid import SnippetGrid
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Comparison", "averages", "compare_detections", "mean_and_deviation"]
+__all__ = ["Comparison", "averages", "compare_detections", "in_percent", "mean_and_deviation"]
 
 
 def averages(mean_ap: Mapping[float, float]) -> dict[str, float]:
@@ -37,15 +37,20 @@ def averages(mean_ap: Mapping[float, float]) -> dict[str, float]:
     return found
 
 
-def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
-    """Return mean and sample standard deviation (0 for one value).
+def mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:
+    """Return mean and sample standard deviation, which is None for one value: nothing is known of how others fall.
 
     Raises:
         UsageError: there is no value.
     """
     if not values:
         raise UsageError("there is nothing to take the mean of", next_step="Give at least one evaluation")
-    return fmean(values), stdev(values) if len(values) > 1 else 0.0
+    return fmean(values), stdev(values) if len(values) > 1 else None
+
+
+def in_percent(mean: float, deviation: float | None) -> str:
+    """Return mean and deviation in [0, 1] as papers print them: "45.1 ± 7.2", "45.1 ± -" of a single run."""
+    return f"{100 * mean:.1f} ± {'-' if deviation is None else f'{100 * deviation:.1f}'}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +106,7 @@ class Comparison:
 
     def over_seeds(
         self, names: Sequence[str], protocol: str
-    ) -> tuple[dict[float, tuple[float, float]], tuple[float, float]]:
+    ) -> tuple[dict[float, tuple[float, float | None]], tuple[float, float | None]]:
         """Return mean and standard deviation over several sets: `{tIoU: (mean, sd)}` of mAP, and of its average."""
         rows = [self.mean_ap(name, protocol) for name in names]
         per_level = {t: mean_and_deviation([row[t] for row in rows]) for t in self.tiou}

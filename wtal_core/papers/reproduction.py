@@ -127,8 +127,8 @@ def _refuse_what_varies(experiment: Experiment, rows: Sequence[ExperimentRow], c
             )
 
 
-def row_values(experiment: Experiment, runs: Sequence[Run]) -> list[tuple[float, float]]:
-    """Return mean and sample standard deviation (0 for one run) of each column, in [0, 1]; [] without runs."""
+def row_values(experiment: Experiment, runs: Sequence[Run]) -> list[tuple[float, float | None]]:
+    """Return mean and sample standard deviation (None for one run) of each column, in [0, 1]; [] without runs."""
     scoring = scoring_of(experiment)
     found = [experiment.values(mean_ap) for run in runs if (mean_ap := scoring.scores(run)) is not None]
     return [mean_and_deviation(column) for column in zip(*found, strict=True)]

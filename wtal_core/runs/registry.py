@@ -6,11 +6,11 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Any
 
 from wtal_core import settings
 from wtal_core.errors import DataError
+from wtal_core.evaluation import mean_and_deviation
 from wtal_core.files import read_json
 from wtal_core.methods import method_class
 from wtal_core.runs.folder import Run
@@ -104,7 +104,7 @@ def compare(runs: Sequence[Run]) -> dict[str, Any]:
 
     Returns:
         `{"tiou", "runs": [{name, protocol, mean_ap, average}], "seeds": [{name, runs, mean_ap: {t: {mean, std}},
-        average}], "without_scores"}`; std is the sample standard deviation, 0 for one run.
+        average}], "without_scores"}`; std is the sample standard deviation, None for one run.
     """
     rows: list[dict[str, Any]] = []
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
@@ -131,8 +131,8 @@ def compare(runs: Sequence[Run]) -> dict[str, Any]:
             groups[same].append(row)
     levels = sorted({t for row in rows for t in row["mean_ap"]}, key=float)
 
-    def spread(values: list[float]) -> dict[str, float]:
-        return {"mean": fmean(values), "std": stdev(values) if len(values) > 1 else 0.0}
+    def spread(values: list[float]) -> dict[str, float | None]:
+        return dict(zip(("mean", "std"), mean_and_deviation(values), strict=True))
 
     seeds = [
         {
