@@ -172,6 +172,24 @@ def test_label_studio_names_files_in_its_own_ways(data: dict[str, str], video: s
     assert list(parse_label_studio([{"data": data}], "x", 25.0)) == [video]
 
 
+def test_label_studio_tasks_of_several_annotators_are_not_counted_twice() -> None:
+    def annotation(start: int, **more: Any) -> dict[str, Any]:
+        value = {"ranges": [{"start": start, "end": 50}], "timelinelabels": ["Dive"]}
+        return {"result": [{"type": "timelinelabels", "value": value}], **more}
+
+    annotations = [annotation(1), annotation(26, ground_truth=True), annotation(9, was_cancelled=True)]
+    found = parse_label_studio([{"data": {"video": "x.mp4"}, "annotations": annotations}], "x", 25.0)
+    assert found["x"] == [Interval("Ground truth", "Dive", 1.0, 2.0), Interval("Annotation 2", "Dive", 0.0, 2.0)]
+
+
+@pytest.mark.parametrize(("write", "parse"), [(to_vtt, parse_vtt), (to_srt, parse_srt), (to_ass, parse_ass)])
+def test_colons_in_names_of_layers_do_not_reach_the_labels(write: Any, parse: Any) -> None:
+    (found,) = parse(write([Interval("Ours: seed 1", "Dive", 1.0, 2.0, 0.5)]), "x")
+    assert found == Interval("Ours - seed 1", "Dive", 1.0, 2.0, 0.5)
+    (label,) = parse(write([Interval("Ours", "Dive: high", 1.0, 2.0, 0.5)]), "x")
+    assert label == Interval("Ours", "Dive: high", 1.0, 2.0, 0.5)
+
+
 def test_via_checkboxes_tick_several_classes() -> None:
     rows = {"a": [Interval("Ground truth", "Dive", 1.0, 2.0), Interval("Ground truth", "Jump", 4.0, 5.0)]}
     project = to_via(rows, {"a": MEDIA[0]}, ["Ground truth"])

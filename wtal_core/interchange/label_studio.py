@@ -77,6 +77,9 @@ def labelling_config(labels: Sequence[str], fps: float) -> str:
 def parse_label_studio(content: Sequence[Any], where: str, fps: float | None) -> dict[str, list[Interval]]:
     """Read exported tasks, `{video: intervals}`; annotations become ground truth, predictions layers of their own.
 
+    Of a task that several people annotated, the one marked as ground truth (else the first) is taken; the others are
+    layers "Annotation 2", "Annotation 3", ...
+
     Args:
         content: the list of tasks.
         where: file name for messages.
@@ -100,14 +103,17 @@ def parse_label_studio(content: Sequence[Any], where: str, fps: float | None) ->
         stated = data.get("fps")
         rate = float(stated) if isinstance(stated, int | float) and not isinstance(stated, bool) and stated > 0 else fps
         rows = found.setdefault(video, [])
-        for kind in ("annotations", "predictions"):
-            for item in task.get(kind) or []:
-                if not isinstance(item, Mapping) or item.get("was_cancelled"):
-                    continue
-                layer = GROUND_TRUTH if kind == "annotations" else str(item.get("model_version") or "predictions")
-                for region in item.get("result") or []:
-                    if isinstance(region, Mapping) and region.get("type") == "timelinelabels":
-                        rows += _intervals(region, layer, rate, place)
+        made = {
+            kind: [item for item in task.get(kind) or [] if isinstance(item, Mapping) and not item.get("was_cancelled")]
+            for kind in ("annotations", "predictions")
+        }
+        made["annotations"].sort(key=lambda item: not item.get("ground_truth"))
+        layers = [(f"Annotation {n}" if n > 1 else GROUND_TRUTH, item) for n, item in enumerate(made["annotations"], 1)]
+        layers += [(str(item.get("model_version") or "predictions"), item) for item in made["predictions"]]
+        for layer, item in layers:
+            for region in item.get("result") or []:
+                if isinstance(region, Mapping) and region.get("type") == "timelinelabels":
+                    rows += _intervals(region, layer, rate, place)
     return found
 
 

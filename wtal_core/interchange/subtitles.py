@@ -43,7 +43,8 @@ def _seconds(text: str, where: str) -> float:
 
 
 def _cue_text(interval: Interval) -> str:
-    return f"{interval.layer}: {interval.text}".replace("-->", "→").replace("\n", " ")
+    layer = interval.layer.replace(": ", " - ")  # the first ": " of a cue ends the layer's name
+    return f"{layer}: {interval.text}".replace("-->", "→").replace("\n", " ")
 
 
 def _read_text(text: str, start: float, end: float, where: str) -> Interval:
