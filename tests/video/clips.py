@@ -29,7 +29,9 @@ ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
 
 BITS = 12
 _BLOCK = 24
-HEIGHT, WIDTH = 3 * _BLOCK, 4 * _BLOCK  # 72 x 96: four columns and three rows of blocks, one bit each
+#: Four columns and three rows of blocks, one bit each; wider than they need be, as decord2, which stands in for decord
+#: on ARM and macOS, takes frames of 96 pixels for four channels (rows are padded to 384 bytes).
+HEIGHT, WIDTH = 3 * _BLOCK, 4 * (_BLOCK + 4)
 
 
 def coded_frame(number: int, height: int = HEIGHT, width: int = WIDTH) -> npt.NDArray[np.uint8]:

@@ -118,7 +118,7 @@ def test_streams_may_want_different_sizes(clip: Path) -> None:
 
     streams = [ClipFunction(look("a"), "a", short_side=36), ClipFunction(look("b"), "b", short_side=144)]
     extract_video(clip, streams, GridSpec(25, 8, 8))
-    assert seen == {"a": {(36, 48)}, "b": {(144, 192)}}
+    assert seen == {"a": {(36, 56)}, "b": {(144, 224)}}
 
 
 @pytest.mark.parametrize("size", [(72, 96), (96, 72), (100, 333), (90, 90)])

@@ -326,6 +326,17 @@ def test_header_without_frames_is_an_error_even_if_truncation_is_allowed(tmp_pat
         FrameReader.open(make_bad("header-only", tmp_path), allow_truncated=True)
 
 
+def test_an_avi_cut_between_two_frames_is_truncated_too(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "cut.avi", 150, gop=12, codec="mpeg4")
+    whole = path.read_bytes()
+    chunk = whole.rindex(b"00dc", 0, int(whole.rindex(b"idx1") * 0.93))  # all frames before are whole
+    path.write_bytes(whole[:chunk])
+    with pytest.raises(DataError, match=r"is truncated: \d+ bytes and \d+ of the 150 claimed frames"):
+        FrameReader.open(path)
+    with FrameReader.open(path, allow_truncated=True) as reader:
+        assert 10 < reader.num_frames < 150
+
+
 @pytest.mark.parametrize(
     ("name", "options"),
     [

@@ -416,6 +416,9 @@ def _missing(file: Path, container: Any, stream: Any, packets: _Packets, last_en
         return text + (f" ({short_bytes} bytes are missing)" if short_bytes else "")
     if short_bytes and packets.corrupt:
         return f"{short_bytes} bytes are missing and {packets.corrupt} frames are cut"
+    if short_bytes and stream.frames > packets.count:  # an AVI cut between two frames: FFmpeg shortens its length to it
+        frames = f"{stream.frames - packets.count} of the {stream.frames} claimed frames"
+        return f"{short_bytes} bytes and {frames} are missing"
     return ""
 
 
