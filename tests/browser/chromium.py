@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -17,8 +16,9 @@ from typing import Any
 from urllib.parse import urlparse
 
 from tests.conftest import REPOSITORY
+from wtal_core.commands.bench_app import find_chromium
+from wtal_core.errors import MissingDependency
 
-_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required",
@@ -79,7 +79,7 @@ class Server:
     def stop(self) -> None:
         """End it, and kill it where it does not go."""
         for number in (signal.SIGTERM, signal.SIGKILL):
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS refuses where only zombies are left
                 os.killpg(self.process.pid, number)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(10)
@@ -104,10 +104,10 @@ class Chromium:
             from playwright.sync_api import sync_playwright
         except ImportError:
             raise Missing("playwright is missing: pip install playwright") from None
-        found = next((path for name in _NAMES if (path := shutil.which(name))), None)
-        if found is None:
-            raise Missing("Chromium is missing: apt-get install chromium")
-        self._executable = found
+        try:
+            self._executable = find_chromium()
+        except MissingDependency as error:
+            raise Missing(str(error)) from None
         self._driver = sync_playwright().start()
         self._browser: Any = None
         self._pid = 0

@@ -27,9 +27,10 @@ from wtal_core.errors import DataError, MissingDependency, UsageError
 if TYPE_CHECKING:
     from wtal_core.records import Annotations
 
-__all__ = ["BenchApp"]
+__all__ = ["BenchApp", "find_chromium"]
 
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+_MAC_APPS = ("Google Chrome", "Chromium")
 _FLAGS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync",
           "--disable-component-update", "--autoplay-policy=no-user-gesture-required")  # fmt: skip
 
@@ -311,6 +312,23 @@ _ZOOM = """async (n) => {
   return [...t.draws]; }"""
 
 
+def find_chromium() -> str:
+    """Return the path of Chromium or Chrome: a command, or an application of a Mac.
+
+    Raises:
+        MissingDependency: there is none.
+    """
+    found = [path for name in _CHROMIUM if (path := shutil.which(name))]
+    if sys.platform == "darwin":
+        folders = (Path("/Applications"), Path.home() / "Applications")
+        programs = (folder / f"{name}.app" / "Contents" / "MacOS" / name for name in _MAC_APPS for folder in folders)
+        found += [str(program) for program in programs if program.is_file()]
+    if found:
+        return found[0]
+    install = "brew install --cask google-chrome" if sys.platform == "darwin" else "sudo apt-get install chromium"
+    raise MissingDependency("Chromium was not found", next_step=f"Install it: {install}")
+
+
 def measure_browser(home: Path, run_id: str, video: str | None, repeats: int) -> dict[str, list[float]]:
     """Time the app in headless Chromium.
 
@@ -321,11 +339,7 @@ def measure_browser(home: Path, run_id: str, video: str | None, repeats: int) ->
         from playwright.sync_api import sync_playwright
     except ImportError as error:
         raise MissingDependency("playwright is not installed", next_step="pip install playwright") from error
-    path = next((found for name in _CHROMIUM if (found := shutil.which(name))), None)
-    if path is None:
-        raise MissingDependency(
-            "Chromium was not found", next_step="Install it (apt-get install chromium), or measure with --no-browser"
-        )
+    path = find_chromium()
     times: dict[str, list[float]] = {"page_ready": [], "browser_detections": [], "browser_map": []}
     link = f"/explore?run={run_id}" + (f"&video={video}" if video else "")
     with _server(home) as url, sync_playwright() as driver:
