@@ -69,8 +69,12 @@ def test_dry_run_says_what_would_be_trained(
     assert "sal_weight=0.0" in shown
     assert "tiny is not THUMOS14" in shown
     assert not (tmp_path / "none").exists()
+    assert "About 1 min of training on CPU" in shown
+    assert "3 steps of row 'BCL + SAL' timed on random features, and every row taken to be like it" in shown
     assert main(command(data, out, "--dry-run", "--json")) == 0
-    rows = printed(capsys)["rows"]
+    value = printed(capsys)
+    assert value["estimate"] is None  # nothing is left
+    rows = value["rows"]
     assert [run["state"] for row in rows for run in row["runs"]] == ["finished"] * 4
     assert rows[0]["runs"][1]["folder"] == str(out / "bcl-seed1")
 

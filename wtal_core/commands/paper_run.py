@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +16,7 @@ from wtal_core.progress import stderr
 if TYPE_CHECKING:
     from wtal_core.data.dataset import Dataset
     from wtal_core.papers import Experiment
+    from wtal_core.papers.estimate import Estimate
     from wtal_core.papers.reproduction import RowPlan
     from wtal_core.runs.folder import Run
     from wtal_core.training.series import PlannedRun
@@ -48,7 +49,7 @@ class RunPaper:
     device: str = "auto"
     """auto | cpu | cuda | cuda:N | mps."""
     dry_run: bool = False
-    """Say what would be trained, and train nothing."""
+    """Say what would be trained and about how long it takes, and train nothing."""
     quiet: bool = False
     """No progress bar."""
     as_json: Annotated[bool, tyro.conf.arg(name="json")] = False
@@ -58,6 +59,7 @@ class RunPaper:
         """Train what is missing, and print."""
         from wtal_core.data.dataset import Dataset
         from wtal_core.papers import get_experiment
+        from wtal_core.papers.estimate import estimate_training
         from wtal_core.papers.reproduction import plan_rows, remarks
         from wtal_core.settings import parse_assignments
 
@@ -77,7 +79,8 @@ class RunPaper:
         if changes:
             said.append(f"Not the paper's settings: {', '.join(self.set)} in every row.")
         if self.dry_run:
-            self._print_plan(experiment, dataset, plans, said)
+            estimate = estimate_training(plans, dataset, features=self.features, device=self.device, quiet=self.quiet)
+            self._print_plan(experiment, dataset, plans, said, estimate)
             return 0
         if not any(plan.runs for plan in plans):
             raise DataError(
@@ -126,7 +129,12 @@ class RunPaper:
         return runs, failures, None
 
     def _print_plan(
-        self, experiment: Experiment, dataset: Dataset, plans: Sequence[RowPlan], said: Sequence[str]
+        self,
+        experiment: Experiment,
+        dataset: Dataset,
+        plans: Sequence[RowPlan],
+        said: Sequence[str],
+        estimate: Estimate | None,
     ) -> None:
         if self.as_json:
             rows = [
@@ -140,7 +148,8 @@ class RunPaper:
                 }
                 for plan in plans
             ]
-            print_json(_head(experiment, dataset, said) | {"rows": rows})
+            about = None if estimate is None else asdict(estimate)
+            print_json(_head(experiment, dataset, said) | {"estimate": about, "rows": rows})
             return
         print_table(
             ["row", "preset", "changes", "steps", *(f"seed {seed}" for seed in self.seeds)],
@@ -156,8 +165,11 @@ class RunPaper:
             ],
             title=_title(experiment, dataset),
         )
-        left = [plan.steps - _steps_done(found) for plan in plans for found in plan.found]
+        left = [sum(stages.values()) for plan in plans for stages in plan.left()]
         print(f"{counted(sum(map(bool, left)), 'run')}, {sum(left):,} steps to do.")
+        if estimate is not None:
+            print(f"About {_long(estimate.seconds)} of training on {estimate.device}: {estimate.basis}. Inference and "
+                  "evaluation come on top.")  # fmt: skip
         _print_notes(plans, {}, said)
 
     def _print_result(
@@ -209,8 +221,10 @@ def _state(run: Run | None) -> str:
     return state if state in ("finished", "running") else "to go on with"
 
 
-def _steps_done(run: Run | None) -> int:
-    return int(run.status().get("step") or 0) if run is not None else 0
+def _long(seconds: float) -> str:
+    """Return a time as one plans it: "3 min", "2 h 10 min"."""
+    minutes = max(round(seconds / 60), 1)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60:,} h {minutes % 60} min"
 
 
 def _title(experiment: Experiment, dataset: Dataset) -> str:

@@ -27,17 +27,26 @@ class RowPlan:
 
     Args:
         row: the row.
-        steps: optimiser steps of one training.
+        stages: optimiser steps of each stage of one training.
         runs: its trainings, one a seed; none where there is an obstacle.
         obstacle: why it cannot be trained here, "" where it can.
         found: for each run, the run that is in its folder already.
     """
 
     row: ExperimentRow
-    steps: int
+    stages: Mapping[str, int]
     runs: tuple[PlannedRun, ...]
     obstacle: str = ""
     found: tuple[Run | None, ...] = field(default=(), repr=False)
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of one training."""
+        return sum(self.stages.values())
+
+    def left(self) -> list[dict[str, int]]:
+        """Return `{stage: steps}` that each run still has to do."""
+        return [_steps_left(self.stages, run) for run in self.found]
 
 
 def scoring_of(experiment: Experiment) -> Scoring:
@@ -95,19 +104,29 @@ def plan_rows(
                 )
                 for seed in seeds
             )
-            steps, obstacle = 0, row.cannot
+            stages: dict[str, int] = {}
+            obstacle = row.cannot
             try:
                 method = runs[0].build(dataset, store)
-                steps = sum(stage.recipe.steps for stage in method.stages())
+                stages = {stage.name: stage.recipe.steps for stage in method.stages()}
                 hindrances = preflight(dataset, method.config, features=features)
                 obstacle = obstacle or " ".join(o.message for o in hindrances)
             except WtalError as error:  # the features do not have the streams
                 obstacle = obstacle or str(error)
             if obstacle:
-                plans.append(RowPlan(row, steps, (), obstacle))
+                plans.append(RowPlan(row, stages, (), obstacle))
             else:
-                plans.append(RowPlan(row, steps, runs, found=tuple(run.find(dataset, store) for run in runs)))
+                plans.append(RowPlan(row, stages, runs, found=tuple(run.find(dataset, store) for run in runs)))
     return plans
+
+
+def _steps_left(stages: Mapping[str, int], run: Run | None) -> dict[str, int]:
+    done = int(run.status().get("step") or 0) if run is not None else 0
+    left = {}
+    for stage, steps in stages.items():
+        left[stage] = max(steps - done, 0)
+        done = max(done - steps, 0)
+    return left
 
 
 def _refuse_what_varies(experiment: Experiment, rows: Sequence[ExperimentRow], changes: Mapping[str, Any]) -> None:

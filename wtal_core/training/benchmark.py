@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from wtal_core.records import Activations
 from wtal_core.snippet_grid import SnippetGrid
 from wtal_core.training.sampling import BatchSampler, sample_snippets
 
-__all__ = ["LocalizeTime", "StepTime", "thumos_lengths", "time_localization", "time_step"]
+__all__ = ["LocalizeTime", "StepTime", "thumos_lengths", "time_localization", "time_method", "time_step"]
 
 
 @dataclass(frozen=True)
@@ -71,18 +72,41 @@ def time_step(
     seed: int = 0,
 ) -> list[StepTime]:
     """Time steps at the official batch size and video lengths, one entry for each training stage."""
-    rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
-    device = torch.device(device)
-    method = create_method(name, num_classes=classes, feature_dim=dim, preset=preset).to(device).train()
+    method = create_method(name, num_classes=classes, feature_dim=dim, preset=preset)
+    return time_method(method, device=device, precision=precision, repeats=repeats, seed=seed)
+
+
+def time_method(
+    method: Method,
+    *,
+    lengths: Sequence[int] = (),
+    device: torch.device | str = "cpu",
+    precision: str = "float32",
+    repeats: int = 3,
+    seed: int = 0,
+) -> list[StepTime]:
+    """Time steps of a method on random features, one entry for each training stage.
+
+    Args:
+        method: is moved to the device.
+        lengths: snippets of the training videos; default: lengths like THUMOS14's.
+        device, precision: where and how to compute.
+        repeats: steps that are timed, after one that is not.
+        seed: of features and batches.
+    """
+    rng = np.random.default_rng(seed)
+    device, dim, classes = torch.device(device), method.feature_dim, method.num_classes
+    method = method.to(device).train()
     with torch.no_grad():
         for stage in method.stages():
             method.prepare_stage(stage.name, (torch.from_numpy(_features(n, dim, rng)).to(device) for n in (60, 200)))
     results = []
     for stage in method.stages():
         recipe = stage.recipe
-        lengths = thumos_lengths(max(4 * recipe.batch_size, 80), seed)
-        labels = np.eye(classes, dtype=np.float32)[np.arange(lengths.size) % classes]
+        number = max(4 * recipe.batch_size, 4 * classes)
+        sizes = np.resize(np.array(lengths), number) if len(lengths) else thumos_lengths(number, seed)
+        labels = np.eye(classes, dtype=np.float32)[np.arange(number) % classes]
         sampler = BatchSampler(
             recipe.batches,
             labels,
@@ -91,7 +115,7 @@ def time_step(
             videos_per_class=recipe.videos_per_class,
             rng=rng,
         )
-        batches = [_batch(sampler, recipe, lengths, labels, dim, rng).to(device) for _ in range(repeats + 1)]
+        batches = [_batch(sampler, recipe, sizes, labels, dim, rng).to(device) for _ in range(repeats + 1)]
         for parameter_name, parameter in method.named_parameters():
             parameter.requires_grad_(not stage.parameters or parameter_name.startswith(stage.parameters))
         trained = [p for p in method.parameters() if p.requires_grad]
@@ -114,7 +138,9 @@ def time_step(
             cpu.append(time.process_time() - worked)
         peak = int(torch.cuda.max_memory_allocated(device)) if device.type == "cuda" else None
         snippets = int(np.median([int(b.lengths.sum()) for b in batches]))
-        results.append(StepTime(name, stage.name, recipe.batch_size, snippets, tuple(wall[1:]), tuple(cpu[1:]), peak))
+        results.append(
+            StepTime(method.name, stage.name, recipe.batch_size, snippets, tuple(wall[1:]), tuple(cpu[1:]), peak)
+        )
     return results
 
 
