@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import json
+import lzma
 import os
 import signal
 import stat
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +39,18 @@ ROOT = os.name == "posix" and os.geteuid() == 0
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize(("packer", "pack"), [("gzip", gzip.compress), ("bzip2", bz2.compress), ("xz", lzma.compress)])
+def test_packed_files_are_told(tmp_path: Path, packer: str, pack: Callable[[bytes], bytes]) -> None:
+    from wtal_core.data import read_annotations, read_detections
+    from wtal_core.data.explain import explain
+
+    path = tmp_path / "a.json.gz"
+    path.write_bytes(pack(b'{"results": {}, "database": {}}'))
+    for read in (read_json, read_annotations, read_detections, explain):
+        with pytest.raises(DataError, match=rf"is packed by {packer}.*Unpack it first"):
+            read(path)
 
 
 # -- writing ------------------------------------------------------------------------------------------------------

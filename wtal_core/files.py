@@ -24,6 +24,7 @@ __all__ = [
     "read_json",
     "read_start",
     "read_text",
+    "refuse_packed",
     "require_file",
     "require_folder",
     "sha256",
@@ -157,6 +158,17 @@ def require_folder(path: str | os.PathLike[str], what: str = "a folder") -> Path
     return path
 
 
+#: First bytes of a file -> what it is packed by.
+_PACKED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"\xfd7zXZ": "xz", b"BZh": "bzip2", b"7z\xbc\xaf": "7z"}
+
+
+def refuse_packed(path: str | os.PathLike[str], start: bytes, what: str) -> None:
+    """Raise `DataError` where the first bytes are those of a packed file."""
+    for mark, packer in _PACKED.items():
+        if start.startswith(mark):
+            raise DataError(f"is packed by {packer}", expected=what, where=path, next_step="Unpack it first")
+
+
 def read_start(path: str | os.PathLike[str], what: str = "a file", count: int = 4096) -> bytes:
     """Return the first `count` bytes of a file, to tell what it is, or raise `DataError`."""
     path = require_file(path, what)
@@ -174,6 +186,7 @@ def read_text(path: str | os.PathLike[str], what: str = "a text file") -> str:
         content = path.read_bytes()
     except OSError as error:
         raise _cannot_be_read(path, what, error) from error
+    refuse_packed(path, content[:8], what)
     if b"\0" in content and not content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise DataError(
             "is a binary file, not text", expected=what, where=path, next_step="'wtal data explain' says what it is"

@@ -11,7 +11,7 @@ from wtal_core.data.annotations.draft import AMBIGUOUS, Draft
 from wtal_core.data.annotations.problems import PROBLEM_KINDS, Problem
 from wtal_core.data.annotations.thumos14_facts import FAULTY_VIDEOS, THUMOS14_CLASS_IDS, exclude_faulty
 from wtal_core.errors import DataError, unknown_name
-from wtal_core.files import read_start, require_file, require_folder
+from wtal_core.files import read_start, refuse_packed, require_file, require_folder
 from wtal_core.records import Annotations
 
 __all__ = [
@@ -70,7 +70,9 @@ def detect_format(path: str | os.PathLike[str]) -> str:
             where=path,
             next_step="If it holds an annotation file, name that file",
         )
-    start = read_start(path, "an annotation file or folder").removeprefix(b"\xef\xbb\xbf").lstrip()
+    what = "an annotation file or folder"
+    start = read_start(path, what).removeprefix(b"\xef\xbb\xbf").lstrip()
+    refuse_packed(path, start, what)
     if start[:1] in (b"{", b"["):
         return "activitynet"
     if table.column_separator(start.split(b"\n", 1)[0].decode("utf-8", "replace")) is not None:

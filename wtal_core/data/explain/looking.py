@@ -19,7 +19,7 @@ from wtal_core.data.explain.tables import explain_annotations, explain_csv, expl
 from wtal_core.data.explain.weights import explain_safetensors, explain_torch
 from wtal_core.data.features import HDF5Store, detect_layout, open_arrays
 from wtal_core.errors import DataError, WtalError, counted
-from wtal_core.files import read_start, read_text, require_file, visible
+from wtal_core.files import read_start, read_text, refuse_packed, require_file, visible
 from wtal_core.records import Annotations
 
 __all__ = ["explain"]
@@ -65,7 +65,8 @@ def explain(
         return explain_npy(path, context)
     if suffix in (".pt", ".pth", ".tar", ".bin") or (suffix in (".ckpt", ".pkl") and start.startswith(b"PK")):
         return explain_torch(path)
-    if start.startswith(b"PK"):
+    what = "a feature, annotation, detection or weight file"
+    if start.startswith(b"PK") and suffix != ".zip":
         return explain_npz(path, context)
     if suffix == ".safetensors":
         return explain_safetensors(path)
@@ -79,7 +80,7 @@ def explain(
             unknown=("frames, frame rate and duration: this command does not decode",),
             next_step="wtal extract makes features of it",
         )
-    what = "a feature, annotation, detection or weight file"
+    refuse_packed(path, start, what)
     if b"\0" in read_start(path, what) and not start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise DataError(
             "is a binary file of a kind that is not known",
