@@ -151,7 +151,7 @@ def _import_detections() -> None:
             st.warning(plain(problem), icon=":material/warning:")
         if st.button("Import", type="primary", icon=":material/download:", disabled=not checked.known_rows):
             with guard(stop=False):
-                target = new_path((name or "").strip(), "detections").with_suffix(".json")
+                target = new_path(f"{(name or '').strip().removesuffix('.json')}.json", "detections")
                 if target.exists():
                     raise UsageError("is there already", where=target, next_step="Choose another name")
                 write_detections(detections, target, format="activitynet")

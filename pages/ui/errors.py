@@ -24,6 +24,12 @@ def plain(text: str) -> str:
 
 def show_error(error: Exception) -> None:
     """Show an error as a sentence: what is wrong, where, and what to do."""
+    if isinstance(error, OSError) and not isinstance(error, WtalError) and error.strerror:
+        # The machine's refusal: a full disk, a missing permission, a file that has just gone.
+        _log.warning("refused by the machine", exc_info=error)
+        place = f"{plain(str(error.filename))}: " if error.filename is not None else ""
+        st.error(f"{place}{plain(error.strerror)}.", icon=":material/error:")
+        return
     if not isinstance(error, WtalError):
         _log.exception("unexpected error", exc_info=error)
         st.error(

@@ -129,7 +129,10 @@ def take_spec(spec: FigureSpec, home: str) -> tuple[dict[str, Any], list[str]]:
         return found
 
     dataset = (find(spec.data, library.datasets(), "data set") if spec.data else None) or home
-    ids = {name: find(path, library.runs(), f"run {name}") for name, path in spec.runs.items()}
+    every = library.runs()
+    own = library.runs(dataset) if dataset in library.datasets() else {}
+    # Runs of other data sets may have the same name: those of the figure's own come first.
+    ids = {name: find(path, own | every, f"run {name}") for name, path in spec.runs.items()}
     known = {name: run for name, run in ids.items() if run is not None}
     rows = tuple(replace(r, run=known.get(r.run, "")) for r in spec.rows if not r.run or r.run in known)
     keep(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from pages.ui import library, pickers
 from pages.ui.errors import guard
 from wtal_core.data import Dataset
 from wtal_core.errors import DataError, UsageError
+from wtal_core.files import atomic_path
 
 __all__ = ["ask_file", "new_path", "no_datasets", "opened"]
 
@@ -47,15 +49,25 @@ def _saved(files: list[Any]) -> Path:
     for file in files:
         digest.update(file.name.encode() + file.getbuffer())
     folder = _upload_folder() / digest.hexdigest()[:12]
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for file in files:
-        name = re.sub(r"[^\w.+-]", "_", Path(file.name).name).lstrip(".") or "file"
-        path = folder / name
+    names = [_plain_name(file.name) for file in files]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UsageError(
+            "two uploaded files have the same name", got=twice[0], next_step="Rename one, or upload them one by one"
+        )
+    paths = [folder / name for name in names]
+    for file, path in zip(files, paths, strict=True):
         if not path.exists():
-            path.write_bytes(file.getbuffer())
-        paths.append(path)
+            with atomic_path(path) as temporary:
+                temporary.write_bytes(file.getbuffer())
     return paths[0] if len(paths) == 1 else folder
+
+
+def _plain_name(name: str) -> str:
+    """Return a file name without what a file system may not take; its suffix says what the file is, and stays."""
+    plain = re.sub(r"[^\w.+-]", "_", Path(name).name).lstrip(".") or "file"
+    stem, suffix = os.path.splitext(plain)
+    return stem.encode()[: 200 - len(suffix.encode())].decode(errors="ignore") + suffix
 
 
 def ask_file(label: str, key: str, *, many: bool = False, hint: str = "") -> Path | None:
@@ -71,9 +83,8 @@ def ask_file(label: str, key: str, *, many: bool = False, hint: str = "") -> Pat
     if given_files:
         st.caption(f"Uploaded: {', '.join(file.name for file in given_files[:3])}")
     if typed and typed.strip():
-        path = Path(typed.strip()).expanduser()
-        path = path if path.is_absolute() else library.workspace().home / path
-        if not path.exists():
+        path = library.workspace().home / os.path.expanduser(typed.strip())
+        if not os.path.exists(path):  # unlike Path.exists never raises, whatever the name
             raise DataError("does not exist", where=path, next_step="Check the path")
         return path
     return _saved(given_files) if given_files else None
@@ -81,7 +92,7 @@ def ask_file(label: str, key: str, *, many: bool = False, hint: str = "") -> Pat
 
 def new_path(text: str, under: str) -> Path:
     """Check the name of a new folder and return its path."""
-    if not re.fullmatch(r"[\w+=-][\w.+=-]{0,99}", text):
+    if not re.fullmatch(r"[\w+=-][\w.+=-]{0,99}", text) or len(text.encode()) > 200:
         raise UsageError(
             "is not a folder name",
             expected="letters, digits and - _ .",

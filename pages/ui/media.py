@@ -212,9 +212,13 @@ def _jpeg(path: Path, t: float, height: int) -> bytes:
 
     from wtal_core.video.frames import key_frames
 
-    reader, lock = _reader(path)
-    with lock:
-        picture = key_frames(reader, [t], height)[0]
+    while True:
+        reader, lock = _reader(path)
+        with lock:
+            if reader.decoder == "closed":  # four other files were asked for while this one was waited for
+                continue
+            picture = key_frames(reader, [t], height)[0]
+            break
     out = io.BytesIO()
     Image.fromarray(picture).save(out, "JPEG", quality=82)
     return out.getvalue()

@@ -95,7 +95,7 @@ def _from_query(query: Mapping[str, str]) -> Selection:
         if key.startswith(_PREFIX):
             try:
                 value = yaml.safe_load(text)
-            except yaml.YAMLError:
+            except (yaml.YAMLError, ValueError, AttributeError, RecursionError):  # "2020-13-45" is no date
                 continue  # a mangled link: the setting stays as the run has it
             found[key.removeprefix(_PREFIX)] = tuple(value) if isinstance(value, list) else value
     runs = tuple(dict.fromkeys(r for r in (query.get("run") or "").split(",") if r))[:4]

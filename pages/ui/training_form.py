@@ -253,7 +253,8 @@ def _launch(
         hint = "Split on which average mAP is measured ten times; keeps best.pt. Naming the test split is recorded."
         validate = _pick("Best checkpoint on", "validate", ["–", *splits], "–", help=hint)
     home = library.workspace().home
-    free = _free_name(home / "runs", method)
+    open_jobs = [job for job in jobs.queue().jobs() if job.status().open]
+    free = _free_name(home / "runs", method, {Path(job.result).name for job in open_jobs})
     name = _type("Run folder", f"name.{method}", "", placeholder=f"runs/{free}",
                  help="Below the workspace; leave it empty for the next free name.") or f"runs/{free}"  # fmt: skip
 
@@ -273,7 +274,7 @@ def _launch(
     requests: list[TrainRequest] = []
     with guard(stop=False):
         seeds = parse_seeds(seeds_text)
-        _check_name(name)
+        _check_name(name, home)
         changes = {key: value for key, value in values.items() if not key.startswith("run.")}
         config = config_of(method, preset, changes)
         obstacles = preflight(dataset, config, features=base["features"])
@@ -289,7 +290,7 @@ def _launch(
                                          no_test=not test, validate=None if validate == "–" else validate))  # fmt: skip
         if obstacles or refused:
             requests = []
-    busy = len([job for job in jobs.queue().jobs() if job.slot == device and job.status().open])
+    busy = sum(job.slot == device for job in open_jobs)
     label = "Start" if len(requests) < 2 else f"Start {len(requests)} runs"
     if st.button(label, type="primary", icon=":material/play_arrow:", width="stretch", key="train.start",
                  disabled=not requests):  # fmt: skip
@@ -305,26 +306,32 @@ def _launch(
             st.caption(f"In {home}")
 
 
-def _check_name(name: str) -> None:
+def _check_name(name: str, home: Path) -> None:
+    """Refuse the name of a run folder that cannot be made, or that would not be found below the workspace."""
     path = Path(name)
-    if path.is_absolute() or ".." in path.parts or not re.fullmatch(r"[\w./+=-]+", name) or len(name) > 200:
+    hidden = any(part.startswith(".") for part in path.parts)
+    too_long = len(name) > 200 or any(len(part.encode()) > 200 for part in path.parts)
+    if path.is_absolute() or hidden or too_long or not re.fullmatch(r"[\w./+=-]+", name):
         raise UsageError(
             "is not a run folder",
             expected="letters, digits, - _ . and /, below the workspace",
             got=repr(name),
             next_step="Choose another name",
         )
-    if path.parts[0] != "runs":
+    if path.parts[:1] != ("runs",) or not 2 <= len(path.parts) <= 5:
         raise UsageError(
             "does not lie where runs are looked for",
-            expected="runs/NAME",
+            expected="runs/NAME, or up to three folders between",
             got=repr(name),
             next_step="Begin the name with runs/",
         )
+    inside = next((above for above in path.parents if (home / above / "run.yaml").is_file()), None)
+    if inside is not None:
+        raise UsageError("lies in another run", got=str(inside), where=name, next_step="Choose another name")
 
 
-def _free_name(folder: Path, method: str) -> str:
-    taken = {p.name for p in folder.iterdir()} if folder.is_dir() else set()
+def _free_name(folder: Path, method: str, queued: set[str]) -> str:
+    taken = {p.name for p in folder.iterdir()} | queued if folder.is_dir() else queued
     names = [method, *(f"{method}-{n}" for n in range(2, len(taken) + 3))]
     return next(n for n in names if n not in taken and not any(t.startswith(f"{n}-seed") for t in taken))
 

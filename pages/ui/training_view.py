@@ -100,7 +100,7 @@ def _actions(training: Training, seen: Watch) -> None:
             jobs.queue().cancel(training.job)
             st.rerun(scope="app")
     elif training.run and training.state != "unknown":
-        unfinished = training.state in ("stopped", "crashed", "failed") or seen.step < seen.steps
+        unfinished = training.state in ("stopped", "crashed", "failed")
         if unfinished and training.resumable and st.button("Resume", icon=":material/play_arrow:", key="train.resume",
                                                            type="primary"):  # fmt: skip
             with guard(stop=False):

@@ -115,6 +115,15 @@ def test_imported_detections_stand_among_the_runs(open_page: OpenPage, home: Pat
     assert "damaged.json" in app.error[0].value
 
 
+def test_a_run_that_is_deleted_while_it_is_shown_leaves_the_others(open_page: OpenPage, home: Path) -> None:
+    app = open_page(PAGE, home, run="acmnet,hamnet")
+    assert "</span>hamnet</td>" in html(app)
+    shutil.rmtree(home / "runs" / "hamnet")
+    again(app)
+    assert "</span>acmnet</td>" in html(app)
+    assert "</span>hamnet</td>" not in html(app)
+
+
 def test_slices_by_length_and_by_tag(open_page: OpenPage, home: Path) -> None:
     app = open_page(PAGE, home, run="acmnet,hamnet", view="Slices")
     assert "DETAD" in app.caption[0].value

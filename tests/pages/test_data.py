@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import shutil
 from pathlib import Path
@@ -11,10 +13,12 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
+from pages.ui import errors, given
 from tests.pages.conftest import OpenPage
 from tests.pages.seen import html, press, texts
 from tests.pages.workspace import give_crops
 from wtal_core.data import Dataset
+from wtal_core.errors import UsageError
 from wtal_core.methods import create_method
 from wtal_core.runs.folder import Run
 from wtal_core.runs.worker import Job, Queue
@@ -205,6 +209,56 @@ def test_detections_are_checked_against_the_data_set(open_page: OpenPage, home: 
     assert (home / "detections" / "theirs.json").is_file()
     press(app, "Import")
     assert "is there already" in texts(app)
+
+
+def test_a_name_with_dots_is_kept_whole(open_page: OpenPage, home: Path, tmp_path: Path) -> None:
+    (tmp_path / "ours.v1.csv").write_text("video,label,start,end,score\ntest_024,Dive,1,2,0.5\n")
+    app = open_page(PAGE, home, tool="import")
+    switch(app, "data.import", "Detections")
+    app.text_input(key="data.detections.path").set_value(str(tmp_path / "ours.v1.csv")).run()
+    press(app, "Import")
+    assert (home / "detections" / "ours.v1.json").is_file()
+
+
+@pytest.mark.parametrize("text", ["a" * 5000, "~nobody-of-this-name/x", "a" + chr(0) + "b"])
+def test_a_path_that_cannot_be_is_a_sentence(open_page: OpenPage, home: Path, text: str) -> None:
+    app = open_page(PAGE, home, tool="explain")
+    app.text_input(key="data.explain.path").set_value(text).run()
+    assert "does not exist" in texts(app)
+
+
+def test_uploads_that_fail_half_way_or_share_a_name(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WTAL_HOME", str(home))
+
+    class File(io.BytesIO):
+        def __init__(self, name: str, content: bytes) -> None:
+            super().__init__(content)
+            self.name = name
+
+    content = b"x" * 1000
+    written = Path.write_bytes
+
+    def full(self: Path, data: bytes) -> int:
+        written(self, bytes(data)[:10])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_bytes", full)
+        with pytest.raises(OSError, match="No space"):
+            given._saved([File("a.csv", content)])
+    assert given._saved([File("a.csv", content)]).read_bytes() == content
+    with pytest.raises(UsageError, match="same name"):
+        given._saved([File("a b.csv", b"1"), File("a_b.csv", b"2")])
+    long = given._saved([File("動画" * 100 + ".json", b"{}")])
+    assert long.suffix == ".json"
+    assert long.read_bytes() == b"{}"
+
+
+def test_a_full_disk_is_not_called_a_defect(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(errors.st, "error", lambda text, **_: said.append(text))
+    errors.show_error(OSError(errno.ENOSPC, "No space left on device", "/data/a_b"))
+    assert said == [r"/data/a\_b: No space left on device."]
 
 
 def test_folders_are_registered_and_taken_off(open_page: OpenPage, small_home: Path, tmp_path: Path) -> None:

@@ -142,6 +142,13 @@ def test_a_link_with_settings_of_another_method_says_so(open_page: OpenPage, sma
     assert track(payload(app), "det:A")["items"]
 
 
+@pytest.mark.parametrize("text", ["2020-13-45", "[" * 5000, "9" * 5000, "!!timestamp x"])
+def test_a_mangled_setting_in_a_link_is_passed_over(open_page: OpenPage, small_home: Path, text: str) -> None:
+    app = open_page(PAGE, small_home, run="hamnet", **{"set.class_threshold": text})
+    assert not app.error
+    assert track(payload(app), "det:A")["items"]
+
+
 def test_a_link_restores_thresholds_time_and_zoom(open_page: OpenPage, small_home: Path) -> None:
     link = {"run": "hamnet", "video": "test_026", "t": "5.5", "from": "2", "to": "9.25", "tiou": "0.3"}
     link |= {"protocol": "thumos14", "gamma": "0.35"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ pytest.importorskip("matplotlib", reason="figures need matplotlib: pip install '
 from tests.pages.conftest import OpenPage
 from tests.pages.seen import texts
 from tests.pages.workspace import forget_activations, make_dataset
+from wtal_core.data import Dataset
 from wtal_core.figures.spec import FigureSpec
 
 PAGE = "pages/figures.py"
@@ -106,6 +108,21 @@ def test_a_spec_comes_back(open_page: OpenPage, small_home: Path) -> None:
     app.file_uploader(key="fig.load").set_value([("bad.yaml", b"figure: 1\nstile: curve", "application/yaml")]).run()
     assert "Did you mean" in texts(app)
     assert spec(app) == made, "a broken spec changes nothing"
+
+
+def test_a_spec_finds_the_run_of_its_own_data_set_among_runs_of_one_name(open_page: OpenPage, home: Path) -> None:
+    other = Dataset.open(shutil.copytree(home / "datasets" / "planted", home / "datasets" / "another"))
+    replace(other, name="another").save()
+    own = Path(shutil.copytree(home / "runs" / "acmnet", home / "datasets" / "planted" / "runs" / "acmnet"))
+    first = home / "runs" / "acmnet" / "run.yaml"
+    text = first.read_text().replace("name: planted", "name: another")
+    first.write_text(text.replace("datasets/planted", "datasets/another"))
+    spec_text = "figure: 1\ndata: /elsewhere/planted\nvideo: test_026\nruns: {Mine: /elsewhere/acmnet}\n"
+    for dataset, folder in (("planted", own), ("another", first.parent)):
+        app = open_page(PAGE, home, run="hamnet", video="test_025")
+        given = spec_text.replace("planted", dataset).encode()
+        app.file_uploader(key="fig.load").set_value([("fig.yaml", given, "application/yaml")]).run()
+        assert spec(app).runs == {"Mine": str(folder)}
 
 
 def test_empty_workspace_teaches(open_page: OpenPage, tmp_path: Path) -> None:

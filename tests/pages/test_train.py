@@ -7,6 +7,7 @@ import shutil
 import time
 from pathlib import Path
 
+import pytest
 import yaml
 from streamlit.testing.v1 import AppTest
 
@@ -150,6 +151,34 @@ def test_what_stands_in_the_way_is_said_before_the_start(open_page: OpenPage, ho
     app.button(key="train.start").click().run()
     assert "holds a run already" in texts(app)
     assert jobs(home) == []
+
+
+@pytest.mark.parametrize(
+    "name", [".", "runs", "runs/.", "runs/.hidden", "runs/a/b/c/d/e", "runs/hamnet/inside", "runs/" + "歩" * 90]
+)
+def test_a_run_is_not_made_where_it_would_hide_others_or_not_be_found(
+    open_page: OpenPage, home: Path, name: str
+) -> None:
+    app = open_page(PAGE, home)
+    app.selectbox(key="train.form.method").set_value("acmnet").run()
+    app.text_input(key="train.form.name.acmnet").set_value(name).run()
+    assert app.button(key="train.start").disabled
+    assert "Choose another name" in texts(app) or "Begin the name" in texts(app)
+
+
+def test_the_next_free_name_counts_those_that_wait(open_page: OpenPage, home: Path) -> None:
+    for _ in range(3):
+        app = open_page(PAGE, home)
+        app.selectbox(key="train.form.method").set_value("acmnet").run()
+        app.button(key="train.start").click().run()
+        assert not app.error
+    assert [Path(job.result).name for job in Queue(home).jobs()] == ["acmnet-2", "acmnet-3", "acmnet-4"]
+
+
+def test_a_training_that_patience_ended_is_not_offered_to_be_resumed(open_page: OpenPage, home: Path) -> None:
+    Run.open(home / "runs" / "hamnet").set_status("finished", step=20, steps=40)
+    app = open_page(PAGE, home, training="hamnet")
+    assert not any(button.key in ("train.resume", "train.again") for button in app.button)
 
 
 def test_an_empty_workspace_teaches(open_page: OpenPage, tmp_path: Path) -> None:

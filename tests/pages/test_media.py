@@ -1,0 +1,27 @@
+"""Media without a browser: frames where many files are asked for at once."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("streamlit", reason="the app needs streamlit: pip install 'wtal[app]'")
+
+from pages.ui import media
+from tests.video.clips import write_clip
+from wtal_core.video.frames import FrameReader
+
+
+def test_a_reader_that_was_closed_while_it_was_waited_for_is_opened_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = tmp_path / "clip.mp4"
+    write_clip(clip, 8, fps=8)
+    gone = FrameReader.open(clip)
+    gone.close()
+    first = iter([(gone, threading.Lock())])
+    opened = media._reader
+    monkeypatch.setattr(media, "_reader", lambda path: next(first, None) or opened(path))
+    assert media._jpeg(clip, 0.5, 32).startswith(b"\xff\xd8")
