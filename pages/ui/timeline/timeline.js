@@ -43,9 +43,37 @@ function unpack(bytes) {
   if (!(bytes instanceof Uint8Array)) throw new Error("the timeline got no bytes");
   const header = JSON.parse(new TextDecoder().decode(bytes)), body = window.__wtalArrays?.get(header.body);
   if (!body) return null; // on its way
-  header.arrays = header.arrays.map(([type, offset, size]) =>
-    type === "f4" ? new Float32Array(body, offset, size) : new Uint8Array(body, offset, size));
+  const views = kept(viewsOf, body, () => new Map());
+  header.arrays = header.arrays.map(([type, offset, size]) => {
+    const key = `${type} ${offset} ${size}`;
+    if (!views.has(key)) views.set(key, type === "f4" ? new Float32Array(body, offset, size) : new Uint8Array(body, offset, size));
+    return views.get(key);
+  });
   return header;
+}
+
+// Kept for as long as what they belong to: a slider that brings new detections leaves the arrays, and what is made of them.
+const viewsOf = new WeakMap(), highsOf = new WeakMap(), lowsOf = new WeakMap(), stacksOf = new WeakMap();
+
+function kept(where, key, make) {
+  let value = where.get(key);
+  if (value === undefined) where.set(key, (value = make()));
+  return value;
+}
+
+// Extrema of 1, 2, 4, ... values from each place on. That of any range is the better of two that overlap, so that a pixel
+// column costs the same however many snippets lie in it. NaN counts as nothing.
+const higher = (a, b) => (b > a || a !== a ? b : a), lower = (a, b) => (b < a || a !== a ? b : a);
+const powerOf = (length) => 31 - Math.clz32(length);
+
+function extrema(where, values, longest, better) {
+  const levels = kept(where, values, () => [values]);
+  while (levels.length <= powerOf(longest)) {
+    const last = levels[levels.length - 1], half = 1 << (levels.length - 1), next = last.slice();
+    for (let i = 0, end = last.length - half; i < end; i++) next[i] = better(last[i], last[i + half]);
+    levels.push(next);
+  }
+  return levels;
 }
 
 function lanesOf(items, most = Infinity) {
@@ -109,7 +137,7 @@ class Timeline {
     this.data = null; this.rev = null; this.t = 0; this.view = [0, 1]; this.hover = null; this.chosen = null;
     this.rate = 1; this.direction = 0; this.erasing = false; this.erased = []; this.dirty = false;
     this.prefs = Object.assign({ order: [], hidden: {}, folded: {} }, store("wtal.tracks"));
-    this.draws = []; this.abort = new AbortController();
+    this.draws = []; this.widths = new Map(); this.sheets = new Map(); this.abort = new AbortController();
     this.listen();
     this.sizes = new ResizeObserver(() => this.layout());
     this.sizes.observe(root);
@@ -225,10 +253,24 @@ class Timeline {
 
   pattern(ctx, role) {
     const key = role + this.dpr;
-    this.hatches[key] ||= hatch(this.colour(role), this.dpr);
-    const p = ctx.createPattern(this.hatches[key], "repeat");
-    p.setTransform(new DOMMatrix().scale(1 / this.dpr));
-    return p;
+    if (!this.hatches[key]) {
+      this.hatches[key] = ctx.createPattern(hatch(this.colour(role), this.dpr), "repeat");
+      this.hatches[key].setTransform(new DOMMatrix().scale(1 / this.dpr));
+    }
+    return this.hatches[key];
+  }
+
+  font(ctx, size) { ctx.font = this.fontSet = `${size} ${(this.family ||= getComputedStyle(this.root).fontFamily)}`; }
+
+  width(ctx, text) {
+    // How wide a text is in the font that is set, measured once.
+    const key = this.fontSet + text;
+    let wide = this.widths.get(key);
+    if (wide === undefined) {
+      if (this.widths.size > 4000) this.widths.clear();
+      this.widths.set(key, (wide = ctx.measureText(text).width));
+    }
+    return wide;
   }
 
   shown() {
@@ -272,7 +314,7 @@ class Timeline {
       }
     }
     const mini = this.$(".overview");
-    this.miniW = mini.clientWidth; this.miniH = mini.clientHeight;
+    this.miniW = mini.clientWidth; this.miniH = mini.clientHeight; this.strips = null;
     this.mini.width = Math.round(this.miniW * this.dpr); this.mini.height = Math.round(this.miniH * this.dpr);
     this.$(".overview").setAttribute("aria-valuemax", this.end.toFixed(1));
     this.wake(true);
@@ -729,7 +771,7 @@ class Timeline {
     const ctx = this.base.getContext("2d"), { w, h, dpr } = this;
     ctx.setTransform(dpr, 0, 0, dpr, 0, 0);
     ctx.clearRect(0, 0, w, h);
-    const shift = AXIS - this.scroll.scrollTop, ticks = this.ticks();
+    const scrolled = this.scroll.scrollTop, shift = AXIS - scrolled, ticks = this.ticks();
     ctx.save();
     ctx.beginPath(); ctx.rect(0, AXIS, w, h - AXIS); ctx.clip();
     ctx.translate(0, shift);
@@ -738,7 +780,7 @@ class Timeline {
     for (const [t, text] of ticks) if (text) { const x = Math.round(this.x(t)) + 0.5; ctx.moveTo(x, 0); ctx.lineTo(x, Math.max(this.total, h)); }
     ctx.stroke(); ctx.globalAlpha = 1;
     for (const row of this.visible) {
-      if (row.y + row.h < this.scroll.scrollTop || row.y > this.scroll.scrollTop + h) continue;
+      if (row.y + row.h < scrolled || row.y > scrolled + h) continue;
       ctx.save();
       ctx.beginPath(); ctx.rect(0, row.y, w, row.h); ctx.clip();
       this[{ offer: "drawNothing", segments: "drawSegments", detections: "drawDetections", lines: "drawLines", area: "drawArea", heat: "drawHeat", mask: "drawMask", boundaries: "drawBoundaries" }[row.track.kind]](ctx, row);
@@ -761,9 +803,9 @@ class Timeline {
   drawAxis(ctx, ticks) {
     ctx.fillStyle = this.paper; ctx.fillRect(0, 0, this.w, AXIS);
     ctx.fillStyle = this.soft; ctx.strokeStyle = this.line;
-    ctx.font = `11px ${getComputedStyle(this.root).fontFamily}`; ctx.textBaseline = "middle";
+    this.font(ctx, "11px"); ctx.textBaseline = "middle";
     for (const [t, text] of ticks) {
-      const x = this.x(t), wide = ctx.measureText(text).width;
+      const x = this.x(t), wide = this.width(ctx, text);
       ctx.beginPath(); ctx.moveTo(Math.round(x) + 0.5, AXIS - 5); ctx.lineTo(Math.round(x) + 0.5, AXIS); ctx.stroke();
       if (x + 4 + wide < this.w) ctx.fillText(text, x + 3, 11);
     }
@@ -783,17 +825,15 @@ class Timeline {
   inBar(ctx, text, x0, x1, y, h, colour) {
     const a = Math.max(x0, 0) + 4, room = Math.min(x1, this.w) - a - 3;
     if (room < 16 || h < 11) return;
-    ctx.font = `600 10.5px ${this.family()}`; ctx.textBaseline = "middle";
+    this.font(ctx, "600 10.5px"); ctx.textBaseline = "middle";
     let shown = text;
-    if (ctx.measureText(shown).width > room) {
-      while (shown.length > 1 && ctx.measureText(shown + "…").width > room) shown = shown.slice(0, -1);
+    if (this.width(ctx, shown) > room) {
+      while (shown.length > 1 && this.width(ctx, shown + "…") > room) shown = shown.slice(0, -1);
       if (shown.length < 3) return;
       shown += "…";
     }
     ctx.fillStyle = colour; ctx.fillText(shown, a, y + h / 2 + 0.5);
   }
-
-  family() { return (this.font ||= getComputedStyle(this.root).fontFamily); }
 
   drawNothing() {}
 
@@ -833,8 +873,8 @@ class Timeline {
         const text = (many ? item.label + " " : "") + item.score.toFixed(2).replace(/^-(0\.00)$/, "$1");
         if (item.verdict === "tp") this.inBar(ctx, text, x0, x1, y, h, this.dark ? (alpha > 0.8 ? "#0b1016" : this.ink) : alpha > 0.7 ? "#fff" : "#0b1016");
         else {
-          ctx.font = `600 10.5px ${this.family()}`;
-          const a = Math.max(x0, 0) + 3, wide = Math.min(ctx.measureText(text).width + 3, Math.min(x1, this.w) - a - 3);
+          this.font(ctx, "600 10.5px");
+          const a = Math.max(x0, 0) + 3, wide = Math.min(this.width(ctx, text) + 3, Math.min(x1, this.w) - a - 3);
           if (wide > 20) { ctx.fillStyle = this.paper; ctx.globalAlpha = 0.8; ctx.fillRect(a, y + 1.5, wide, h - 3); ctx.globalAlpha = 1; }
           this.inBar(ctx, text, x0, x1, y, h, this.ink);
         }
@@ -847,8 +887,8 @@ class Timeline {
   }
 
   scaled(row) {
-    const { track } = row, folded = this.prefs.folded[track.key], top = row.y + (folded ? 3 : 5), h = row.h - (folded ? 7 : 10), span = track.high - track.low || 1;
-    return { top, h, y: (v) => top + h - ((clamp(v, track.low, track.high) - track.low) / span) * h };
+    const { low, high, key } = row.track, folded = this.prefs.folded[key], top = row.y + (folded ? 3 : 5), h = row.h - (folded ? 7 : 10), span = high - low || 1;
+    return { top, h, y: (v) => top + h - ((clamp(v, low, high) - low) / span) * h };
   }
 
   path(ctx, values, grid, y, close = null) {
@@ -859,13 +899,14 @@ class Timeline {
     if (per <= 1.5) {
       for (let i = first; i < last; i++) { const x = this.x(grid.t0 + (i + 0.5) * grid.step); i === first ? ctx.moveTo(x, y(values[i])) : ctx.lineTo(x, y(values[i])); }
     } else {
-      let started = false;
+      const longest = Math.ceil(per) + 1, highs = extrema(highsOf, values, longest, higher), lows = close === null ? extrema(lowsOf, values, longest, lower) : null;
+      let started = false, next = Math.floor((this.at(0) - grid.t0) / grid.step);
       for (let x = 0; x < this.w; x++) {
-        const i0 = Math.max(0, Math.floor((this.at(x) - grid.t0) / grid.step)), i1 = Math.min(n, Math.max(i0 + 1, Math.floor((this.at(x + 1) - grid.t0) / grid.step)));
+        const i0 = Math.max(0, next), i1 = Math.min(n, Math.max(i0 + 1, (next = Math.floor((this.at(x + 1) - grid.t0) / grid.step))));
         if (i0 >= n) break;
-        let lo = Infinity, hi = -Infinity;
-        for (let i = i0; i < i1; i++) { const v = values[i]; if (v < lo) lo = v; if (v > hi) hi = v; }
-        if (lo > hi) continue;
+        const power = powerOf(i1 - i0), j = i1 - (1 << power), hi = higher(highs[power][i0], highs[power][j]);
+        if (hi !== hi) continue;
+        const lo = close === null ? lower(lows[power][i0], lows[power][j]) : hi;
         started ? ctx.lineTo(x + 0.5, y(close === null ? lo : hi)) : ctx.moveTo(x + 0.5, y(lo));
         if (close === null && hi > lo) ctx.lineTo(x + 0.5, y(hi));
         started = true;
@@ -895,10 +936,10 @@ class Timeline {
   }
 
   scaleText(ctx, track, top, h) {
-    ctx.font = `9.5px ${this.family()}`; ctx.textBaseline = "alphabetic"; ctx.textAlign = "right"; ctx.fillStyle = this.soft;
+    this.font(ctx, "9.5px"); ctx.textBaseline = "alphabetic"; ctx.textAlign = "right"; ctx.fillStyle = this.soft;
     const range = track.high - track.low;
     for (const [v, at] of [[track.high, top + 8], [track.low, top + h - 1]]) {
-      const text = +v.toPrecision(3) + "", wide = ctx.measureText(text).width;
+      const text = +v.toPrecision(3) + "", wide = this.width(ctx, text);
       ctx.globalAlpha = 0.75; ctx.fillStyle = this.paper; ctx.fillRect(this.w - wide - 5, at - 8, wide + 4, 9.5); ctx.globalAlpha = 1;
       ctx.fillStyle = this.soft; ctx.fillText(text, this.w - 3, at);
     }
@@ -906,8 +947,11 @@ class Timeline {
   }
 
   drawArea(ctx, row) {
-    const { track } = row, { top, h } = this.scaled(row), n = track.series[0].values.length;
-    const below = new Float32Array(n), stacks = track.series.map((s) => { for (let i = 0; i < n; i++) below[i] += s.values[i]; return below.slice(); });
+    const { track } = row, { top, h } = this.scaled(row);
+    const stacks = kept(stacksOf, track, () => {
+      const below = new Float32Array(track.series[0].values.length);
+      return track.series.map((s) => { for (let i = 0; i < below.length; i++) below[i] += s.values[i]; return below.slice(); });
+    });
     const y = (v) => top + h - clamp(v / (track.high || 1), 0, 1) * h;
     for (let k = stacks.length - 1; k >= 0; k--) {
       const s = track.series[k], [x0, x1] = this.path(ctx, stacks[k], track.grid, y, 0);
@@ -922,23 +966,15 @@ class Timeline {
   drawHeat(ctx, row) {
     const { track } = row, { grid, cells, names } = track, folded = this.prefs.folded[track.key];
     const rows = folded ? 1 : names.length, n = cells.length / names.length, width = Math.max(1, Math.round(this.w * Math.min(this.dpr, 1.5)));
-    const image = new ImageData(width, rows), out = new Uint32Array(image.data.buffer), blank = 0;
-    const span = this.view[1] - this.view[0], i0s = new Int32Array(width), i1s = new Int32Array(width);
+    const { sheet, image, out } = this.sheet(width, rows), size = width * rows, lut = this.lut;
+    const span = this.view[1] - this.view[0], first = folded ? Math.max(track.row, 0) : 0, highs = extrema(highsOf, cells, Math.ceil(span / width / grid.step) + 1, higher);
     for (let x = 0; x < width; x++) {
       const a = (this.view[0] + (x / width) * span - grid.t0) / grid.step, b = (this.view[0] + ((x + 1) / width) * span - grid.t0) / grid.step;
-      i0s[x] = Math.floor(a + 1e-6); i1s[x] = Math.max(i0s[x] + 1, Math.floor(b + 1e-6));
+      const from = Math.floor(a + 1e-6), i = Math.max(from, 0), end = Math.min(Math.max(from + 1, Math.floor(b + 1e-6)), n);
+      if (i >= end) { for (let to = x; to < size; to += width) out[to] = 0; continue; }
+      const power = powerOf(end - i), high = highs[power], j = end - (1 << power);
+      for (let to = x, at = first * n; to < size; to += width, at += n) { const u = high[at + i], v = high[at + j]; out[to] = lut[u > v ? u : v]; }
     }
-    for (let c = 0; c < rows; c++) {
-      const from = (folded ? Math.max(track.row, 0) : c) * n, to = c * width;
-      for (let x = 0; x < width; x++) {
-        let i = i0s[x] < 0 ? 0 : i0s[x]; const end = i1s[x] > n ? n : i1s[x];
-        if (i >= end || i1s[x] <= 0) { out[to + x] = blank; continue; }
-        let best = 0; for (; i < end; i++) { const v = cells[from + i]; if (v > best) best = v; }
-        out[to + x] = this.lut[best];
-      }
-    }
-    const sheet = (this.sheet ||= document.createElement("canvas"));
-    if (sheet.width !== width || sheet.height !== rows) { sheet.width = width; sheet.height = rows; }
     sheet.getContext("2d").putImageData(image, 0, 0);
     const top = row.y + 2, h = row.h - 4;
     ctx.imageSmoothingEnabled = false; ctx.drawImage(sheet, 0, 0, width, rows, 0, top, this.w, h);
@@ -948,6 +984,18 @@ class Timeline {
       const from = Math.max(-2, this.x(grid.t0)), to = Math.min(this.w + 2, this.x(grid.t0 + n * grid.step));
       ctx.strokeStyle = this.colour("gt"); ctx.lineWidth = 0.75; ctx.globalAlpha = 0.7; ctx.strokeRect(from, top + track.row * one, to - from, one); ctx.globalAlpha = 1;
     }
+  }
+
+  sheet(width, rows) {
+    // What a heat map is put together in before it is stretched over its row: one for each size.
+    const key = `${width} ${rows}`;
+    if (!this.sheets.has(key)) {
+      if (this.sheets.size > 8) this.sheets.clear();
+      const sheet = document.createElement("canvas"), image = new ImageData(width, rows);
+      sheet.width = width; sheet.height = rows;
+      this.sheets.set(key, { sheet, image, out: new Uint32Array(image.data.buffer) });
+    }
+    return this.sheets.get(key);
   }
 
   drawMask(ctx, row) {
@@ -968,13 +1016,27 @@ class Timeline {
       ctx.strokeStyle = this.soft; ctx.lineWidth = 1; ctx.setLineDash([2, 2]);
       for (const raw of [item.raw_start, item.raw_end]) { const x = Math.round(this.x(raw)) + 0.5; ctx.beginPath(); ctx.moveTo(x, y + 1); ctx.lineTo(x, y + h); ctx.stroke(); }
       ctx.setLineDash([]);
-      if (x1 - x0 > 64 && !folded) { ctx.font = `9.5px ${this.family()}`; ctx.fillStyle = this.ink; ctx.textBaseline = "alphabetic"; ctx.fillText(`OIC ${number(item.oic)}  Lc ${number(item.coherence)}`, Math.max(x0, 0) + 3, y + 6); }
+      if (x1 - x0 > 64 && !folded) { this.font(ctx, "9.5px"); ctx.fillStyle = this.ink; ctx.textBaseline = "alphabetic"; ctx.fillText(`OIC ${number(item.oic)}  Lc ${number(item.coherence)}`, Math.max(x0, 0) + 3, y + 6); }
     }
   }
 
   drawMini() {
-    const ctx = this.mini.getContext("2d"), w = this.miniW, h = this.miniH, x = (t) => (t / this.end) * w;
-    ctx.setTransform(this.dpr, 0, 0, this.dpr, 0, 0); ctx.clearRect(0, 0, w, h);
+    const { miniW: w, miniH: h } = this, x = (t) => (t / this.end) * w, base = (this.miniBase ||= document.createElement("canvas"));
+    this.strips ||= this.drawStrips(x);
+    base.width = this.mini.width; base.height = this.mini.height;
+    const ctx = base.getContext("2d");
+    ctx.drawImage(this.strips, 0, 0); ctx.setTransform(this.dpr, 0, 0, this.dpr, 0, 0);
+    const [a, b] = this.view.map(x);
+    if (b - a < w - 1) {
+      ctx.fillStyle = this.paper; ctx.globalAlpha = 0.66; ctx.fillRect(0, 0, a, h); ctx.fillRect(b, 0, w - b, h); ctx.globalAlpha = 1;
+      ctx.strokeStyle = this.soft; ctx.lineWidth = 1; ctx.strokeRect(a + 0.5, 0.5, b - a - 1, h - 1);
+    }
+  }
+
+  drawStrips(x) {
+    // Ground truth and the first run's detections of the whole video: the same whatever part is in view.
+    const sheet = document.createElement("canvas"), ctx = ((sheet.width = this.mini.width), (sheet.height = this.mini.height), sheet.getContext("2d"));
+    ctx.setTransform(this.dpr, 0, 0, this.dpr, 0, 0);
     const gt = this.data.tracks.find((t) => t.key === "gt"), lead = this.data.tracks.find((t) => t.kind === "detections");
     const strip = (items, y, colour) => {
       ctx.fillStyle = colour;
@@ -983,14 +1045,7 @@ class Timeline {
     };
     if (gt) strip(gt.items.filter((i) => i.role === "gt"), 4, this.colour("gt"));
     if (lead) { strip(lead.items.filter((i) => i.verdict !== "tp" && i.lane >= 0 && i.lane < 2), 14, this.colour("fp")); strip(lead.items.filter((i) => i.verdict === "tp"), 14, this.colour("tp")); }
-    const [a, b] = this.view.map(x);
-    if (b - a < w - 1) {
-      ctx.fillStyle = this.paper; ctx.globalAlpha = 0.66; ctx.fillRect(0, 0, a, h); ctx.fillRect(b, 0, w - b, h); ctx.globalAlpha = 1;
-      ctx.strokeStyle = this.soft; ctx.lineWidth = 1; ctx.strokeRect(a + 0.5, 0.5, b - a - 1, h - 1);
-    }
-    const copy = (this.miniBase ||= document.createElement("canvas"));
-    copy.width = this.mini.width; copy.height = this.mini.height;
-    copy.getContext("2d").drawImage(this.mini, 0, 0);
+    return sheet;
   }
 
   valueAt(s, track, t) {
@@ -1018,7 +1073,7 @@ class Timeline {
     }
     if (this.hover && !this.playing) {
       const text = clockText(reading, 2);
-      ctx.font = `600 11px ${this.family()}`; const wide = ctx.measureText(text).width + 10, left = clamp(this.hover.x - wide / 2, 0, w - wide);
+      this.font(ctx, "600 11px"); const wide = this.width(ctx, text) + 10, left = clamp(this.hover.x - wide / 2, 0, w - wide);
       ctx.fillStyle = this.ink; ctx.beginPath(); ctx.roundRect(left, 3, wide, 17, 4); ctx.fill();
       ctx.fillStyle = this.paper; ctx.textBaseline = "middle"; ctx.fillText(text, left + 5, 12);
     }
@@ -1057,10 +1112,10 @@ class Timeline {
 
   read(t) {
     // Every value at the pointer, or at the playhead where there is no pointer, in the labels: never on top of the data.
-    const under = this.hover && !this.playing ? this.rowAt(this.hover.y) : null;
+    const under = this.hover && !this.playing ? this.rowAt(this.hover.y) : null, scrolled = this.scroll.scrollTop;
     for (const row of this.visible) {
       const { track } = row;
-      if (row.y + row.h < this.scroll.scrollTop || row.y > this.scroll.scrollTop + this.h) continue;
+      if (row.y + row.h < scrolled || row.y > scrolled + this.h) continue;
       let text = "";
       if (track.series) {
         track.series.forEach((s, k) => { const v = number(this.valueAt(s, track, t), track.high - track.low); if (row.values[k].textContent !== v) row.values[k].textContent = v; });
