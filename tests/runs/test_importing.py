@@ -32,6 +32,10 @@ def test_class_names(tmp_path: Path) -> None:
     assert class_names("thumos14")[:2] == ("BaseballPitch", "BasketballDunk")
     assert len(CLASS_LISTS["thumos14"]) == 20
     assert class_names("a, b ,c") == ("a", "b", "c")
+    (tmp_path / "detclasslist.txt").write_text("7 BaseballPitch\r\n9 Long jump\r\n")
+    assert class_names(str(tmp_path / "detclasslist.txt")) == ("BaseballPitch", "Long jump")
+    (tmp_path / "some.txt").write_text("100 m hurdles\nLong jump\n")
+    assert class_names(str(tmp_path / "some.txt")) == ("100 m hurdles", "Long jump")
     (tmp_path / "list.txt").write_text("7\tBaseballPitch\n9\tBasketballDunk\n\n")
     assert class_names(str(tmp_path / "list.txt")) == ("BaseballPitch", "BasketballDunk")
     for text in ("", " , ", "a,a"):

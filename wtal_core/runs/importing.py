@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ CLASS_LISTS: dict[str, tuple[str, ...]] = {"thumos14": tuple(sorted(THUMOS14_CLA
 def class_names(text: str) -> tuple[str, ...]:
     """Return class names, in channel order, from a known list's name, a text file (one a line), or `A,B,C`.
 
+    Numbers in front of every name of a file are left out.
+
     Raises:
         UsageError: a name is there twice, or there are none.
         DataError: the file cannot be read.
@@ -34,8 +37,9 @@ def class_names(text: str) -> tuple[str, ...]:
     if text in CLASS_LISTS:
         return CLASS_LISTS[text]
     if text and "," not in text and Path(text).is_file():
-        lines = read_text(text, "class names, one a line").splitlines()
-        names = tuple(line.split("\t")[-1].strip() for line in lines if line.strip())
+        lines = [line.strip() for line in read_text(text, "class names, one a line").splitlines() if line.strip()]
+        numbered = all(re.match(r"\d+\s+\S", line) for line in lines)  # THUMOS14's detclasslist.txt: "7 BaseballPitch"
+        names = tuple((line.split(None, 1)[1] if numbered else line).split("\t")[-1].strip() for line in lines)
     else:
         names = tuple(name.strip() for name in text.split(",") if name.strip())
     twice = sorted({name for name in names if names.count(name) > 1})
