@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import json
 import lzma
@@ -140,6 +141,19 @@ def test_where_nothing_can_be_written_the_reason_is_said(tmp_path: Path) -> None
         with pytest.raises(DataError, match=message), atomic_path(path):
             pytest.fail("there is nothing to write into")
     assert names(tmp_path) == ["file"]
+
+
+def test_a_full_disk_is_said_and_the_old_file_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_json(tmp_path / "a.json", 1)
+
+    def full(self: Path, text: str, **_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(DataError, match=r"a\.json: cannot be written: No space left on device"):
+        write_json(tmp_path / "a.json", 2)
+    assert read_json(tmp_path / "a.json") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 
 
 def test_a_folder_that_appears_meanwhile_is_an_error_and_the_temporary_goes(tmp_path: Path) -> None:

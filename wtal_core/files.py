@@ -89,7 +89,10 @@ def _cannot_be_written(path: Path, error: OSError) -> DataError:
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write UTF-8 `text` to `path` in one step."""
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        try:
+            temporary.write_text(text, encoding="utf-8")
+        except OSError as error:  # a full disk
+            raise _cannot_be_written(Path(path), error) from error
 
 
 def jsonable(value: Any) -> Any:

@@ -86,6 +86,23 @@ def test_keeping_links_what_is_large_and_writes_what_is_new(split: live.LiveSpli
         live.keep_as_new_run(acmnet, split.update(), folder=tmp_path / "kept")
 
 
+def test_a_full_disk_leaves_no_half_run(
+    split: live.LiveSplit, acmnet: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise DataError("cannot be written: No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(live, "write_detections", full)
+        with pytest.raises(DataError, match="No space"):
+            live.keep_as_new_run(acmnet, split.update(), folder=tmp_path / "kept")
+    assert not (tmp_path / "kept").exists()
+    live.keep_as_new_run(acmnet, split.update(), folder=tmp_path / "kept")
+    with pytest.raises(UsageError, match="holds a run already"):
+        live.keep_as_new_run(acmnet, split.update(), folder=tmp_path / "kept")
+    assert (tmp_path / "kept" / "detections.json").is_file()
+
+
 @pytest.mark.parametrize(
     ("values", "spaced"),
     [((0.1, 0.2, 0.3), (0.1, 0.3, 3)), ((0.1, 0.25, 0.3), None), ((0.5,), None), ((0.3, 0.2), None)],

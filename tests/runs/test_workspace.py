@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from wtal_core import settings
 from wtal_core.errors import UsageError
 from wtal_core.methods import create_method
+from wtal_core.runs import workspace as workspace_module
 from wtal_core.runs.folder import Run, RunInfo
 from wtal_core.runs.workspace import Workspace
 
@@ -74,6 +79,35 @@ def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
     assert workspace.dataset("sports").name == "Sports"
     (folder / "dataset.yaml").write_text("name: Other\nsplits: {test: [test]}\n", encoding="utf-8")
     assert workspace.dataset("sports").name == "Other"
+
+
+def test_a_folder_that_is_not_ours_to_look_into_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_dataset(tmp_path / "datasets" / "sports", "Sports")
+    (tmp_path / "lost+found").mkdir()
+    stat = os.stat
+
+    def refused(path: Any, *given: Any, **more: Any) -> os.stat_result:  # tests may run as root, whom nothing refuses
+        if "lost+found/" in os.fspath(path) if isinstance(path, str | os.PathLike) else False:
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, *given, **more)
+
+    monkeypatch.setattr(os, "stat", refused)
+    assert list(Workspace(tmp_path).datasets()) == ["sports"]
+
+
+def test_a_run_that_goes_while_runs_are_listed_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_run(tmp_path / "runs" / "a", "x")
+    gone = make_run(tmp_path / "runs" / "b", "x").folder
+    below = workspace_module._below
+
+    def deleting(root: Path, name: str, depth: int) -> Iterator[Path]:
+        found = list(below(root, name, depth))
+        if gone / "run.yaml" in found:
+            shutil.rmtree(gone, ignore_errors=True)
+        return iter(found)
+
+    monkeypatch.setattr(workspace_module, "_below", deleting)
+    assert list(Workspace(tmp_path).runs()) == ["a"]
 
 
 def test_folders_can_be_registered_and_taken_off(tmp_path: Path) -> None:

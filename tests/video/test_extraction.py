@@ -362,6 +362,40 @@ def test_features_made_in_another_way_are_not_mixed(
     assert out.read_bytes() == before
 
 
+def test_overwriting_keeps_a_file_whose_videos_are_gone(clip: Path, tmp_path: Path) -> None:
+    out = tmp_path / "f.h5"
+    gone = tmp_path / "gone.mp4"
+    gone.write_bytes(clip.read_bytes())
+    extract_dataset({"v": clip, "gone": gone}, [READ], SPEC, out)
+    gone.unlink()
+    again = GridSpec(25, 4, 4)
+    report = extract_dataset({"v": clip, "gone": gone}, [READ], again, out, overwrite=True)
+    assert "has it from before and stays" in report.failed["gone"]
+    with open_features(out) as store:
+        assert store.videos == ("gone", "v")
+        assert store.grid("v").stride == SPEC.stride
+    extract_dataset({"v": clip}, [READ], again, out, overwrite=True)
+    with open_features(out) as store:
+        assert (store.videos, store.grid("v").stride) == (("v",), 4)
+
+
+def test_overwriting_with_other_settings_than_an_interrupted_one(clip: Path, tmp_path: Path) -> None:
+    out = tmp_path / "f.h5"
+    extract_dataset({"a": clip, "b": clip}, [READ], SPEC, out)
+
+    def fails_at_the_second(video: str, line: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        extract_dataset(
+            {"a": clip, "b": clip}, [READ], GridSpec(25, 4, 4), out, overwrite=True, on_video=fails_at_the_second
+        )
+    extract_dataset({"a": clip, "b": clip}, [READ], GridSpec(25, 2, 2), out, overwrite=True)
+    with open_features(out) as store:
+        assert {store.grid(video).stride for video in store.videos} == {2}
+    assert [p.name for p in tmp_path.iterdir()] == ["f.h5"]
+
+
 def test_overwriting_replaces_the_file_when_the_new_one_is_complete(clip: Path, tmp_path: Path) -> None:
     out = tmp_path / "f.h5"
     extract_dataset({"v": clip, "old": clip}, [READ], SPEC, out)

@@ -12,8 +12,10 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -236,10 +238,28 @@ class Run:
         (path / "checkpoints").mkdir(parents=True, exist_ok=True)
         complete = {**info.to_dict(), "versions": dict(info.versions) or current_versions()}
         complete["created"] = info.created or time.strftime("%Y-%m-%dT%H:%M:%S%z")
-        write_text(path / "run.yaml", yaml.safe_dump(complete, sort_keys=False, allow_unicode=True))
         run = cls(path, RunInfo.from_dict(complete, path / "run.yaml"))
         run.set_status("created")
+        # Last: a folder without it is no run, and can be made one where this was interrupted.
+        write_text(path / "run.yaml", yaml.safe_dump(complete, sort_keys=False, allow_unicode=True))
         return run
+
+    @classmethod
+    @contextmanager
+    def making(cls, folder: str | os.PathLike[str], info: RunInfo) -> Iterator[Run]:
+        """Make a new run folder to be filled in the block; it is removed where that fails, on a full disk for example.
+
+        Raises:
+            UsageError: there is a run already; nothing of it is touched.
+        """
+        existed = Path(folder).exists()
+        run = cls.create(folder, info)
+        try:
+            yield run
+        except BaseException:
+            if not existed:
+                shutil.rmtree(run.folder, ignore_errors=True)
+            raise
 
     @property
     def name(self) -> str:

@@ -108,21 +108,19 @@ def import_official(
             "test": list(dataset.subsets("test")) if "test" in dataset.splits else [],
         }
     files = " and ".join(Path(c).name for c in checkpoints)
-    run = Run.create(
-        out,
-        RunInfo(
-            method=method,
-            preset=preset,
-            config=settings.to_dict(model.config),
-            classes=names,
-            feature_dim=model.feature_dim,
-            provenance=Provenance(extractor=extractor),
-            dataset=source,
-            notes=f"official weights from {files}",
-        ),
+    info = RunInfo(
+        method=method,
+        preset=preset,
+        config=settings.to_dict(model.config),
+        classes=names,
+        feature_dim=model.feature_dim,
+        provenance=Provenance(extractor=extractor),
+        dataset=source,
+        notes=f"official weights from {files}",
     )
-    run.save_checkpoint("last", {"model": model.state_dict()})
-    run.set_status("finished", message=f"imported from {files}")
+    with Run.making(out, info) as run:
+        run.save_checkpoint("last", {"model": model.state_dict()})
+        run.set_status("finished", message=f"imported from {files}")
     return run
 
 

@@ -290,23 +290,23 @@ def keep_as_new_run(
         created="",
         notes=f"{run.info.notes}\n{note}".strip(),
     )
-    new = Run.create(target, info)
-    for name in run.checkpoints():
-        _link(run.checkpoint_path(name), new.checkpoint_path(name))
-    if asked is not None:
-        with ActivationWriter(new.activations_path) as writer:
-            for video, activations in asked.activations.items():
-                writer.write(video, activations)
-    elif run.activations_path.is_file():
-        _link(run.activations_path, new.activations_path)
-    write_detections(result.detections, new.detections_path, format="activitynet")
-    write_json(new.folder / "localization.json", settings.to_dict(result.localization))
-    subset = result.evaluation
-    write_json(
-        new.evaluation_path,
-        {"subset": None, "videos": subset.num_videos, "evaluations": [result.evaluation.to_dict()]},
-    )
-    new.set_status("finished", message=note)
+    with Run.making(target, info) as new:
+        for name in run.checkpoints():
+            _link(run.checkpoint_path(name), new.checkpoint_path(name))
+        if asked is not None:
+            with ActivationWriter(new.activations_path) as writer:
+                for video, activations in asked.activations.items():
+                    writer.write(video, activations)
+        elif run.activations_path.is_file():
+            _link(run.activations_path, new.activations_path)
+        write_detections(result.detections, new.detections_path, format="activitynet")
+        write_json(new.folder / "localization.json", settings.to_dict(result.localization))
+        subset = result.evaluation
+        write_json(
+            new.evaluation_path,
+            {"subset": None, "videos": subset.num_videos, "evaluations": [result.evaluation.to_dict()]},
+        )
+        new.set_status("finished", message=note)
     return new
 
 

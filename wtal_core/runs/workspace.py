@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -89,22 +90,22 @@ class Workspace:
     def datasets(self) -> dict[str, DatasetEntry]:
         """Return `{id: data set}`, demo first, then by path."""
         found = []
-        for file in self._find(_DATASET):
-            key = (file, file.stat().st_mtime_ns)
-            if key not in self._datasets:
-                self._datasets[key] = _read_dataset(file.parent)
-            found.append(self._datasets[key])
+        for key in self._find(_DATASET):
+            entry = self._datasets.get(key) or _read_dataset(key[0].parent)
+            if not entry.error:  # permissions may be given without the file being changed
+                self._datasets[key] = entry
+            found.append(entry)
         ids = _unique_ids([entry.folder for entry in found], [entry.folder.name for entry in found])
         return {i: replace(entry, id=i) for i, entry in zip(ids, found, strict=True)}
 
     def runs(self, dataset: DatasetEntry | None = None) -> dict[str, RunEntry]:
         """Return `{id: run}`, by path; those of one data set (and unreadable ones) where it is given."""
         found = []
-        for file in self._find(_RUN):
-            key = (file, file.stat().st_mtime_ns)
-            if key not in self._runs:
-                self._runs[key] = _read_run(file.parent)
-            found.append(self._runs[key])
+        for key in self._find(_RUN):
+            entry = self._runs.get(key) or _read_run(key[0].parent)
+            if not entry.error:
+                self._runs[key] = entry
+            found.append(entry)
         ids = _unique_ids([entry.folder for entry in found], [self._short(entry.folder) for entry in found])
         every = {i: replace(entry, id=i) for i, entry in zip(ids, found, strict=True)}
         if dataset is None:
@@ -206,13 +207,18 @@ class Workspace:
             more = ()
         return {self.home: 1} | dict.fromkeys((*(self.home / part for part in _SEARCHED), *more), _DEPTH)
 
-    def _find(self, name: str) -> list[Path]:
+    def _find(self, name: str) -> list[tuple[Path, int]]:
+        """Return the files called `name` with their modification times."""
         roots = self._roots()
         if name == _RUN:
             roots = {entry.folder / "runs": _DEPTH for entry in self.datasets().values()} | roots
         order = [*(root for root in roots if root != self.home), self.home]
-        found = (file for root in order for file in _below(root, name, roots[root]))
-        return list(dict.fromkeys(file.resolve() for file in found))
+        files = dict.fromkeys(file.resolve() for root in order for file in _below(root, name, roots[root]))
+        found = []
+        for file in files:
+            with suppress(FileNotFoundError):  # deleted since it was listed
+                found.append((file, file.stat().st_mtime_ns))
+        return found
 
     def _short(self, folder: Path) -> str:
         for root in [*(root for root in self._roots() if root != self.home), self.home]:
@@ -229,13 +235,14 @@ class Workspace:
 
 def _below(root: Path, name: str, depth: int) -> Iterator[Path]:
     """Yield files called `name` in a folder and up to `depth` levels below, not looking inside what was found."""
-    if (root / name).is_file():
+    # os.path, unlike Path, does not raise where a folder is not ours to look into, such as lost+found of a disk.
+    if os.path.isfile(root / name):
         yield root / name
         return
-    if depth <= 0 or not root.is_dir():
+    if depth <= 0 or not os.path.isdir(root):
         return
     try:
-        folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+        folders = sorted(p for p in root.iterdir() if not p.name.startswith(".") and os.path.isdir(p))
     except OSError:
         return
     for folder in folders:

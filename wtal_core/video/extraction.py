@@ -13,6 +13,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wtal_core.data.features import FeatureWriter, open_features
+from wtal_core.data.hdf5 import remove_entries
 from wtal_core.errors import DataError, MissingDependency, UsageError, WtalError
 from wtal_core.files import stem, visible
 from wtal_core.records import Provenance, VideoFeatures
@@ -468,7 +470,8 @@ def extract_dataset(
         videos: video id -> file.
         backbones, spec, batch_size: see `extract_video`.
         out: the `.h5` file. Videos already in it are skipped, after checking that they were made the same way.
-        overwrite: start afresh; an existing file is replaced when the new one is complete.
+        overwrite: start afresh; an existing file is replaced when the new one is complete, and stays where a video in
+            it cannot be read any more.
         on_fraction: called with (share of one video just finished, its id), for a progress bar in videos.
         on_video: called with (video id, one line on what became of it).
 
@@ -488,8 +491,17 @@ def extract_dataset(
     target = out.with_name(f".{out.stem}.new{out.suffix}") if overwrite and out.exists() else out
     report = ExtractionReport(out)
     started = time.perf_counter()
-    FeatureWriter(target).close()  # takes in what an interrupted run left, so that it can be checked
-    _check_same_kind(target, videos, spec, expected)
+    before: frozenset[str] = frozenset()
+    try:
+        FeatureWriter(target).close()  # takes in what an interrupted run left, so that it can be checked
+        _check_same_kind(target, videos, spec, expected)
+    except DataError:
+        if target == out:
+            raise
+        remove_entries(target)  # an interrupted start afresh with other settings
+    if target != out:
+        with suppress(DataError), open_features(out) as store:  # what is damaged is replaced whatever it held
+            before = frozenset(store.videos)
 
     def tell(video: str, line: str, share: float) -> None:
         if on_video is not None:
@@ -525,7 +537,10 @@ def extract_dataset(
             report.extracted[video] = features.grid.num_snippets
             report.frames += features.grid.num_frames
             tell(video, f"{features.grid.num_snippets} snippets, {features.grid.num_frames / took:.0f} frames/s", 0.0)
-    if target != out and target.exists():
+    lost = [video for video in report.failed if video in before]
+    for video in lost:
+        report.failed[video] += f" {out.name} has it from before and stays: leave the video out to replace the file."
+    if target != out and target.exists() and not lost:
         os.replace(target, out)
     report.seconds = time.perf_counter() - started
     return report
