@@ -8,18 +8,19 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import pytest
 
-from tests.planted import CLASSES, make_world
+from tests.planted import CLASSES, MemoryStore, World, make_world, write_dataset
 from wtal_core.cli import main
 from wtal_core.commands.arguments import parse
 from wtal_core.commands.train import Train
 from wtal_core.data import FeatureWriter, write_annotations
 from wtal_core.data.dataset import Dataset, FeatureFile
 from wtal_core.errors import Interrupted
+from wtal_core.records import Provenance
 from wtal_core.runs.folder import Run
 from wtal_core.training.requests import TrainRequest
 
@@ -215,6 +216,32 @@ def test_runs_are_listed_and_compared_over_seeds(
     alone = json.loads(capsys.readouterr().out)["seeds"][0]
     assert (alone["average"]["std"], alone["mean_ap"]["0.5"]["std"]) == (None, None)
     assert table["seeds"][0]["average"]["mean"] == pytest.approx(sum(averages) / 3)
+
+
+@pytest.mark.parametrize(("modalities", "code", "words"), [
+    ((("rgb", 32),), 2, "not two streams of the same width, which this setting of the method takes apart (expected"),
+    ((), 0, "warning: the features do not say which channels are RGB and flow: the first half is taken for RGB"),
+])  # fmt: skip
+def test_streams_that_are_not_there_are_not_trained_on(
+    modalities: tuple[tuple[str, int], ...], code: int, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = make_world(num_train=4, num_test=2)
+    made = Provenance("planted", modalities)
+    store = MemoryStore({v: replace(world.store.read(v), provenance=made) for v in world.store.videos})
+    data = write_dataset(World(store, world.annotations), tmp_path).folder
+    steps = ["training.steps=1", "head_training.steps=1", "anchors=[1, 2]", "hidden=4"]
+    out = tmp_path / "run"
+    assert (
+        main(["train", "acn", "--data", str(data), "--out", str(out), "--no-test", "--quiet", "--set", *steps]) == code
+    )
+    assert words in " ".join(capsys.readouterr().err.split())
+    assert (out / "run.yaml").exists() == (code == 0)
+    if code == 0:
+        return
+    rgb_only = ["train", "cmcs", "--data", str(data), "--out", str(out), "--no-test", "--quiet", "--set"]
+    small = ["training.steps=1", "training.hard_negatives=false"]
+    assert main([*rgb_only, *small, "streams=late"]) == 2
+    assert main([*rgb_only, *small, "streams=both"]) == 0
 
 
 def test_features_of_another_extractor_are_refused_unless_insisted(

@@ -114,11 +114,20 @@ class Train(TrainRequest):
     def _create(self, dataset: Dataset, store: FeatureStore, changes: Mapping[str, Any]) -> Run:
         """Resolve the config and make the run folder."""
         from wtal_core.methods import create_method
+        from wtal_core.methods.streams import check_streams, splits_streams
         from wtal_core.runs.folder import Run, RunInfo
 
         method = create_method(
             self.method, classes=dataset.classes, feature_dim=store.dim, preset=self.preset, **dict(changes)
         )
+        provenance = store.provenance(store.videos[0])
+        check_streams(method.config, provenance, store.dim, where=dataset.feature_file(self.features).name)
+        if splits_streams(method.config) and not provenance.modalities:
+            stderr.print(
+                "warning: the features do not say which channels are RGB and flow: the first half is taken for RGB. "
+                "wtal data convert --modalities states it.",
+                style="yellow",
+            )
         selected_on = list(dataset.subsets(self.validate)) if self.validate else []
         info = RunInfo.of(
             method,

@@ -222,6 +222,11 @@ class ACNConfig:
                 next_step="Sort the sizes, smallest first",
             )
 
+    @property
+    def splits_streams(self) -> bool:
+        """Whether halves of the channels are taken for RGB and flow: always, one of them or each by itself."""
+        return True
+
 
 _ACTIVITYNET12: dict[str, Any] = {
     "anchors": (16, 32, 64, 128, 256, 512),

@@ -158,6 +158,11 @@ class CMCSConfig:
                 next_step="Set one of the two",
             )
 
+    @property
+    def splits_streams(self) -> bool:
+        """Whether halves of the channels are taken for RGB and flow."""
+        return self.streams != "both"
+
     def outputs(self, num_classes: int) -> int:
         """Return the number of classes that snippets are scored for."""
         return num_classes + int(self.background_class)

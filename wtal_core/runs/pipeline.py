@@ -22,6 +22,7 @@ from wtal_core.errors import DataError, UsageError
 from wtal_core.evaluation import evaluate
 from wtal_core.files import write_json
 from wtal_core.methods import Method, method_class
+from wtal_core.methods.streams import check_streams
 from wtal_core.progress import track
 from wtal_core.records import Activations, Annotations, Detections, Evaluation, Provenance
 from wtal_core.runs.folder import Run
@@ -136,6 +137,7 @@ def infer(
         )
     if not any_features:
         check_provenance(run.info.provenance, store.provenance(present[0]), where=run.folder)
+        check_streams(run.config(), store.provenance(present[0]), store.dim, where=run.folder)
     method = run.method(checkpoint, device)
     store = feature_view(method.config, store, phases=False)
     if not keep:

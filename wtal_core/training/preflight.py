@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from wtal_core import settings
 from wtal_core.data.dataset import Dataset
+from wtal_core.errors import UsageError
 from wtal_core.methods import Recipe
+from wtal_core.methods.streams import check_streams, splits_streams
 
 __all__ = ["Obstacle", "preflight"]
 
@@ -53,14 +56,21 @@ def preflight(dataset: Dataset, config: Any, *, split: str = "train", features: 
                 "Train without static clips",
             )
         )
-    if dataset.feature_names and getattr(config, "streams", "both") != "both":
+    if dataset.feature_names and splits_streams(config):
         with dataset.features(features) as store:
             modalities = store.provenance(store.videos[0]).modalities
-            if store.dim % 2 or (modalities and [width for _, width in modalities] != [store.dim // 2] * 2):
+            try:
+                check_streams(config, store.provenance(store.videos[0]), store.dim, where=features or "features")
+                fits = store.dim % 2 == 0
+            except UsageError:
+                fits = False
+            if not fits:
                 have = " + ".join(f"{name} ({width})" for name, width in modalities)
                 message = (
                     f"The features have {store.dim} channels{have and f', {have}'}, which are not two streams of the "
                     "same width."
                 )
-                found.append(Obstacle(message, {"streams": "both"}, "Train on all channels"))
+                whole = not splits_streams(settings.override(config, {"streams": "both"}))
+                remedy, name = ({"streams": "both"}, "Train on all channels") if whole else ({}, "")
+                found.append(Obstacle(message, remedy, name))
     return found

@@ -17,6 +17,7 @@ from wtal_core.devices import choose_device
 from wtal_core.errors import Interrupted, UsageError, WtalError
 from wtal_core.evaluation import parse_tiou
 from wtal_core.methods import Method, create_method
+from wtal_core.methods.streams import check_streams
 from wtal_core.progress import Advance, listening, progress_bar
 from wtal_core.runs.folder import Run, RunInfo
 from wtal_core.runs.pipeline import check_provenance, evaluate_run, feature_view, infer, localize
@@ -94,9 +95,15 @@ class PlannedRun:
         return run
 
     def create(self, dataset: Dataset, store: FeatureStore, *, features: str | None, device: str) -> Run:
-        """Make the run folder."""
+        """Make the run folder.
+
+        Raises:
+            UsageError: the method takes streams apart that the features do not have.
+        """
+        method = self.build(dataset, store)
+        check_streams(method.config, store.provenance(store.videos[0]), store.dim, where=dataset.folder)
         info = RunInfo.of(
-            self.build(dataset, store),
+            method,
             dataset,
             store,
             preset=self.preset,
