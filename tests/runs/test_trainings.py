@@ -22,7 +22,7 @@ from wtal_core.runs.trainings import Training, trainings
 from wtal_core.runs.worker import Job, Queue
 from wtal_core.runs.workspace import Workspace
 from wtal_core.training.preflight import preflight
-from wtal_core.training.requests import TrainRequest, start_training
+from wtal_core.training.requests import TrainRequest, resume_arguments, start_training
 
 
 @pytest.fixture
@@ -100,6 +100,15 @@ def test_a_training_that_crashed_and_was_finished_by_hand_is_finished(home: Path
     new_run_status = {"state": "finished", "heartbeat": time.time(), "step": 9, "steps": 9}
     write_json(home / "runs" / "r" / "status.json", {**identity(), **new_run_status})
     assert (listed(home)["r"].state, listed(home)["r"].message) == ("finished", "")
+
+
+def test_a_training_in_a_data_set_that_was_moved_goes_on_there(home: Path) -> None:
+    run = new_run(home, "r", state="stopped")
+    moved = home / "elsewhere"
+    (home / "datasets" / "planted").rename(moved)
+    run.folder.rename(moved / "r")
+    arguments = resume_arguments(moved / "r")
+    assert arguments[arguments.index("--data") + 1] == str(moved)
 
 
 def test_a_job_that_failed_before_there_was_a_run_is_listed(home: Path) -> None:

@@ -239,11 +239,16 @@ def _request_of(folder: Path) -> TrainRequest:
             where=file,
             next_step="Train a new run",
         )
+    data = Path(dataset["folder"])
+    if not data.is_dir():  # a data set that was moved together with its runs
+        from wtal_core.runs.folder import Run
+
+        data = Run.open(folder).dataset_folder or data
     options = {key: value for key, value in training.items() if key in _RECORDED and value is not None}
     return TrainRequest(
         **options,
         method=str(info.get("method")),
-        data=Path(dataset["folder"]),
+        data=data,
         out=folder.resolve(),
         preset=str(info.get("preset", "thumos14")),
         set=assignments(info.get("config") or {}),
