@@ -27,7 +27,7 @@ _CSS = """
 <style>
 .paper { background:#fff; border:1px solid color-mix(in srgb, currentColor 22%, transparent); border-radius:6px;
   padding:18px; overflow:auto; min-height:180px; display:flex; justify-content:safe center; align-items:flex-start; }
-.paper img { display:block; flex:none; }
+.paper img { display:block; flex:none; zoom:var(--wtal-magnify, 1); }
 .size { font-size:.8rem; opacity:.8; font-variant-numeric:tabular-nums; }
 [class*="st-key-figrow-"] { border-bottom:1px solid color-mix(in srgb, currentColor 12%, transparent);
   margin-top:-.75rem; padding:.05rem 0; }
@@ -163,7 +163,7 @@ def _preview(spec: FigureSpec, data: FigureData) -> None:
     source = base64.b64encode(png).decode()
     alt = describe(spec, data).replace('"', "'").replace("<", "&lt;")
     st.html(
-        f'<div class="paper"><img alt="{alt}" style="width:calc({spec.inches * scale:.4f}in * var(--wtal-magnify, 1))" '
+        f'<div class="paper"><img alt="{alt}" style="width:{spec.inches * scale:.4f}in" '
         f'src="data:image/png;base64,{source}"></div>'
     )
     _greyscale_note(spec, eyes or "")
