@@ -98,7 +98,8 @@ class Export:
                     next_step="Give the name in --to the ending .json",
                 )
             files = write_all(self.to, form, layers, media, fps=self.fps or 25.0)
-        counts = {layer.name: sum(len(layer.table.for_video(m.video)) for m in media) for layer in layers}
+        written = {m.video for m in media}
+        counts = {layer.name: sum(video in written for video in layer.table.video) for layer in layers}
         if self.as_json:
             print_json({"format": form, "files": files, "videos": len(media), "layers": counts})
         else:

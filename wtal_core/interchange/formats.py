@@ -36,19 +36,22 @@ def write_video(path: str | os.PathLike[str], format: str, layers: Sequence[Laye
     Raises:
         UsageError: there is no such format, or it holds many videos.
     """
-    rows = intervals(layers, media.video)
+    rows = intervals(layers, [media.video])[media.video]
+    write_text(path, _text(format, rows, media, [layer.name for layer in layers]))
+
+
+def _text(format: str, rows: Sequence[Interval], media: Media, names: Sequence[str]) -> str:
     match format:
         case "vtt":
-            text = subtitles.to_vtt(rows)
+            return subtitles.to_vtt(rows)
         case "srt":
-            text = subtitles.to_srt(rows) or "\n"
+            return subtitles.to_srt(rows) or "\n"
         case "ass":
-            text = subtitles.to_ass(rows)
+            return subtitles.to_ass(rows)
         case "elan":
-            text = elan.to_eaf(rows, media, [layer.name for layer in layers])
+            return elan.to_eaf(rows, media, names)
         case _:
             raise unknown_name("format of one video", format, [n for n, (_, many, _) in FORMATS.items() if not many])
-    write_text(path, text)
 
 
 def write_all(
@@ -78,15 +81,15 @@ def write_all(
             "two layers have one name", expected="different names", got=", ".join(names), next_step="Rename one of them"
         )
     suffix, many, _ = FORMATS[format]
+    found = intervals(layers, [item.video for item in media])
     if not many:
         files = []
         for item in media:
             name = item.video.replace("/", "_").replace("\\", "_")
             file = Path(path) / f"{name}{suffix}"
-            write_video(file, format, layers, item)
+            write_text(file, _text(format, found[item.video], item, names))
             files.append(file)
         return files
-    found = {item.video: intervals(layers, item.video) for item in media}
     by_video = {item.video: item for item in media}
     if format == "via":
         write_json(path, via.to_via(found, by_video, names))

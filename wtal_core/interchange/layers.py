@@ -62,24 +62,22 @@ class Interval:
         return self.label if self.score is None else f"{self.label} {self.score:.2f}"
 
 
-def intervals(layers: Iterable[Layer], video: str) -> list[Interval]:
-    """Return the intervals of one video, by layer, then start, then end."""
-    found = []
-    for layer in layers:
-        rows = layer.table.for_video(video)
-        order = np.lexsort((rows.end, rows.start))
-        scores = rows.score if isinstance(rows, Detections) else np.full(len(rows), np.nan)
-        found += [
-            Interval(
-                layer.name,
-                str(rows.label[i]),
-                float(rows.start[i]),
-                float(rows.end[i]),
-                float(scores[i]) if isinstance(rows, Detections) else None,
-            )
-            for i in order.tolist()
+def intervals(layers: Iterable[Layer], videos: Iterable[str]) -> dict[str, list[Interval]]:
+    """Return the intervals of each video, by layer, then start, then end."""
+    tables = [(layer.name, layer.table.by_video()) for layer in layers]
+    return {
+        video: [
+            interval for name, by_video in tables if video in by_video for interval in _in_order(name, by_video[video])
         ]
-    return found
+        for video in videos
+    }
+
+
+def _in_order(layer: str, rows: Segments | Detections) -> list[Interval]:
+    scores = rows.score.tolist() if isinstance(rows, Detections) else [None] * len(rows)
+    columns = rows.label.tolist(), rows.start.tolist(), rows.end.tolist(), scores
+    found = [Interval(layer, *values) for values in zip(*columns, strict=True)]
+    return [found[i] for i in np.lexsort((rows.end, rows.start)).tolist()]
 
 
 def annotations_of(
