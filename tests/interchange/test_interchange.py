@@ -172,6 +172,18 @@ def test_label_studio_names_files_in_its_own_ways(data: dict[str, str], video: s
     assert list(parse_label_studio([{"data": data}], "x", 25.0)) == [video]
 
 
+@pytest.mark.parametrize(("fps", "rate"), [(25.0, "25"), (29.97, "$fps")])
+def test_label_studio_shows_every_video_at_the_rate_its_frames_were_counted_at(
+    fps: float, rate: str, tmp_path: Path
+) -> None:
+    media = MEDIA[0], Media("b", "b.mp4", fps, 4000.0)
+    write_all(tmp_path / "x.json", "label_studio", LAYERS, media)
+    video = ET.parse(tmp_path / "x.xml").find("Video")
+    assert video is not None
+    assert video.get("frameRate") == rate
+    assert [task["data"]["fps"] for task in json.loads((tmp_path / "x.json").read_text())] == [25.0, fps]
+
+
 def test_label_studio_tasks_of_several_annotators_are_not_counted_twice() -> None:
     def annotation(start: int, **more: Any) -> dict[str, Any]:
         value = {"ranges": [{"start": start, "end": 50}], "timelinelabels": ["Dive"]}

@@ -97,8 +97,7 @@ def write_all(
     write_json(path, label_studio.to_label_studio(found, by_video, names, fps))
     config = Path(path).with_suffix(".xml")
     labels = sorted({i.label for rows in found.values() for i in rows})
-    rates = {item.fps or fps for item in media}
-    write_text(config, label_studio.labelling_config(labels, rates.pop() if len(rates) == 1 else fps))
+    write_text(config, label_studio.labelling_config(labels, [item.fps or fps for item in media]))
     return [Path(path), config]
 
 

@@ -1,7 +1,7 @@
 """Label Studio tasks with `TimelineLabels` regions: ground truth as annotations, runs as predictions.
 
-Label Studio counts frames of the video from 1, at the frame rate its project states (`frameRate` of the Video tag):
-both directions need that rate. Ranges include their last frame.
+Label Studio counts frames of the video from 1, at the frame rate its project states (`frameRate` of the Video tag,
+which may be "$fps", the field of the task): both directions need that rate. Ranges include their last frame.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote
@@ -63,13 +63,20 @@ def _region(interval: Interval, key: str, fps: float) -> dict[str, Any]:
     return region
 
 
-def labelling_config(labels: Sequence[str], fps: float) -> str:
-    """Return the labelling interface to paste into the Label Studio project."""
+def labelling_config(labels: Sequence[str], rates: Iterable[float]) -> str:
+    """Return the labelling interface to paste into the Label Studio project.
+
+    Args:
+        labels: the classes.
+        rates: frame rates of the tasks. Where they differ, each task's own ("fps") is used.
+    """
+    different = set(rates)
+    rate = f"{different.pop():g}" if len(different) == 1 else "$fps"
     lines = [f'    <Label value="{html.escape(label)}"/>' for label in labels]
     return "\n".join(
         [
             "<View>", '  <TimelineLabels name="labels" toName="video">', *lines, "  </TimelineLabels>",
-            f'  <Video name="video" value="$video" frameRate="{fps:g}"/>', "</View>", "",
+            f'  <Video name="video" value="$video" frameRate="{rate}"/>', "</View>", "",
         ]
     )  # fmt: skip
 
