@@ -106,7 +106,8 @@ def panel(view: View, lead: str) -> Panel:
         about = "Named evaluation protocol that mAP is computed under."
         protocol = _picked("protocol", "Protocol", list_protocols(), "activitynet", about)
     with second:
-        tiou = _picked("tiou", "tIoU", VERDICT_TIOU, 0.5, "True or false positive at this overlap.")
+        levels = sorted({*VERDICT_TIOU, selection().tiou or 0.5})  # a link may name one between
+        tiou = _picked("tiou", "tIoU", levels, 0.5, "True or false positive at this overlap.")
     scores = st.container()  # not st.empty(), which would blank the table until the new numbers are there
     said = st.container(key="said")
     tuning, asking, table = st.tabs(["Post-processing", "Recompute", "Table"], key="explore.tab", on_change="rerun")
@@ -169,10 +170,10 @@ def _labelled() -> None:
 def _asked() -> None:
     if event := _event("ask"):
         dataset_id, video = str(selection().dataset), str(selection().video)
-        if event["what"] in ("next", "previous"):
+        if event["what"] == "step":
             dataset = library.load_dataset(dataset_id)
             videos = dataset.videos(library.test_split(dataset))
-            pickers.step_video(videos, video, 1 if event["what"] == "next" else -1)
+            pickers.step_video(videos, video, int(event["by"]))
             st.session_state[_WHOLE] = True
         else:
             {"flow": ask.start_flow, "copy": ask.start_copy}[event["what"]](dataset_id, video)

@@ -98,8 +98,10 @@ def pick_video(dataset: Dataset, videos: Sequence[str], label: str = "Video", ru
     seen = library.seen_videos(runs[0]) if runs else None
     first = videos[0] if seen is None else next((v for v in videos if v in seen), videos[0])
     current = wanted if wanted in videos else first
-    picked: str = _one(
-        "video", label, list(videos), current,
+    key = "pick.video"
+    st.session_state[key] = current
+    picked: str = st.selectbox(
+        label, list(videos), key=key, on_change=lambda: _go_to(st.session_state[key]),
         format_func=lambda v: v if seen is None or v in seen else f"{v} · no CAS",
     )  # fmt: skip
     if wanted is not None and wanted not in videos:
@@ -117,6 +119,13 @@ def pick_class(classes: Sequence[str], default: str, label: str = "Class", marke
 
 
 def step_video(videos: Sequence[str], current: str, by: int) -> None:
-    """Select the next or previous video."""
+    """Select the video that lies `by` places further on, around the end."""
     position = list(videos).index(current) if current in videos else 0
-    select(video=videos[(position + by) % len(videos)])
+    _go_to(videos[(position + by) % len(videos)])
+
+
+def _go_to(video: str) -> None:
+    """Select a video, and with it one of its own classes where it does not have the selected one."""
+    chosen = selection()
+    present = library.load_annotations(chosen.dataset).instances.for_video(video).label if chosen.dataset else ()
+    select(video=video, label=chosen.label if chosen.label in present or not len(present) else None)

@@ -417,6 +417,25 @@ def test_a_run_that_was_not_asked_about_a_video_can_be_asked(
     assert "not been asked" not in texts(app)
 
 
+def test_the_class_goes_with_the_video(open_page: OpenPage, small_home: Path) -> None:
+    rows = Dataset.open(small_home / "datasets" / "planted").annotations.instances
+    app = open_page(PAGE, small_home, run="hamnet", video="test_024")
+    assert payload(app)["label"] == "Dive"
+    other = next(v for v in app.selectbox(key="pick.video").options if "Dive" not in rows.for_video(v).label)
+    app.selectbox(key="pick.video").set_value(other).run()
+    assert payload(app)["label"] in rows.for_video(other).label
+    app.selectbox(key="pick.label").set_value("Dive").run()
+    assert payload(app)["label"] == "Dive", "any class may be looked at"
+    app.selectbox(key="pick.video").set_value("test_024").run()
+    assert payload(app)["label"] == "Dive"
+
+
+def test_a_link_may_name_a_tiou_between_the_usual_ones(open_page: OpenPage, small_home: Path) -> None:
+    app = open_page(PAGE, small_home, run="hamnet", tiou="0.75")
+    assert payload(app)["tiou"] == 0.75
+    assert app.selectbox(key="explore.tiou").value == 0.75
+
+
 def test_opens_on_a_run_that_has_what_the_page_shows(open_page: OpenPage, home: Path) -> None:
     def opened(page: str) -> str:
         return str(open_page(f"pages/{page}.py", home).multiselect(key="pick.runs").value[0])

@@ -146,7 +146,7 @@ def timeline(
         on_moment: called after `st.session_state[key].moment` changed: `{"t", "from", "to", "subject"}`.
         on_erase: called with `.erase`: `{"spans": [[start, end], ...], "subject"}`.
         on_label: called with `.label`: `{"name", "subject"}`.
-        on_ask: called with `.ask`: `{"what", "subject"}`: "flow" or "copy" to be made, "next" or "previous" video.
+        on_ask: called with `.ask`: `{"what", "subject"}`: "flow" or "copy" to be made, "step" by `"by"` videos.
     """
 
     def nothing() -> None:

@@ -146,7 +146,7 @@ class Timeline {
   }
 
   destroy() {
-    cancelAnimationFrame(this.raf); clearTimeout(this.reporting); clearTimeout(this.late); this.abort.abort(); this.sizes.disconnect();
+    cancelAnimationFrame(this.raf); clearTimeout(this.reporting); clearTimeout(this.late); clearTimeout(this.stepping); this.abort.abort(); this.sizes.disconnect();
     this.video.pause(); this.video.removeAttribute("src"); this.video.load();
   }
 
@@ -160,7 +160,7 @@ class Timeline {
     if (!header) { this.late = setTimeout(() => this.complain("The curves have not arrived. Reload the page."), 8000); return; }
     if (header.rev === this.rev) { if (repaint) this.layout(); return; }
     this.complain("");
-    const first = !this.data, moved = first || header.subject !== this.data.subject;
+    const first = !this.data, moved = first || header.subject !== this.data.subject, chosen = this.chosen !== null && !moved ? this.found(this.chosen) : null;
     this.data = header; this.rev = header.rev;
     this.root.classList.toggle("timeline-only", !header.video.url);
     if (this.src !== header.video.url || !this.unplayable) this.showStage(header.video.url ? "" : header.video.problem, header.video.offer);
@@ -178,7 +178,7 @@ class Timeline {
     this.erased = header.erased ?? this.erased;
     for (const track of header.tracks) this.prepare(track);
     this.moments();
-    if (this.chosen !== null && !this.found(this.chosen)) this.chosen = null;
+    if (chosen) this.chosen = this.same(chosen);
     this.layout(); this.showInfo();
     if (header.hook) window.__wtal = this;
     this.root.dataset.ready = "1"; this.root.dataset.rev = header.rev;
@@ -192,7 +192,14 @@ class Timeline {
     this.$(".novideo").hidden = !html; this.$(".novideo").innerHTML = html;
   }
 
-  ask(what) { this.setTrigger?.("ask", { what, subject: this.data.subject }); }
+  ask(what, more = {}) { this.setTrigger?.("ask", { what, ...more, subject: this.data.subject }); }
+
+  step(by) {
+    // Keys that follow each other quickly are one step over several videos.
+    this.steps = (this.steps || 0) + by;
+    clearTimeout(this.stepping);
+    this.stepping = setTimeout(() => { if (this.steps) this.ask("step", { by: this.steps }); this.steps = 0; }, 220);
+  }
 
   get end() { return this.data.duration; }
   get shortest() { return Math.max(0.4, 2 / (this.data.fps || 25)); }
@@ -227,6 +234,14 @@ class Timeline {
       if (item) return { track, item };
     }
     return null;
+  }
+
+  same({ track, item }) {
+    // Ids count by score: what was chosen is found again by where it lies, else nothing is chosen.
+    const overlap = (i) => (Math.min(i.end, item.end) - Math.max(i.start, item.start)) / (Math.max(i.end, item.end) - Math.min(i.start, item.start));
+    const alike = (this.data.tracks.find((t) => t.key === track.key)?.items || []).filter((i) => i.label === item.label && i.lane >= 0);
+    const best = alike.sort((a, b) => overlap(b) - overlap(a))[0];
+    return best && overlap(best) > 0.7 ? best.id : null;
   }
 
   complain(text) { const p = this.$(".problem"); p.hidden = !text; p.textContent = text; }
@@ -676,8 +691,8 @@ class Timeline {
       case "]": this.jump(this.truths, 1); break;
       case "{": this.jump(this.detections, -1); break;
       case "}": this.jump(this.detections, 1); break;
-      case "n": this.ask("next"); break;
-      case "N": this.ask("previous"); break;
+      case "n": this.step(1); break;
+      case "N": this.step(-1); break;
       case "f": this.jumpFailure(1); break;
       case "F": this.jumpFailure(-1); break;
       case "+": case "=": this.zoom(1 / 1.5); break;
