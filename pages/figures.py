@@ -101,6 +101,9 @@ def main() -> None:
     names = run_names(runs, made.names)
     with guard():
         data = _gather(entry.id, dataset, video, label, runs, names)
+    if made.window is not None and made.window[0] >= data.duration:  # of a link that was meant for another video
+        keep(window=None)
+        made = composition()
     rows = rows_of(made, runs, data.has())
     left, right = st.columns([1, 1.75], gap="medium")
     with left:

@@ -327,12 +327,13 @@ def _texts(runs: Sequence[str], names: Mapping[str, str], data: FigureData) -> N
             )
     t0, t1 = composition().window or (0.0, float(data.duration))
     a, b = st.columns(2)
-    start = a.number_input("From (s)", 0.0, float(data.duration), value=round(t0, 1), step=0.5, key="fig.mark.start")
+    last = float(data.duration)
+    start = a.number_input("From (s)", 0.0, last, value=min(round(t0, 1), last), step=0.5, key="fig.mark.start")
     end = b.number_input(
         "To (s)",
         0.0,
-        float(data.duration),
-        value=round(min(t0 + (t1 - t0) / 5, data.duration), 1),
+        last,
+        value=min(round(t0 + (t1 - t0) / 5, 1), last),
         step=0.5,
         key="fig.mark.end",
     )

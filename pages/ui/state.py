@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 import yaml
+from streamlit.errors import StreamlitAPIException
 
 __all__ = ["Selection", "explore_link", "explore_query", "select", "selection"]
 
@@ -171,7 +172,12 @@ def _write(chosen: Selection) -> None:
             del st.query_params[key]
     changed = {key: value for key, value in wanted.items() if current.get(key) != value}
     if changed:
-        st.query_params.update(changed)
+        try:
+            st.query_params.update(changed)
+        except (
+            StreamlitAPIException
+        ):  # a widget of the page is bound to the protocol, and says it where it is no default
+            st.query_params.update({key: value for key, value in changed.items() if key != "protocol"})
 
 
 def explore_query(

@@ -123,6 +123,15 @@ def test_what_was_typed_for_one_failure_does_not_turn_up_at_another(open_page: O
     assert next(t for t in app.text_area if t.label == "Note").value == ""
 
 
+@pytest.mark.parametrize("protocol", ["activitynet", "of another workbench"])
+def test_a_link_may_name_the_usual_protocol_or_an_unknown_one(
+    open_page: OpenPage, small_home: Path, protocol: str
+) -> None:
+    app = open_page(PAGE, small_home, protocol=protocol)
+    assert app.selectbox(key="protocol").value == "activitynet"
+    assert cards(app)
+
+
 def test_filters_come_with_the_link(open_page: OpenPage, home: Path) -> None:
     found = diagnose(read_detections(home / "runs" / "acmnet" / "detections.json"), truth_of(home))
     there = diagnose(read_detections(home / "runs" / "hamnet" / "detections.json"), truth_of(home))

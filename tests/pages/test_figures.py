@@ -125,6 +125,15 @@ def test_a_spec_finds_the_run_of_its_own_data_set_among_runs_of_one_name(open_pa
         assert spec(app).runs == {"Mine": str(folder)}
 
 
+@pytest.mark.parametrize("window", [("100", "120"), ("27.49", "60")])
+def test_a_link_to_a_time_that_the_video_does_not_have(
+    open_page: OpenPage, small_home: Path, window: tuple[str, str]
+) -> None:
+    app = open_page(PAGE, small_home, run="acmnet", video="test_024", **{"from": window[0], "to": window[1]})
+    assert preview(app)
+    assert not app.error
+
+
 def test_empty_workspace_teaches(open_page: OpenPage, tmp_path: Path) -> None:
     app = open_page(PAGE, tmp_path)
     assert "wtal demo" in texts(app)
