@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
 import pytest
 import torch
 
-from wtal_core.devices import check_device, choose_device, list_devices, synchronize
+from wtal_core.devices import (
+    check_device,
+    choose_device,
+    generator_state,
+    list_devices,
+    memory_bytes,
+    reproducible,
+    set_generator_state,
+    synchronize,
+)
 from wtal_core.errors import UsageError
 
 
@@ -63,6 +73,41 @@ def test_waiting_for_the_right_device(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("cpu", "cuda:1", "mps"):
         synchronize(torch.device(name))
     assert waited == ["cuda:1", "mps"]
+
+
+def test_generators_and_memory_are_those_of_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[object] = []
+    state = torch.zeros(4, dtype=torch.uint8)
+    monkeypatch.setattr("torch.cuda.get_rng_state", lambda device: state)
+    monkeypatch.setattr("torch.mps.get_rng_state", lambda: state + 1)
+    monkeypatch.setattr("torch.cuda.set_rng_state", lambda new, device: said.append((str(device), int(new[0]))))
+    monkeypatch.setattr("torch.mps.set_rng_state", lambda new: said.append(("mps", int(new[0]))))
+    monkeypatch.setattr("torch.cuda.max_memory_allocated", lambda device: 7)
+    monkeypatch.setattr("torch.mps.driver_allocated_memory", lambda: 8)
+    assert generator_state(torch.device("cpu")) is None
+    for name in ("cuda:1", "mps"):
+        found = generator_state(torch.device(name))
+        assert found is not None
+        set_generator_state(torch.device(name), found)
+    assert said == [("cuda:1", 0), ("mps", 1)]
+    assert [memory_bytes(torch.device(name)) for name in ("cpu", "cuda:1", "mps")] == [None, 7, 8]
+
+
+def test_a_gpu_is_told_to_repeat_itself_and_told_off_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+
+    def switches() -> tuple[object, ...]:
+        fill = torch.utils.deterministic.fill_uninitialized_memory
+        return torch.get_deterministic_debug_mode(), torch.backends.cudnn.deterministic, fill
+
+    before = switches()
+    with reproducible(torch.device("cpu")):
+        assert switches() == before
+        assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
+    with reproducible(torch.device("cuda")):
+        assert switches() == (1, True, False)  # 1: warn of what cannot be repeated
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    assert switches() == before
 
 
 def test_a_name_is_checked_without_torch() -> None:

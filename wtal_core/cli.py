@@ -169,6 +169,8 @@ def as_process(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a video's name shows its escapes
             stream.reconfigure(errors="backslashreplace")
+    # What Apple's GPUs have no kernel for is then computed on the CPU; PyTorch reads it when it is imported.
+    os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _terminate)
     return main(arguments)

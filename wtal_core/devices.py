@@ -5,16 +5,30 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wtal_core.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Device", "check_device", "choose_device", "device_name", "list_devices", "synchronize"]
+__all__ = [
+    "Device",
+    "check_device",
+    "choose_device",
+    "device_name",
+    "generator_state",
+    "list_devices",
+    "memory_bytes",
+    "reproducible",
+    "set_generator_state",
+    "synchronize",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +107,60 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
     elif device.type == "mps":
         torch.mps.synchronize()
+
+
+def memory_bytes(device: torch.device) -> int | None:
+    """Return the memory of a GPU: the most that was used (CUDA), or what is held now (Apple); None for a CPU."""
+    import torch
+
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    return int(torch.mps.driver_allocated_memory()) if device.type == "mps" else None
+
+
+def generator_state(device: torch.device) -> torch.Tensor | None:
+    """Return the state of a GPU's random generator, on the CPU; None for the CPU, whose state `torch` keeps itself."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.get_rng_state(device)
+    return torch.mps.get_rng_state() if device.type == "mps" else None
+
+
+def set_generator_state(device: torch.device, state: torch.Tensor) -> None:
+    """Give a GPU's random generator back a state of `generator_state`."""
+    import torch
+
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state, device)
+    elif device.type == "mps":
+        torch.mps.set_rng_state(state)
+
+
+@contextlib.contextmanager
+def reproducible(device: torch.device) -> Iterator[None]:
+    """Have a CUDA device add up in the same order every time, as CPUs do; then as before.
+
+    PyTorch warns of an operation that has no such order.
+    """
+    import torch
+
+    if device.type != "cuda":
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS is used for the first time
+    before = torch.get_deterministic_debug_mode()
+    memory: Any = torch.utils.deterministic
+    convolutions, fill = torch.backends.cudnn.deterministic, memory.fill_uninitialized_memory
+    torch.set_deterministic_debug_mode("warn")
+    torch.backends.cudnn.deterministic = True
+    memory.fill_uninitialized_memory = False  # which finds defects, and takes time
+    try:
+        yield
+    finally:
+        torch.set_deterministic_debug_mode(before)
+        torch.backends.cudnn.deterministic = convolutions
+        memory.fill_uninitialized_memory = fill
 
 
 def _present() -> list[str]:

@@ -563,7 +563,7 @@ class ACN(Method):
             return
         steps = torch.linspace(0, 1, self.attention_quantiles.shape[1], dtype=torch.float64)
         for i, parts in enumerate(logits):
-            found = np.quantile(torch.cat(parts).double().cpu().numpy(), steps.numpy())
+            found = np.quantile(torch.cat(parts).cpu().double().numpy(), steps.numpy())
             self.attention_quantiles[i] = torch.as_tensor(found, dtype=torch.float32)
 
     # -- losses -------------------------------------------------------------------------------------------------------

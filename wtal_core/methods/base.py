@@ -117,12 +117,9 @@ class Batch:
         """`(B,)` number of existing snippets of each video."""
         return self.mask.sum(1)
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
+    def to(self, device: torch.device | str) -> Batch:
         """Return the batch on another device."""
-        move = {
-            n: getattr(self, n).to(device, non_blocking=non_blocking)
-            for n in ("features", "labels", "mask", "weights", "background")
-        }
+        move = {n: getattr(self, n).to(device) for n in ("features", "labels", "mask", "weights", "background")}
         return Batch(**move, videos=self.videos)
 
 
@@ -312,7 +309,7 @@ class Method(nn.Module, ABC):
                 where=where,
                 next_step="Put snippets before channels, or make the method with this feature_dim",
             )
-        tensor = tensor.to(self.device, torch.float32)
+        tensor = tensor.to(torch.float32).to(self.device)  # in this order: Apple's GPUs have no float64
         if not bool(torch.isfinite(tensor).all()):
             raise DataError(
                 "features are not finite",

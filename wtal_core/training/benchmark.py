@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from wtal_core.devices import synchronize
+from wtal_core.devices import memory_bytes, synchronize
 from wtal_core.methods import Batch, Method, arithmetic, create_method
 from wtal_core.records import Activations
 from wtal_core.snippet_grid import SnippetGrid
@@ -136,7 +136,7 @@ def time_method(
             synchronize(device)
             wall.append(time.perf_counter() - began)
             cpu.append(time.process_time() - worked)
-        peak = int(torch.cuda.max_memory_allocated(device)) if device.type == "cuda" else None
+        peak = memory_bytes(device)
         snippets = int(np.median([int(b.lengths.sum()) for b in batches]))
         results.append(
             StepTime(method.name, stage.name, recipe.batch_size, snippets, tuple(wall[1:]), tuple(cpu[1:]), peak)

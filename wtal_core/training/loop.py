@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wtal_core.devices import device_name
+from wtal_core.devices import device_name, generator_state, memory_bytes, reproducible, set_generator_state
 from wtal_core.errors import DataError, Interrupted, UsageError, and_more
 from wtal_core.methods import Method, Recipe, Stage, arithmetic
 from wtal_core.progress import progress_bar
@@ -80,7 +80,7 @@ def train(
     trainer = _Trainer(run, corpus, options, validation, quiet)
     if resume:
         trainer.restore()
-    with _graceful_stop() as asked, arithmetic(options.precision):
+    with _graceful_stop() as asked, arithmetic(options.precision), reproducible(corpus.device):
         try:
             outcome = trainer.run_stages(lambda: bool(asked) or (run.folder / "stop").exists())
             return replace(outcome, signal=asked[0]) if outcome.state == "stopped" and asked else outcome
@@ -241,7 +241,6 @@ class _Trainer:
         done = self.steps_before + self.step - self._resumed_at
         elapsed = time.perf_counter() - began
         eta = elapsed / max(done, 1) * (self.steps_in_all - self.steps_before - self.step)
-        memory = torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else None
         self.run.log(
             kind="losses",
             stage=self.stage.name,
@@ -251,7 +250,7 @@ class _Trainer:
             lr=self.optimizer.param_groups[0]["lr"],
             seconds=elapsed,
             eta_seconds=eta,
-            gpu_memory_bytes=memory,
+            gpu_memory_bytes=memory_bytes(self.device),
         )
         self._status("running", eta)
 
@@ -323,8 +322,8 @@ class _Trainer:
             "torch_rng": torch.get_rng_state(),
             "state": json.dumps(plain),  # as text: generator states hold integers of 128 bits
         }
-        if self.device.type == "cuda":
-            content["cuda_rng"] = torch.cuda.get_rng_state(self.device)
+        if (state := generator_state(self.device)) is not None:
+            content[f"{self.device.type}_rng"] = state
         self.run.save_checkpoint(which, content)
 
     def restore(self) -> None:
@@ -352,8 +351,8 @@ class _Trainer:
                 next_step="Give run.yaml back the settings the run was begun with, or train a new run",
             ) from error
         torch.set_rng_state(content["torch_rng"])
-        if self.device.type == "cuda" and "cuda_rng" in content:
-            torch.cuda.set_rng_state(content["cuda_rng"], self.device)
+        if f"{self.device.type}_rng" in content:
+            set_generator_state(self.device, content[f"{self.device.type}_rng"])
         self.run.forget_metrics_after(self.step, self.stage_index)
         (self.run.folder / "stop").unlink(missing_ok=True)
         for unfinished in (self.run.folder / "checkpoints").glob(".*.pt"):  # of a process that was killed in the act

@@ -436,7 +436,7 @@ class I3DBackbone:
         places = torch.from_numpy(index).to(self.device)
         results = []
         with torch.inference_mode():
-            source = source.to(self.device, non_blocking=True)
+            source = source.to(self.device)
             for top, left, mirrored in offsets:
                 window = source[:, top : top + _I3D_CROP, left : left + _I3D_CROP]
                 clips = self._normalise(window)[places]  # (B, T, H, W, C): channels last already
