@@ -75,6 +75,7 @@ def batch_of(features: np.ndarray, labels: list[int], weight: list[float]) -> Ba
 
 
 close = Fidelity("cmcs", rtol=1e-4, atol=1e-5)
+RAW = 5e-5  # logits of up to 10, summed over thousands of channels: on ARM float32 gives 2e-5 more or less
 
 
 def close_gradient(ours: torch.Tensor | None, theirs: np.ndarray) -> None:
@@ -105,10 +106,12 @@ def test_network(golden: Golden, features: np.ndarray, streams: str) -> None:
         values = torch.stack([getattr(scores, name) for scores in every]).mean(0)
         return values.view(crops, length + 1, *values.shape[1:])[:, :-1]
 
-    close(videos("average"), golden[f"{streams}/avg_score"], "average scores (raw)")
-    close(videos("branches").permute(2, 0, 1, 3), golden[f"{streams}/branch_scores"], "branch scores (raw)")
+    close(videos("average"), golden[f"{streams}/avg_score"], "average scores (raw)", atol=RAW)
+    close(videos("branches").permute(2, 0, 1, 3), golden[f"{streams}/branch_scores"], "branch scores (raw)", atol=RAW)
     close(videos("attention")[..., None], golden[f"{streams}/att"], "attention")
-    close(torch.stack([s.video for s in every]).mean(0), golden[f"{streams}/global_score"], "video scores (raw)")
+    close(
+        torch.stack([s.video for s in every]).mean(0), golden[f"{streams}/global_score"], "video scores (raw)", atol=RAW
+    )
     close(videos("average").softmax(-1), golden[f"{streams}/avg_cas"], "CAS")
     close(videos("branches").permute(2, 0, 1, 3).softmax(-1), golden[f"{streams}/branch_cas"], "branch CAS")
 
