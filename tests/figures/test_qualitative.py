@@ -250,6 +250,18 @@ def test_text_keeps_off_data_and_inside_the_figure(data: FigureData, style: str,
             assert not overlap, f"{one.get_text()!r} and {other.get_text()!r} overlap"
 
 
+def test_a_long_title_takes_lines(data: FigureData) -> None:
+    words = "What three people agreed on and what four methods of two years make of it, in one video of many"
+    figure = drawn(replace(SPEC, rows=FEW_ROWS, title=words, legend=False), data)
+    title = [t for t in figure.texts if t.get_gid() == "title"]
+    assert " ".join(t.get_text() for t in title) == words
+    boxes = [t.get_window_extent() for t in title]
+    assert len(boxes) > 1
+    assert max(box.x1 for box in boxes) <= figure.bbox.x1
+    assert all(a.y0 >= b.y1 - 1 for a, b in itertools.pairwise(boxes))
+    assert boxes[-1].y0 >= row(figure, "ground_truth").get_window_extent().y1
+
+
 @pytest.mark.parametrize("long", ["GT", "What three people agreed on"])
 def test_the_time_title_keeps_clear_of_the_first_tick_and_of_the_row_above(data: FigureData, long: str) -> None:
     rows = (Row("ground_truth", title="A"), Row("ground_truth", title=long))

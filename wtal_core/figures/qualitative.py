@@ -123,7 +123,9 @@ def draw(spec: FigureSpec, data: FigureData) -> Figure:
 
     figure = Figure(figsize=(width, 1.0), dpi=300)
     legend_rows = _legend(figure, spec, painter, bands, width - 2 * margin) if spec.legend else 0.0
-    title_height = (size + 1) / 72 * 1.35 if spec.title else 0.0
+    title = _wrap(spec.title, 0.9 * (width - 2 * margin), family, size + 1) if spec.title else []  # bold is wider
+    title_line = (size + 1) / 72 * 1.35
+    title_height = len(title) * title_line
     marks_height = line if any(m.text for m in spec.marks) else 0.0
     ticks = timeline.time_ticks(painter.t0, painter.t1, painter.axes_width, family, size, spec.time)
     axis_height = 0.0 if spec.time == "none" else 0.05 + size / 72 * 1.25
@@ -139,8 +141,9 @@ def draw(spec: FigureSpec, data: FigureData) -> Figure:
         """Return figure coordinates of inches from the left and from the top."""
         return x / width, 1.0 - y / total
 
-    if spec.title:
-        figure.text(*place(margin, margin), spec.title, size=size + 1, weight="bold", va="top", color=ink, gid="title")
+    for i, text in enumerate(title):
+        figure.text(*place(margin, margin + i * title_line), text, size=size + 1, weight="bold", va="top", color=ink,
+                    gid="title")  # fmt: skip
     if figure.legends:
         figure.legends[0].set_bbox_to_anchor(
             (left / width, 1.0 - (margin + title_height) / total), transform=figure.transFigure
