@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import math
 import pickle
 from typing import Any
@@ -138,6 +139,8 @@ def test_frames_with_other_columns_are_refused() -> None:
     with pytest.raises(DataError, match=r"columns are missing \(expected video, .*, got no \['score'\]"):
         Detections.from_dataframe(frame.drop(columns="score"))
     assert Detections.from_dataframe(frame.drop(columns="source")).source.tolist() == [""]
+    read = pd.read_csv(io.StringIO(frame.to_csv(index=False)))  # pandas reads an empty text as NaN
+    assert Detections.from_dataframe(read).source.tolist() == [""]
 
 
 def test_equal_means_same_columns() -> None:

@@ -237,7 +237,7 @@ class _Table:
 
     @classmethod
     def from_dataframe(cls: type[_Columns], frame: pd.DataFrame) -> _Columns:
-        """Build from a DataFrame with this table's columns; other columns are refused."""
+        """Build from a DataFrame with this table's columns; other columns are refused, a missing source is no source."""
         optional = {"source"}
         for column in frame.columns:
             if column not in cls._columns:
@@ -251,7 +251,7 @@ class _Table:
                 where=cls.__name__,
                 next_step="Add them to the table",
             )
-        return cls(**{c: frame[c].to_numpy() for c in frame.columns})
+        return cls(**{c: (frame[c].fillna("") if c in optional else frame[c]).to_numpy() for c in frame.columns})
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
