@@ -86,7 +86,7 @@ def stamp(path: Path) -> int:
     """Return the modification time of a file in nanoseconds, 0 where there is none."""
     try:
         return path.stat().st_mtime_ns
-    except OSError:
+    except (OSError, ValueError):  # also a name that no file can have
         return 0
 
 

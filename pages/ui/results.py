@@ -7,6 +7,7 @@ keys of the caches: what is computed is computed once and forgotten when a file 
 from __future__ import annotations
 
 import hashlib
+import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,8 +135,8 @@ def run_set(run_id: str) -> SetRef:
 
 def file_set(path: str | Path) -> SetRef:
     """Return a detection file of the machine the app runs on (or a folder with one)."""
-    file = Path(path).expanduser()
-    if file.is_dir():
+    file = Path(os.path.expanduser(path))
+    if os.path.isdir(file):  # unlike Path.is_dir never raises, whatever the name
         file = file / "detections.json"
     return SetRef(
         file.parent.name if file.name == "detections.json" else file.stem, "file", str(file), library.stamp(file)
@@ -169,16 +170,25 @@ def _videos_of(path: str, stamp: int) -> frozenset[str]:
 def upload_set(name: str, content: bytes) -> SetRef:
     """Return an uploaded detection file; its rows stay in memory, the file itself is not kept."""
     digest = hashlib.sha256(content).hexdigest()
+    if digest in _uploads():
+        return SetRef(Path(name).stem, "upload", digest)
     suffix = Path(name).suffix or ".json"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"detections{suffix}"
         path.write_bytes(content)
         try:
-            _uploads()[digest] = read_detections(path)
+            found = read_detections(path)
         except WtalError as error:
             text = str(error).replace(str(path), name)
             raise DataError(text.rstrip("."), next_step="Choose another file") from None
+    kept = _uploads()
+    kept[digest] = found
+    while len(kept) > _KEPT_UPLOADS:  # a session whose rows have gone uploads them again with its next run
+        kept.pop(next(iter(kept)), None)
     return SetRef(Path(name).stem, "upload", digest)
+
+
+_KEPT_UPLOADS = 256
 
 
 @st.cache_resource(show_spinner=False)

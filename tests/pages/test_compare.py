@@ -115,6 +115,28 @@ def test_imported_detections_stand_among_the_runs(open_page: OpenPage, home: Pat
     assert "damaged.json" in app.error[0].value
 
 
+@pytest.mark.parametrize("path", ["a" * 5000, "~nobody-of-this-name/x.json", "a" + chr(0)])
+def test_a_path_that_no_file_can_have_is_a_sentence(open_page: OpenPage, small_home: Path, path: str) -> None:
+    app = open_page(PAGE, small_home, run="acmnet", files=path)
+    assert len(app.error) == 1
+    assert "defect" not in app.error[0].value
+    assert "</span>acmnet</td>" in html(app)
+
+
+def test_an_upload_is_read_once_and_forgotten_in_the_end(small_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pages.ui import results
+
+    kept: dict[str, object] = {}
+    monkeypatch.setattr(results, "_uploads", lambda: kept)
+    monkeypatch.setattr(results, "_KEPT_UPLOADS", 2)
+    read = []
+    monkeypatch.setattr(results, "read_detections", lambda path: read.append(path.read_bytes()))
+    for content in (b"1", b"1", b"2", b"3", b"3"):
+        results.upload_set("a.json", content)
+    assert read == [b"1", b"2", b"3"]
+    assert len(kept) == 2
+
+
 def test_a_run_that_is_deleted_while_it_is_shown_leaves_the_others(open_page: OpenPage, home: Path) -> None:
     app = open_page(PAGE, home, run="acmnet,hamnet")
     assert "</span>hamnet</td>" in html(app)
