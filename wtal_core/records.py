@@ -237,7 +237,7 @@ class _Table:
 
     @classmethod
     def from_dataframe(cls: type[_Columns], frame: pd.DataFrame) -> _Columns:
-        """Build from a DataFrame with this table's columns; other columns are refused, a missing source is no source."""
+        """Build from a DataFrame with this table's columns, others are refused; a missing source is an empty one."""
         optional = {"source"}
         for column in frame.columns:
             if column not in cls._columns:
@@ -251,7 +251,10 @@ class _Table:
                 where=cls.__name__,
                 next_step="Add them to the table",
             )
-        return cls(**{c: (frame[c].fillna("") if c in optional else frame[c]).to_numpy() for c in frame.columns})
+        columns = {c: frame[c].to_numpy() for c in frame.columns}
+        for c in optional & columns.keys():
+            columns[c] = np.where(frame[c].isna(), "", columns[c].astype(object))
+        return cls(**columns)
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
