@@ -117,6 +117,16 @@ def test_selected_videos_and_grid(files, capsys):
     assert any("0.6 s" in note for note in evaluation["notes"])
 
 
+def test_listed_videos_may_have_blanks_in_their_ids(files, capsys):
+    for name in ("gt.json", "detections.json"):
+        (files / name).write_text((files / name).read_text().replace("video_a", "Kür 1"))
+    (files / "list.txt").write_text("Kür 1\r\n\r\nvideo_c \n", encoding="utf-8")
+    asked = ("--annotations", files / "gt.json", "--videos", files / "list.txt", "--json")
+    code, out, err = run(capsys, "evaluate", files / "detections.json", *asked)
+    assert code == 0, err
+    assert json.loads(out)["evaluations"][0]["num_videos"] == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

@@ -11,7 +11,7 @@ import tyro
 
 from wtal_core.commands.output import print_json, print_table, refuse_overwriting
 from wtal_core.errors import DataError, UsageError, counted
-from wtal_core.files import read_text, write_json
+from wtal_core.files import composed, read_text, write_json
 
 if TYPE_CHECKING:
     from wtal_core.records import Detections, Evaluation
@@ -144,7 +144,8 @@ def _of_run(folder: Path, subset: tuple[str, ...]) -> tuple[Path, tuple[str, ...
 
 
 def _read_list(path: Path) -> list[str]:
-    videos = read_text(path, "a text file with one video id a line").split()
+    lines = read_text(path, "a text file with one video id a line").splitlines()
+    videos = [composed(line.strip()) for line in lines if line.strip()]
     if not videos:
         raise DataError(
             "lists no video",
