@@ -75,6 +75,16 @@ def test_elan_round_trip(rows: list[Interval]) -> None:
         assert all(before[1] <= after[0] for before, after in itertools.pairwise(spans)), "ELAN allows no overlap"
 
 
+def test_elan_tiers_keep_their_names_apart() -> None:
+    """Two overlapping detections of "Ours" need a second tier, and another run is called "Ours (2)"."""
+    rows = [Interval("Ours", "Dive", 1.0, 3.0, 0.5), Interval("Ours", "Dive", 2.0, 4.0, 0.25)]
+    rows += [Interval("Ours (2)", "Jump", 1.0, 2.0, 0.5)]
+    text = to_eaf(rows, MEDIA[0], ["Ours", "Ours (2)"])
+    names = [tier.get("TIER_ID") for tier in ET.fromstring(text).iter("TIER")]
+    assert names == ["Ours", "Ours (3)", "Ours (2)"]
+    assert comparable(parse_eaf(text, "x")[0]) == comparable(rows)
+
+
 @given(INTERVALS)
 def test_via_round_trip(rows: list[Interval]) -> None:
     project = json.loads(json.dumps(to_via({"a": rows}, {"a": MEDIA[0]}, ["Ground truth", "Ours"])))

@@ -5,6 +5,7 @@ Scores travel behind the label ("LongJump 0.74"), as tiers hold text alone. Read
 
 from __future__ import annotations
 
+import itertools
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
@@ -30,6 +31,7 @@ def to_eaf(rows: Sequence[Interval], media: Media, layers: Sequence[str]) -> str
     """Return the text of an EAF 3.0 document; layers without intervals become empty tiers.
 
     Annotations of a tier may not overlap in ELAN: what overlaps goes to further tiers "Layer (2)", "Layer (3)", ...
+    that have the layer's name as their participant.
     """
     ET.register_namespace("xsi", "http://www.w3.org/2001/XMLSchema-instance")
     document = ET.Element(
@@ -59,12 +61,16 @@ def to_eaf(rows: Sequence[Interval], media: Media, layers: Sequence[str]) -> str
     for t in times:
         ET.SubElement(order, "TIME_SLOT", {"TIME_SLOT_ID": slot[t], "TIME_VALUE": str(t)})
     number = 0
-    for layer in dict.fromkeys([*layers, *(i.layer for i in rows)]):
-        for lane, members in enumerate(_lanes([i for i in rows if i.layer == layer]), 1):
+    names = list(dict.fromkeys([*layers, *(i.layer for i in rows)]))
+    taken = set(names)
+    for layer in names:
+        for lane, members in enumerate(_lanes([i for i in rows if i.layer == layer])):
+            tier_name = layer
+            if lane:  # tiers need different names: "Ours (2)" may be a layer of its own
+                tier_name = next(n for k in itertools.count(2) if (n := f"{layer} ({k})") not in taken)
+            taken.add(tier_name)
             tier = ET.SubElement(
-                document,
-                "TIER",
-                {"LINGUISTIC_TYPE_REF": "default-lt", "TIER_ID": layer if lane == 1 else f"{layer} ({lane})"},
+                document, "TIER", {"LINGUISTIC_TYPE_REF": "default-lt", "PARTICIPANT": layer, "TIER_ID": tier_name}
             )
             for i in members:
                 number += 1
@@ -146,7 +152,8 @@ def parse_eaf(text: str, where: str) -> tuple[list[Interval], str]:
     for tier in document.iter("TIER"):
         name = tier.get("TIER_ID") or ""
         base = re.sub(r" \(\d+\)$", "", name)
-        layer = base if base in tiers else name
+        # What this project wrote says whose tier it is; in other files the name has to do.
+        layer = base if base in tiers and (tier.get("PARTICIPANT") or base) == base else name
         for item in tier.iter("ALIGNABLE_ANNOTATION"):
             ends = [times.get(item.get(key)) for key in ("TIME_SLOT_REF1", "TIME_SLOT_REF2")]
             start, end = ends
