@@ -57,7 +57,7 @@ def _gather(
 ) -> FigureData:
     truth = library.load_annotations(dataset_id).only([video])
     spec = FigureSpec(video=video, label=label)
-    return assemble(spec, truth, {names[r]: _run_data(r, video) for r in runs}, dataset.video_path(video))
+    return assemble(spec, truth, {names[r]: _run_data(r, video) for r in runs}, library.video_file(dataset, video))
 
 
 # -- the page ---------------------------------------------------------------------------------------------------------

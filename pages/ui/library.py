@@ -40,6 +40,7 @@ __all__ = [
     "short",
     "stamp",
     "test_split",
+    "video_file",
     "workspace",
 ]
 
@@ -117,6 +118,12 @@ def load_dataset(id: str) -> Dataset:
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _dataset(folder: str, changed: tuple[int, ...]) -> Dataset:
     return Dataset.open(folder)
+
+
+def video_file(dataset: Dataset, video: str) -> Path | None:
+    """Return the file of a video, None where there is none, or none any more: a link may lead to a disk that is off."""
+    path = dataset.video_path(video)
+    return path if path is not None and os.path.isfile(path) else None
 
 
 def load_annotations(dataset_id: str) -> Annotations:

@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from pages.ui.library import dataset_stamp, workspace
+from pages.ui.library import dataset_stamp, video_file, workspace
 from wtal_core.data import Dataset
 from wtal_core.errors import WtalError
 
@@ -97,7 +97,7 @@ def _path(dataset_id: str, video: str) -> Path | None:
     entry = workspace().datasets().get(dataset_id)
     if entry is None or entry.error:
         return None
-    return _dataset(str(entry.folder), dataset_stamp(entry.folder)).video_path(video)
+    return video_file(_dataset(str(entry.folder), dataset_stamp(entry.folder)), video)
 
 
 @lru_cache(maxsize=16)

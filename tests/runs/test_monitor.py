@@ -68,3 +68,11 @@ def test_nonsense_in_the_files_is_left_out_or_said(run: Run) -> None:
 def test_a_run_that_has_said_nothing_is_watched_too(run: Run) -> None:
     seen = watch(run.folder)
     assert (seen.state, seen.losses, seen.validation, seen.steps_per_second) == ("created", {}, {}, None)
+
+
+def test_a_line_that_a_power_cut_left_garbled_hides_no_other(run: Run) -> None:
+    losses(run, 0, 1, 0.1, total=1.0)
+    with (run.folder / "metrics.jsonl").open("ab") as file:
+        file.write(b"\0\xff\xfe\n")
+    losses(run, 0, 2, 0.2, total=0.5)
+    assert watch(run.folder).losses["total"].value.tolist() == [1.0, 0.5]

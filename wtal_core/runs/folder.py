@@ -321,7 +321,7 @@ class Run:
         file = self.folder / "metrics.jsonl"
         if not file.is_file():
             return
-        with file.open(encoding="utf-8") as lines:
+        with file.open(encoding="utf-8", errors="replace") as lines:
             for line in lines:
                 try:
                     value = json.loads(line)

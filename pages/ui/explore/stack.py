@@ -157,7 +157,7 @@ def _video_scores(view: View, acts: Activations) -> list[dict[str, Any]]:
 
 def _flow_tracks(view: View) -> Sequence[tracks.Track]:
     """Return optical-flow intensity and mined static clips where they were computed, else the offer to do so."""
-    path = view.dataset.video_path(view.video)
+    path = library.video_file(view.dataset, view.video)
     if path is None:
         return []
     kept = flow.stored_flow(flow_folder(), path)
