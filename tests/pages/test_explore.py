@@ -13,6 +13,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.pages.conftest import OpenPage
+from tests.pages.seen import press, texts
 from tests.pages.workspace import forget_activations, give_crops
 from wtal_core.cli import main
 from wtal_core.data import Dataset, FeatureWriter
@@ -46,10 +47,6 @@ def scores(app: AppTest) -> str:
     found = [e.proto.body for e in app.get("html") if 'class="scores"' in e.proto.body]
     assert len(found) == 1
     return re.sub(r"\d+ ms", "", found[0])
-
-
-def texts(app: AppTest) -> str:
-    return " ".join(str(e.value) for kind in ("error", "warning", "info", "caption") for e in app.get(kind))
 
 
 def test_shows_truth_detections_and_what_the_method_sees(open_page: OpenPage, small_home: Path) -> None:
@@ -184,12 +181,6 @@ def test_keeping_makes_a_run_folder_that_leaves_the_first_alone(
 def open_tab(app: AppTest, name: str) -> AppTest:
     app.session_state["explore.tab"] = name
     app.run()
-    assert not app.exception, [e.value for e in app.exception]
-    return app
-
-
-def press(app: AppTest, label: str) -> AppTest:
-    next(b for b in app.button if b.label == label).click().run()
     assert not app.exception, [e.value for e in app.exception]
     return app
 
