@@ -254,6 +254,13 @@ def test_csv_as_spreadsheets_write_it(mark: str, tmp_path: Path) -> None:
     assert found.instances == Segments("a", "Long jump", [1.0], [2.5])
 
 
+def test_csv_may_say_what_is_known_of_a_video_once(tmp_path: Path) -> None:
+    text = "video,label,start,end,subset,duration\na,X,1,2,test,\na,X,3,4,,30\na,X,5,6,test,30\n"
+    assert read_annotations(saved(tmp_path, text, "a.csv")).videos["a"] == VideoInfo("test", 30.0)
+    with pytest.raises(DataError, match="listed before with other facts"):
+        read_annotations(saved(tmp_path, text + "a,X,7,8,train,30\n", "a.csv"))
+
+
 def test_csv_of_other_tools(tmp_path: Path) -> None:
     header = "video-name,t-init,t-end,f-init,f-end,video-duration,frame-rate,video-frames,label-idx\n"
     path = saved(tmp_path, header + "video_test_0000278,0.5,1.4,0,42,215.2,30.0,6455,7\n"

@@ -6,7 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -150,8 +150,14 @@ class Draft:
                 labels = []
             names = [name for label in labels if (name := self.name(label, "video-level label", where)) is not None]
         info = VideoInfo(subset=subset, labels=tuple(dict.fromkeys(names)), **facts)
-        if self.videos.setdefault(video, info) != info:
+        if (known := self.videos.setdefault(video, info)) == info:
+            return
+        before, now = asdict(known), asdict(info)  # tables may say a fact in the first row of a video only
+        merged = {key: before[key] if value in (None, ()) else value for key, value in now.items()}
+        if any(before[key] not in (None, (), value) for key, value in merged.items()):
             self.problem("repeated_video", where, f"video {video} was listed before with other facts")
+        else:
+            self.videos[video] = VideoInfo(**merged)
 
     def add_segment(self, table: str, video: Any, label: Any, start: Any, end: Any, where: str) -> None:
         """Add one row; an instance labelled "Ambiguous" goes to that table."""
