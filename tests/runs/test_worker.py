@@ -387,11 +387,11 @@ def test_one_result_is_queued_once_however_many_ask(home: Path, monkeypatch: pyt
 
 
 def test_a_full_disk_leaves_no_half_job(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(self: Job) -> None:
+    def full(self: Path, text: str, **_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Job, "write", full)
-    with pytest.raises(DataError, match="No space left"):
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(DataError, match=r"job\.json: cannot be written: No space left"):
         Queue(home).submit(ENDLESS, kind="bench")
     assert not [path for path in Queue(home).folder.iterdir() if path.is_dir()]
 

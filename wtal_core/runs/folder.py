@@ -29,7 +29,7 @@ from wtal_core.errors import DataError, UsageError
 from wtal_core.files import atomic_path, read_json, read_text, require_folder, write_json, write_text
 from wtal_core.methods import Method, method_class
 from wtal_core.records import Provenance
-from wtal_core.runs.processes import identity, liveness
+from wtal_core.runs.processes import SILENT_SECONDS, identity, liveness
 from wtal_core.version import __version__
 
 if TYPE_CHECKING:
@@ -40,8 +40,6 @@ __all__ = ["STATES", "Run", "RunInfo"]
 
 #: What a run can be doing. "running" whose process is gone is shown as crashed.
 STATES = ("created", "running", "stopped", "finished", "failed")
-
-_HEARTBEAT_SECONDS = 600.0  # a worker on another machine that has been silent for longer is taken for dead
 
 
 @dataclass(frozen=True)
@@ -302,7 +300,7 @@ class Run:
             alive = liveness(value)
             beat = value.get("heartbeat")
             silent = time.time() - (beat if isinstance(beat, int | float) else 0)
-            if alive is False or (alive is None and silent > _HEARTBEAT_SECONDS):
+            if alive is False or (alive is None and silent > SILENT_SECONDS):
                 value["state"] = "crashed"
         return value
 

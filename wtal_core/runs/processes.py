@@ -14,11 +14,13 @@ from typing import Any
 from wtal_core.errors import WtalError
 from wtal_core.files import read_json
 
-__all__ = ["Liveness", "identity", "liveness", "read_record", "start_token"]
+__all__ = ["SILENT_SECONDS", "Liveness", "identity", "liveness", "read_record", "start_token"]
 
 #: What can be said about a process: it runs, it does not, or it belongs to another machine.
 Liveness = bool | None
 
+#: A process of another machine that has written nothing for so long is taken for dead.
+SILENT_SECONDS = 600.0
 
 _PROC = Path("/proc")  # where Linux tells of processes; macOS has none
 

@@ -39,7 +39,7 @@ from typing import Any
 from wtal_core.errors import DataError, UsageError, WtalError
 from wtal_core.files import read_json, write_json
 from wtal_core.progress import PROGRESS_VARIABLE
-from wtal_core.runs.processes import identity, liveness, read_record
+from wtal_core.runs.processes import SILENT_SECONDS, identity, liveness, read_record
 
 __all__ = [
     "ENDED",
@@ -57,7 +57,6 @@ ENDED = ("finished", "stopped", "failed", "crashed", "cancelled")
 _POLL_SECONDS = 0.2
 _GRACE_SECONDS = 10.0  # from asking a command to stop to insisting
 _KILL_SECONDS = 5.0  # from ending a process to killing it
-_SILENT_SECONDS = 600.0  # a job on another machine that has written nothing for so long has crashed
 _START_SECONDS = 30.0  # a job that is not there so long after it was started has crashed
 _KEPT = 100  # ended jobs that are remembered
 _INTERRUPTED = (130, 143)  # exit codes: by SIGINT, by SIGTERM
@@ -182,7 +181,11 @@ class Job:
         return cls(id=folder.name, folder=folder, **{**values, "arguments": tuple(values["arguments"])})
 
     def write(self) -> None:
-        """Write `job.json`."""
+        """Write `job.json`.
+
+        Raises:
+            DataError: it cannot be written.
+        """
         values = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in ("id", "folder")}
         write_json(self.folder / "job.json", values)
 
@@ -220,7 +223,7 @@ class Job:
         pid = process.get("pid") if isinstance(process.get("pid"), int) else None
         if not leave:
             alive = liveness(process)
-            if alive or (alive is None and time.time() - self._last_heard() < _SILENT_SECONDS):
+            if alive or (alive is None and time.time() - self._last_heard() < SILENT_SECONDS):
                 return JobStatus("stopping" if self.asked("stop") else "running", pid, started)
             leave = read_record(self.folder / "exit.json")  # it may have ended between the two looks
         if not leave:
@@ -369,15 +372,10 @@ class Queue:
                         next_step="Wait for it, or stop it first",
                     )
             try:
-                folder.mkdir(parents=True)
                 job.write()
-            except OSError as error:
+            except DataError:  # a full disk
                 shutil.rmtree(folder, ignore_errors=True)
-                raise DataError(
-                    f"cannot be made: {error.strerror or error}",
-                    where=folder,
-                    next_step="Check permissions and free space",
-                ) from error
+                raise
         self._forget_old()
         self.start_worker(slot)
         return job

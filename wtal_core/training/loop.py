@@ -27,7 +27,7 @@ from wtal_core.errors import DataError, Interrupted, UsageError, and_more
 from wtal_core.methods import Method, Recipe, Stage, arithmetic
 from wtal_core.progress import progress_bar
 from wtal_core.runs.folder import Run
-from wtal_core.runs.processes import liveness
+from wtal_core.runs.processes import SILENT_SECONDS, liveness
 from wtal_core.training.corpus import Corpus
 from wtal_core.training.options import TrainOptions
 from wtal_core.training.sampling import BatchSampler
@@ -96,13 +96,13 @@ def _refuse_a_second_process(run: Run) -> None:
     """Raise if another process is training the run, here or on another machine: both would write the same files."""
     status = run.status()
     alive = liveness(status)
-    if status["state"] == "running" and (alive is None or (alive and status.get("pid") != os.getpid())):
-        raise UsageError(
-            f"is being trained by process {status.get('pid')}" + (f" of {status.get('host')}" if alive is None else ""),
-            where=run.folder,
-            next_step="Wait for it, or stop it first"
-            + (" (if that machine is off, wait until it has been silent for ten minutes)" if alive is None else ""),
-        )
+    if status["state"] != "running" or alive is False or (alive and status.get("pid") == os.getpid()):
+        return
+    problem, step = f"is being trained by process {status.get('pid')}", "Wait for it, or stop it first"
+    if alive is None:
+        problem += f" of {status.get('host')}"
+        step += f" (if that machine is off, wait until it has been silent for {SILENT_SECONDS / 60:.0f} minutes)"
+    raise UsageError(problem, where=run.folder, next_step=step)
 
 
 @contextlib.contextmanager
