@@ -61,8 +61,9 @@ def test_waiting_running_and_past_trainings_in_this_order(home: Path) -> None:
     new_run(home, "recent", state="stopped", step=3, steps=9)
     new_run(home, "busy", state="running", step=4, steps=8)
     first = start_training(TrainRequest("cmcs", "d", "runs/a", device="cpu"), home=home, cwd=home)
-    start_training(TrainRequest("cmcs", "d", "runs/b", device="cpu"), home=home, cwd=home)
+    start_training(TrainRequest("cmcs", "datasets/planted", "runs/b", device="cpu"), home=home, cwd=home)
     found = listed(home)
+    assert (found["a"].dataset, found["b"].dataset) == ("d", "planted")
     assert list(found) == ["busy", "a", "b", "recent", "old"]
     assert [t.state for t in found.values()] == ["running", "queued", "queued", "stopped", "finished"]
     assert found["busy"].fraction == 0.5

@@ -6,9 +6,11 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from wtal_core.data.dataset import Dataset
 from wtal_core.errors import WtalError
 from wtal_core.runs.folder import Run
 from wtal_core.runs.processes import read_record
@@ -107,9 +109,21 @@ def _of_job(folder: Path, job: Job) -> Training | None:
         return None
     method = job.arguments[1] if len(job.arguments) > 1 else ""
     return Training(
-        job.id, folder, folder.name, method, state=status.state, message=status.message, when=job.created, job=job,
-        run=False,
+        job.id, folder, folder.name, method, _dataset_of(job), state=status.state, message=status.message,
+        when=job.created, job=job, run=False,
     )  # fmt: skip
+
+
+def _dataset_of(job: Job) -> str:
+    """Return the name of the data set that a job trains on, of its folder where that cannot be read."""
+    words = dict(pairwise(job.arguments))
+    if "--data" not in words:
+        return ""
+    folder = Path(job.cwd, words["--data"])
+    try:
+        return Dataset.open(folder).name
+    except WtalError:
+        return folder.name
 
 
 def _of_run(key: str, entry: RunEntry, job: Job | None) -> Training:
