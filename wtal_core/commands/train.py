@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from wtal_core.commands.output import print_json, print_table
-from wtal_core.errors import DataError, Interrupted, UsageError, unknown_name
+from wtal_core.errors import DataError, UsageError, unknown_name
 from wtal_core.progress import stderr
 from wtal_core.training.requests import TrainRequest
 
@@ -109,7 +108,7 @@ class Train(TrainRequest):
                 )
                 report["evaluations"] = [e.to_dict() for e in evaluations.values()]
         self._print(report)
-        return Interrupted(outcome.signal or signal.SIGINT).exit_code if outcome.state == "stopped" else 0
+        return 0 if outcome.interruption is None else outcome.interruption.exit_code
 
     def _create(self, dataset: Dataset, store: FeatureStore, changes: Mapping[str, Any]) -> Run:
         """Resolve the config and make the run folder."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from wtal_core import settings
 from wtal_core.data.dataset import Dataset
 from wtal_core.data.features import FeatureStore
 from wtal_core.demo.recipes import VARIANTS, settings_of
-from wtal_core.errors import DataError, Interrupted, unknown_name
+from wtal_core.errors import DataError, unknown_name
 from wtal_core.files import write_json
 from wtal_core.methods import create_method
 from wtal_core.runs.folder import Run, RunInfo, current_versions
@@ -138,8 +137,8 @@ def _train_variant(
         )
         options = TrainOptions(seed=seed, device="cpu", log_every=10, checkpoint_every=0)
         outcome = train(run, corpus, options, resume=resume, quiet=True)
-        if outcome.state != "finished":
-            raise Interrupted(outcome.signal or signal.SIGINT)
+        if outcome.interruption is not None:
+            raise outcome.interruption
         keep_weights_only(run)
         infer(run, store, dataset.videos("test"), device="cpu", quiet=True)
         localize(run)

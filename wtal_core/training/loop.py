@@ -56,6 +56,11 @@ class Outcome:
     early: bool = False
     signal: int | None = None
 
+    @property
+    def interruption(self) -> Interrupted | None:
+        """What stopped it, to be raised or to leave with; None where it finished. The file `stop` counts as Ctrl-C."""
+        return Interrupted(self.signal or signal.SIGINT) if self.state == "stopped" else None
+
 
 def train(
     run: Run,

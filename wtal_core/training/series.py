@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ from wtal_core import settings
 from wtal_core.data.dataset import Dataset
 from wtal_core.data.features import FeatureStore
 from wtal_core.devices import choose_device
-from wtal_core.errors import Interrupted, UsageError, WtalError
+from wtal_core.errors import UsageError, WtalError
 from wtal_core.evaluation import parse_tiou
 from wtal_core.methods import Method, create_method
 from wtal_core.methods.streams import check_streams
@@ -230,8 +229,8 @@ def _train(run: Run, corpus: Corpus, options: TrainOptions, advance: Advance) ->
         run.forget_metrics_after(0, 0)
     with listening(tell):
         outcome = train(run, corpus, options, resume=begun, quiet=True)
-    if outcome.state == "stopped":
-        raise Interrupted(outcome.signal or signal.SIGINT)
+    if outcome.interruption is not None:
+        raise outcome.interruption
 
 
 def _score(run: Run, dataset: Dataset, store: FeatureStore, scoring: Scoring, device: torch.device) -> None:
