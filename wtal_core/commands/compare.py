@@ -217,6 +217,8 @@ def _percent(values: Any) -> list[str]:
 
 
 def _print(found: Comparison, report: dict[str, Any]) -> None:
+    from wtal_core.evaluation import in_percent
+
     levels = [f"{t:g}" for t in found.tiou]
     ranges = list(found.averages(found.names[0], found.protocols[0]))
     head = ["mAP % at tIoU", "protocol", *levels, *(f"avg {name}" for name in ranges)]
@@ -247,16 +249,10 @@ def _print(found: Comparison, report: dict[str, Any]) -> None:
         print_table(
             [group["name"], *levels, "average"],
             [
-                (protocol, *(_spread(values["mean_ap"][t]) for t in levels), _spread(values["average"]))
+                (protocol, *(in_percent(**values["mean_ap"][t]) for t in levels), in_percent(**values["average"]))
                 for protocol, values in group["protocols"].items()
             ],
         )
-
-
-def _spread(value: dict[str, Any]) -> str:
-    from wtal_core.evaluation import in_percent
-
-    return in_percent(value["mean"], value["std"])
 
 
 def _print_differences(found: Comparison, bootstrap: dict[str, Any], confidence: float) -> None:

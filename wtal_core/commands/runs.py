@@ -104,6 +104,7 @@ class CompareRuns:
 
     def run(self) -> int:
         """Compare."""
+        from wtal_core.evaluation import in_percent
         from wtal_core.runs.registry import compare, find_runs
 
         if not self.folders:
@@ -131,19 +132,13 @@ class CompareRuns:
             print_table(
                 ["seeds: mean ± standard deviation", "runs", *levels, "average"],
                 [
-                    (g["name"], g["runs"], *(_spread(g["mean_ap"][t]) for t in levels), _spread(g["average"]))
+                    (g["name"], g["runs"], *(in_percent(**g["mean_ap"][t]) for t in levels), in_percent(**g["average"]))
                     for g in groups
                 ],
             )
         for name in table["without_scores"]:
             print(f"note: {name} has no evaluation.json")
         return 0
-
-
-def _spread(value: dict[str, Any]) -> str:
-    from wtal_core.evaluation import in_percent
-
-    return in_percent(value["mean"], value["std"])
 
 
 @dataclass(frozen=True)

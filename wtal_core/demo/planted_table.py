@@ -52,14 +52,10 @@ def markdown_table(comparison: Mapping[str, Any]) -> str:
         "| method | seeds | " + " | ".join(levels) + " | average |",
         "|---|---|" + "---|" * (len(levels) + 1),
     ]
-
-    def cell(value: Mapping[str, Any]) -> str:
-        return in_percent(value["mean"], value["std"])
-
     lines += [
         f"| {g['method']} | {g['runs']} | "
-        + " | ".join(cell(g["mean_ap"][t]) for t in levels)
-        + f" | {cell(g['average'])} |"
+        + " | ".join(in_percent(**g["mean_ap"][t]) for t in levels)
+        + f" | {in_percent(**g['average'])} |"
         for g in comparison["seeds"]
     ]
     return "\n".join(lines)

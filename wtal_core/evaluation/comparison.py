@@ -48,9 +48,9 @@ def mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:
     return fmean(values), stdev(values) if len(values) > 1 else None
 
 
-def in_percent(mean: float, deviation: float | None) -> str:
-    """Return mean and deviation in [0, 1] as papers print them: "45.1 ± 7.2", "45.1 ± -" of a single run."""
-    return f"{100 * mean:.1f} ± {'-' if deviation is None else f'{100 * deviation:.1f}'}"
+def in_percent(mean: float, std: float | None) -> str:
+    """Return mean and standard deviation in [0, 1] as papers print them: "45.1 ± 7.2", "45.1 ± -" of a single run."""
+    return f"{100 * mean:.1f} ± {'-' if std is None else f'{100 * std:.1f}'}"
 
 
 @dataclass(frozen=True, eq=False)

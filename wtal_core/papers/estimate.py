@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from wtal_core.data.dataset import Dataset
+from wtal_core.data.features.store import videos_with_features
 from wtal_core.devices import choose_device, device_name
 from wtal_core.errors import WtalError, counted
 from wtal_core.methods import create_method
@@ -113,7 +114,7 @@ def _timed_pace(plan: RowPlan, dataset: Dataset, features: str | None, device: s
         method = create_method(
             run.method, classes=dataset.classes, feature_dim=store.dim, preset=run.preset, **dict(run.changes)
         )
-        view, known = feature_view(method.config, store, phases=True), set(store.videos)
-        lengths = [view.shape(video)[-2] for video in dataset.videos("train") if video in known]
+        view = feature_view(method.config, store, phases=True)
+        lengths = [view.shape(video)[-2] for video in videos_with_features(store, dataset.videos("train"))]
     times = time_method(method, lengths=lengths, device=device, repeats=_TIMED_STEPS)
     return {time.stage: median(time.wall) for time in times}

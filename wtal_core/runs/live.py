@@ -301,10 +301,10 @@ def keep_as_new_run(
             _link(run.activations_path, new.activations_path)
         write_detections(result.detections, new.detections_path, format="activitynet")
         write_json(new.folder / "localization.json", settings.to_dict(result.localization))
-        subset = result.evaluation
+        evaluation = result.evaluation
         write_json(
             new.evaluation_path,
-            {"subset": None, "videos": subset.num_videos, "evaluations": [result.evaluation.to_dict()]},
+            {"subset": None, "videos": evaluation.num_videos, "evaluations": [evaluation.to_dict()]},
         )
         new.set_status("finished", message=note)
     return new
