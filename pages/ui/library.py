@@ -34,6 +34,7 @@ __all__ = [
     "load_detections",
     "load_features",
     "load_run",
+    "open_dataset",
     "register",
     "runs",
     "seen_videos",
@@ -92,7 +93,7 @@ def stamp(path: Path) -> int:
 
 
 def dataset_stamp(folder: Path) -> tuple[int, ...]:
-    """Return what changes when a data set is described or annotated anew, or features or a video come or go."""
+    """Return what changes when a data set is described or annotated anew, or features or videos come or go."""
     described = stamp(folder / "dataset.yaml")
     return (described, *(stamp(folder / part) for part in _parts(str(folder), described)))
 
@@ -112,10 +113,15 @@ def load_dataset(id: str) -> Dataset:
     entry = workspace().dataset(id)
     if entry.error:
         raise DataError(entry.error, next_step="Repair the folder, or remove it")
+    return open_dataset(entry)
+
+
+def open_dataset(entry: DatasetEntry) -> Dataset:
+    """Open a readable data set, in sessions or outside of them; kept until it changes."""
     return _dataset(str(entry.folder), dataset_stamp(entry.folder))
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
+@lru_cache(maxsize=16)
 def _dataset(folder: str, changed: tuple[int, ...]) -> Dataset:
     return Dataset.open(folder)
 

@@ -21,8 +21,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from pages.ui.library import dataset_stamp, video_file, workspace
-from wtal_core.data import Dataset
+from pages.ui.library import open_dataset, video_file, workspace
 from wtal_core.errors import WtalError
 
 if TYPE_CHECKING:
@@ -97,12 +96,7 @@ def _path(dataset_id: str, video: str) -> Path | None:
     entry = workspace().datasets().get(dataset_id)
     if entry is None or entry.error:
         return None
-    return video_file(_dataset(str(entry.folder), dataset_stamp(entry.folder)), video)
-
-
-@lru_cache(maxsize=16)
-def _dataset(folder: str, stamp: tuple[int, ...]) -> Dataset:
-    return Dataset.open(folder)
+    return video_file(open_dataset(entry), video)
 
 
 @lru_cache(maxsize=256)

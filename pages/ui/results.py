@@ -53,6 +53,8 @@ __all__ = [
     "video_slices",
 ]
 
+_KEPT_UPLOADS = 256
+
 
 def page_mode() -> Literal["light", "dark"]:
     """Return which theme the browser shows."""
@@ -186,9 +188,6 @@ def upload_set(name: str, content: bytes) -> SetRef:
     while len(kept) > _KEPT_UPLOADS:  # a session whose rows have gone uploads them again with its next run
         kept.pop(next(iter(kept)), None)
     return SetRef(Path(name).stem, "upload", digest)
-
-
-_KEPT_UPLOADS = 256
 
 
 @st.cache_resource(show_spinner=False)

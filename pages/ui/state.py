@@ -174,9 +174,8 @@ def _write(chosen: Selection) -> None:
     if changed:
         try:
             st.query_params.update(changed)
-        except (
-            StreamlitAPIException
-        ):  # a widget of the page is bound to the protocol, and says it where it is no default
+        except StreamlitAPIException:
+            # A widget of the page is bound to the protocol, and says it where it is no default.
             st.query_params.update({key: value for key, value in changed.items() if key != "protocol"})
 
 

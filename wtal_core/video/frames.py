@@ -121,7 +121,7 @@ class FrameReader:
 
     @property
     def decoder(self) -> str:
-        """Name of the decoder in use."""
+        """Name of the decoder in use; "closed" after `close`."""
         return "closed" if self._decoder is None else self._decoder.name
 
     def __len__(self) -> int:
