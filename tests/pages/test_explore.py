@@ -160,11 +160,7 @@ def test_a_link_restores_thresholds_time_and_zoom(open_page: OpenPage, small_hom
     assert {key: app.query_params[key] for key in link} == link
 
 
-def test_keeping_makes_a_run_folder_that_leaves_the_first_alone(
-    open_page: OpenPage, small_home: Path, tmp_path: Path
-) -> None:
-    home = tmp_path / "home"
-    shutil.copytree(small_home, home)
+def test_keeping_makes_a_run_folder_that_leaves_the_first_alone(open_page: OpenPage, home: Path) -> None:
     first = (home / "runs" / "hamnet" / "detections.json").read_bytes()
     app = open_page(PAGE, home, run="hamnet", **{"set.class_threshold": "0.5"})
     next(b for b in app.button if b.label == "Keep as new run").click().run()
@@ -217,9 +213,7 @@ def now(header: dict[str, Any]) -> dict[str, Any]:
     return {"note": found["note"], "items": found["items"], "dropped": track(header, "dropped:A")["spans"]}
 
 
-def test_another_crop_checkpoint_and_drop_threshold(open_page: OpenPage, small_home: Path, tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    shutil.copytree(small_home, home)
+def test_another_crop_checkpoint_and_drop_threshold(open_page: OpenPage, home: Path) -> None:
     give_crops(home / "datasets" / "planted")
     weights = home / "runs" / "hamnet" / "checkpoints"
     shutil.copy(weights / "last.pt", weights / "best.pt")
@@ -247,11 +241,7 @@ def test_another_crop_checkpoint_and_drop_threshold(open_page: OpenPage, small_h
     assert {f["key"]: f["value"] for f in form(app)}["~gamma"] == 0.9
 
 
-def test_two_sessions_that_ask_again_see_their_own_answers(
-    open_page: OpenPage, small_home: Path, tmp_path: Path
-) -> None:
-    home = tmp_path / "home"
-    shutil.copytree(small_home, home)
+def test_two_sessions_that_ask_again_see_their_own_answers(open_page: OpenPage, home: Path) -> None:
     give_crops(home / "datasets" / "planted")
     arrays = []
     for crop in (1, 2):
@@ -262,11 +252,7 @@ def test_two_sessions_that_ask_again_see_their_own_answers(
     assert arrays[0] != arrays[1], "the second session is shown what the first one asked"
 
 
-def test_ground_truth_that_is_edited_while_the_server_runs_is_seen(
-    open_page: OpenPage, small_home: Path, tmp_path: Path
-) -> None:
-    home = tmp_path / "home"
-    shutil.copytree(small_home, home)
+def test_ground_truth_that_is_edited_while_the_server_runs_is_seen(open_page: OpenPage, home: Path) -> None:
     before = open_page(PAGE, home, run="hamnet")
     file = home / "datasets" / "planted" / "annotations.json"
     content = json.loads(file.read_text())
@@ -283,11 +269,7 @@ def test_ground_truth_that_is_edited_while_the_server_runs_is_seen(
     assert {i["verdict"] for i in track(payload(after), "det:A")["items"]} == {"fp"}
 
 
-def test_a_model_that_works_at_a_coarser_step_is_asked_as_inference_did(
-    open_page: OpenPage, small_home: Path, tmp_path: Path
-) -> None:
-    home = tmp_path / "home"
-    shutil.copytree(small_home, home)
+def test_a_model_that_works_at_a_coarser_step_is_asked_as_inference_did(open_page: OpenPage, home: Path) -> None:
     run = home / "runs" / "cmcs"
     stride = Dataset.open(home / "datasets" / "planted").features().grid("test_024").stride
     info = (run / "run.yaml").read_text()
@@ -302,11 +284,7 @@ def test_a_model_that_works_at_a_coarser_step_is_asked_as_inference_did(
     assert track(again, "det:A")["items"] == track(stored, "det:A")["items"]
 
 
-def test_features_of_another_extractor_are_not_asked_about(
-    open_page: OpenPage, small_home: Path, tmp_path: Path
-) -> None:
-    home = tmp_path / "home"
-    shutil.copytree(small_home, home)
+def test_features_of_another_extractor_are_not_asked_about(open_page: OpenPage, home: Path) -> None:
     path = home / "datasets" / "planted" / "features" / "planted.h5"
     with Dataset.open(home / "datasets" / "planted").features() as store:
         features = [store.read(video) for video in store.videos]
@@ -321,11 +299,7 @@ def test_features_of_another_extractor_are_not_asked_about(
     assert not any(b.label == "This video" for b in app.button)
 
 
-def test_a_split_asked_again_is_kept_with_its_activations(
-    open_page: OpenPage, small_home: Path, tmp_path: Path
-) -> None:
-    home = tmp_path / "home"
-    shutil.copytree(small_home, home)
+def test_a_split_asked_again_is_kept_with_its_activations(open_page: OpenPage, home: Path) -> None:
     give_crops(home / "datasets" / "planted")
     app = open_tab(open_page(PAGE, home, run="hamnet"), "Recompute")
     assert next(b for b in app.button if b.label == "Keep as new run").disabled
@@ -393,11 +367,7 @@ def test_devices_are_shown_by_name_the_fastest_first(
         ask._devices.clear()
 
 
-def test_a_run_that_was_not_asked_about_a_video_can_be_asked(
-    open_page: OpenPage, small_home: Path, tmp_path: Path
-) -> None:
-    home = tmp_path / "home"
-    shutil.copytree(small_home, home)
+def test_a_run_that_was_not_asked_about_a_video_can_be_asked(open_page: OpenPage, home: Path) -> None:
     for file in ("activations.h5", "detections.json"):
         (home / "runs" / "hamnet" / file).unlink()
     app = open_tab(open_page(PAGE, home, run="hamnet"), "Recompute")
@@ -443,11 +413,7 @@ def test_opens_on_a_run_that_has_what_the_page_shows(open_page: OpenPage, home: 
     assert opened("explore") == "acmnet", "detections are more than nothing"
 
 
-def test_opens_on_a_video_that_the_run_has_seen_and_says_what_others_lack(
-    open_page: OpenPage, small_home: Path, tmp_path: Path
-) -> None:
-    home = tmp_path / "home"
-    shutil.copytree(small_home, home)
+def test_opens_on_a_video_that_the_run_has_seen_and_says_what_others_lack(open_page: OpenPage, home: Path) -> None:
     forget_activations(home / "runs" / "hamnet", ["test_024"])
     app = open_page(PAGE, home, run="hamnet")
     assert app.query_params["video"] == "test_025"
@@ -469,11 +435,7 @@ def test_opens_on_a_video_that_the_run_has_seen_and_says_what_others_lack(
     assert track(payload(app), "gt")["items"]
 
 
-def test_missing_features_are_said_where_the_model_would_be_asked(
-    open_page: OpenPage, small_home: Path, tmp_path: Path
-) -> None:
-    home = tmp_path / "home"
-    shutil.copytree(small_home, home)
+def test_missing_features_are_said_where_the_model_would_be_asked(open_page: OpenPage, home: Path) -> None:
     (home / "datasets" / "planted" / "features" / "planted.h5").unlink()
     app = open_tab(open_page(PAGE, home, run="hamnet"), "Recompute")
     assert "features of this data set cannot be read" in texts(app)
@@ -482,13 +444,9 @@ def test_missing_features_are_said_where_the_model_would_be_asked(
     assert track(header, "det:A")["items"], "what is stored is shown all the same"
 
 
-def test_a_video_that_browsers_do_not_play_comes_with_the_way_out(
-    open_page: OpenPage, small_home: Path, tmp_path: Path
-) -> None:
+def test_a_video_that_browsers_do_not_play_comes_with_the_way_out(open_page: OpenPage, home: Path) -> None:
     from tests.video.clips import write_clip
 
-    home = tmp_path / "home"
-    shutil.copytree(small_home, home)
     write_clip(home / "datasets" / "planted" / "videos" / "test_025.avi", 40, fps=10, codec="mpeg4")
     video = payload(open_page(PAGE, home, run="hamnet", video="test_025"))["video"]
     assert video["url"] == ""
@@ -536,11 +494,7 @@ def test_works_without_a_run(open_page: OpenPage, small_home: Path, tmp_path: Pa
         ("run.yaml", "method: hamnet\n", "complete"),
     ],
 )
-def test_a_broken_run_is_a_sentence(
-    open_page: OpenPage, small_home: Path, tmp_path: Path, file: str, content: str, said: str
-) -> None:
-    home = tmp_path / "home"
-    shutil.copytree(small_home, home)
+def test_a_broken_run_is_a_sentence(open_page: OpenPage, home: Path, file: str, content: str, said: str) -> None:
     (home / "runs" / "hamnet" / file).write_text(content, encoding="utf-8")
     app = open_page(PAGE, home, run="hamnet,cmcs")
     assert app.error, "the broken run is said"

@@ -149,11 +149,7 @@ def test_without_runs_the_truth_is_drawn(open_page: OpenPage, tmp_path: Path) ->
     assert not app.error
 
 
-def test_prefers_a_video_with_activations_and_says_where_there_are_none(
-    open_page: OpenPage, small_home: Path, tmp_path: Path
-) -> None:
-    home = tmp_path / "home"
-    shutil.copytree(small_home, home)
+def test_prefers_a_video_with_activations_and_says_where_there_are_none(open_page: OpenPage, home: Path) -> None:
     forget_activations(home / "runs" / "acmnet", ["test_024", "test_025"])
     app = open_page(PAGE, home, run="acmnet")
     assert spec(app).video == "test_026"
@@ -163,9 +159,7 @@ def test_prefers_a_video_with_activations_and_says_where_there_are_none(
     assert not app.error
 
 
-def test_broken_runs_are_sentences(open_page: OpenPage, small_home: Path, tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    shutil.copytree(small_home, home)
+def test_broken_runs_are_sentences(open_page: OpenPage, home: Path) -> None:
     (home / "runs" / "acmnet" / "activations.h5").unlink()
     app = open_page(PAGE, home, run="acmnet", video="test_025")
     assert kinds(app) == ["ground_truth", "detections"]
