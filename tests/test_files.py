@@ -13,6 +13,7 @@ import stat
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,6 +53,27 @@ def test_packed_files_are_told(tmp_path: Path, packer: str, pack: Callable[[byte
     for read in (read_json, read_annotations, read_detections, explain):
         with pytest.raises(DataError, match=rf"is packed by {packer}.*Unpack it first"):
             read(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("a.zip", "is packed by zip.*Unpack it first"),
+        ("a.xlsx", "is a spreadsheet.*Save it as CSV first"),
+        ("a.npz", "is a binary file, not text"),
+    ],
+)
+def test_what_is_a_zip_file_inside_is_told_by_its_name(tmp_path: Path, name: str, words: str) -> None:
+    from wtal_core.data import read_detections
+    from wtal_core.data.explain import explain
+
+    with zipfile.ZipFile(tmp_path / name, "w") as archive:
+        archive.writestr("a.json", "{}")
+    with pytest.raises(DataError, match=words):
+        read_detections(tmp_path / name)
+    if not name.endswith(".npz"):
+        with pytest.raises(DataError, match=words):
+            explain(tmp_path / name)
 
 
 # -- writing ------------------------------------------------------------------------------------------------------

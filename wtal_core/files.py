@@ -163,13 +163,20 @@ def require_folder(path: str | os.PathLike[str], what: str = "a folder") -> Path
 
 #: First bytes of a file -> what it is packed by.
 _PACKED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"\xfd7zXZ": "xz", b"BZh": "bzip2", b"7z\xbc\xaf": "7z"}
+_SPREADSHEETS = (".xlsx", ".xlsm", ".ods", ".numbers")
 
 
 def refuse_packed(path: str | os.PathLike[str], start: bytes, what: str) -> None:
-    """Raise `DataError` where the first bytes are those of a packed file."""
-    for mark, packer in _PACKED.items():
-        if start.startswith(mark):
-            raise DataError(f"is packed by {packer}", expected=what, where=path, next_step="Unpack it first")
+    """Raise `DataError` where the first bytes are those of a packed file.
+
+    Many formats are zip files inside (.npz, .pt): only archives and spreadsheets are refused, by their names.
+    """
+    packer = next((packer for mark, packer in _PACKED.items() if start.startswith(mark)), None)
+    suffix = Path(path).suffix.lower()
+    if packer == "zip" and suffix in _SPREADSHEETS:
+        raise DataError("is a spreadsheet", expected=what, where=path, next_step="Save it as CSV first")
+    if packer is not None and (packer != "zip" or suffix == ".zip"):
+        raise DataError(f"is packed by {packer}", expected=what, where=path, next_step="Unpack it first")
 
 
 def read_start(path: str | os.PathLike[str], what: str = "a file", count: int = 4096) -> bytes:

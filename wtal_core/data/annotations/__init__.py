@@ -11,7 +11,7 @@ from wtal_core.data.annotations.draft import AMBIGUOUS, Draft
 from wtal_core.data.annotations.problems import PROBLEM_KINDS, Problem
 from wtal_core.data.annotations.thumos14_facts import FAULTY_VIDEOS, THUMOS14_CLASS_IDS, exclude_faulty
 from wtal_core.errors import DataError, unknown_name
-from wtal_core.files import read_start, refuse_packed, require_file, require_folder
+from wtal_core.files import read_start, refuse_packed, require_file, require_folder, visible
 from wtal_core.records import Annotations
 
 __all__ = [
@@ -58,7 +58,7 @@ def detect_format(path: str | os.PathLike[str]) -> str:
                 return "wtalc"
             if thumos14.is_thumos14_folder(path):
                 return "thumos14"
-            inside = ", ".join(sorted(child.name for child in path.iterdir())[:5]) or "nothing"
+            inside = ", ".join(child.name for child in visible(path)[:5]) or "nothing"
         except OSError as error:
             raise DataError(
                 f"cannot be read: {error.strerror or error}", where=path, next_step="Check its permissions"

@@ -122,7 +122,7 @@ def _durations(draft: Draft, folders: list[Path]) -> dict[str, str]:
 def _note_avoid_lists(draft: Draft, folders: list[Path]) -> None:
     for file in sorted({file.resolve() for folder in folders for file in visible(folder, "*avoid_videos.txt")}):
         for count, line in enumerate(read_text(file, "a list of videos").splitlines(), 1):
-            video, *rest = line.split() or [""]
+            video, *rest = composed(line).split() or [""]
             if video in draft.videos:
                 draft.problem("avoid_list", f"{file.name}, line {count}", f"{video} ({' '.join(rest)})")
 

@@ -65,11 +65,12 @@ def explain(
         return explain_npy(path, context)
     if suffix in (".pt", ".pth", ".tar", ".bin") or (suffix in (".ckpt", ".pkl") and start.startswith(b"PK")):
         return explain_torch(path)
-    what = "a feature, annotation, detection or weight file"
-    if start.startswith(b"PK") and suffix != ".zip":
-        return explain_npz(path, context)
     if suffix == ".safetensors":
         return explain_safetensors(path)
+    what = "a feature, annotation, detection or weight file"
+    refuse_packed(path, start, what)
+    if start.startswith(b"PK"):
+        return explain_npz(path, context)
     if suffix in (".pkl", ".pickle", ".p", ".ckpt") or start.startswith(b"\x80"):
         return explain_pickle(path)
     if suffix in VIDEO_SUFFIXES:
@@ -80,7 +81,6 @@ def explain(
             unknown=("frames, frame rate and duration: this command does not decode",),
             next_step="wtal extract makes features of it",
         )
-    refuse_packed(path, start, what)
     if b"\0" in read_start(path, what) and not start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise DataError(
             "is a binary file of a kind that is not known",
@@ -169,7 +169,7 @@ def _explain_loose(path: Path, files: Sequence[Path]) -> Explanation:
         raise DataError(
             "is no data set, annotation or feature folder",
             expected="dataset.yaml, annotation files, or .npy / .npz features",
-            got=", ".join(sorted(child.name for child in path.iterdir())[:5]) or "an empty folder",
+            got=", ".join(child.name for child in visible(path)[:5]) or "an empty folder",
             where=path,
             next_step="Name a folder or file inside it",
         )
