@@ -621,30 +621,18 @@ def import_dataset(
     files: list[FeatureFile] = []
     conversions: dict[str, Conversion] = {}
     for key, source in (features or {}).items():
-        file = FeatureFile(key, f"features/{key}.h5")
         if reference:
-            native = detect_layout(source) == "native"
-            relative = os.path.relpath(Path(source).resolve(), folder.resolve())
-            file = FeatureFile(key, relative)
-            if not native:
+            file = FeatureFile(key, os.path.relpath(Path(source).resolve(), folder.resolve()))
+            if detect_layout(source) != "native":
                 listed = os.path.relpath(Path(names).resolve(), folder.resolve()) if names else ""
                 file = replace(
                     file, grid=grid, names=listed, extractor=extractor, strip_prefix=strip_prefix, lengths=lengths
                 )
         else:
-            with opened(source) as store:
-                chosen_out = [video for video in store.videos if video in left_out]
-                same_type = isinstance(store, HDF5Store) and all(store.dtype(v) == dtype for v in store.videos)
-                target = folder / file.path
-                if same_type and not chosen_out and not target.exists():
-                    with atomic_path(target) as temporary:
-                        shutil.copyfile(source, temporary)
-                    conversions[key] = Conversion(
-                        target, len(store.videos), 0, sum(store.shape(v)[-2] for v in store.videos)
-                    )
-                else:
-                    with _without_empty_folders(folder, target.parent):
-                        conversions[key] = convert_features(store, target, dtype=dtype, exclude=chosen_out, quiet=quiet)
+            file = FeatureFile(key, f"features/{key}.h5")
+            target = folder / file.path
+            with opened(source) as store, _without_empty_folders(folder, target.parent):
+                conversions[key] = _bring_features(store, source, target, left_out, dtype=dtype, quiet=quiet)
         files.append(file)
 
     write_annotations(truth, folder / "annotations.json", format="activitynet")
@@ -691,6 +679,25 @@ def _without_empty_folders(*folders: Path) -> Iterator[None]:
             with suppress(OSError):  # it holds what a second try goes on from
                 folder.rmdir()
         raise
+
+
+def _bring_features(
+    store: FeatureStore,
+    source: str | os.PathLike[str],
+    target: Path,
+    left_out: set[str],
+    *,
+    dtype: Literal["float16", "float32"],
+    quiet: bool,
+) -> Conversion:
+    """Convert features to `target`; a native file that is already what it would become is copied."""
+    exclude = [video for video in store.videos if video in left_out]
+    same_type = isinstance(store, HDF5Store) and all(store.dtype(v) == dtype for v in store.videos)
+    if not same_type or exclude or target.exists():
+        return convert_features(store, target, dtype=dtype, exclude=exclude, quiet=quiet)
+    with atomic_path(target) as temporary:
+        shutil.copyfile(source, temporary)
+    return Conversion(target, len(store.videos), 0, sum(store.shape(v)[-2] for v in store.videos))
 
 
 def _bring_videos(

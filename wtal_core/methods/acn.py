@@ -633,7 +633,15 @@ class ACN(Method):
             curves = StepIntegral([in_double(scp[v, : len(rows[v]), k]) for v, k in pairs], settings.pad)
             video = video.to(base.device)
             pairs_of_row = torch.bincount(video, minlength=len(rows))
-            found = Candidates.of(curves, anchored, refined, pairs_of_row, **_rule(settings))
+            found = Candidates.of(
+                curves,
+                anchored,
+                refined,
+                pairs_of_row,
+                selection=settings.selection,
+                scp_threshold=settings.scp_threshold,
+                contain_tol=settings.contain_tol,
+            )
             gram = self._gram(rows)
             oic, term = self._terms(curves, gram, found, anchored, refined)
             score = -proposal_loss(oic, term, settings.score, settings.alpha)
@@ -790,11 +798,6 @@ class ACN(Method):
         return both
 
 
-def _rule(settings: ACNLocalization) -> dict[str, Any]:
-    """Return which proposals may stay, as `Candidates.of` asks for it."""
-    return {name: getattr(settings, name) for name in ("selection", "scp_threshold", "contain_tol")}
-
-
 def _weighted_means(value: Tensor, weight: Tensor, group: Tensor, groups: int) -> tuple[Tensor, Tensor]:
     """Return the weighted mean of each group `(G,)` and `(G,)` 1 where a group has any weight, else 0."""
     total = value.new_zeros(groups).index_add(0, group, weight)
@@ -896,7 +899,16 @@ def _stream_proposals(
     refined, term = refined.double(), term.double()
 
     pairs_of_row = torch.from_numpy(np.bincount(video, minlength=len(videos)))
-    found = Candidates.of(curves, anchored, refined, pairs_of_row, discarded=discarded, **_rule(settings))
+    found = Candidates.of(
+        curves,
+        anchored,
+        refined,
+        pairs_of_row,
+        selection=settings.selection,
+        scp_threshold=settings.scp_threshold,
+        contain_tol=settings.contain_tol,
+        discarded=discarded,
+    )
     at = found.proposal
     margin = anchored.margin[at]
     inner, outer = outer_inner_means(curves, found.pair, refined[at, 0], refined[at, 1], margin)
