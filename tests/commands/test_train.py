@@ -219,7 +219,7 @@ def test_runs_are_listed_and_compared_over_seeds(
 
 
 @pytest.mark.parametrize(("modalities", "code", "words"), [
-    ((("rgb", 32),), 2, "not two streams of the same width, which this setting of the method takes apart (expected"),
+    ((("rgb", 32),), 2, "not RGB and flow of the same width, which this setting of the method takes apart (expected"),
     ((), 0, "warning: the features do not say which channels are RGB and flow: the first half is taken for RGB"),
 ])  # fmt: skip
 def test_streams_that_are_not_there_are_not_trained_on(

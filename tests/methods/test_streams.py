@@ -24,7 +24,7 @@ def test_rgb_alone_has_no_halves(method: str, streams: str | None, splits: bool)
     for modalities in (RGB, (("rgb", 768), ("flow", 256)), (("flow", 512), ("rgb", 512)), (*BOTH, ("audio", 1))):
         dim = sum(width for _, width in modalities)
         if splits:
-            with pytest.raises(UsageError, match=r"f\.h5: the features are not two streams .* got .*\(\d+\)"):
+            with pytest.raises(UsageError, match=r"f\.h5: the features are not RGB and flow .* got .*\(\d+\)"):
                 check_streams(config, Provenance("x", modalities), dim, where="f.h5")
         else:
             check_streams(config, Provenance("x", modalities), dim, where="f.h5")

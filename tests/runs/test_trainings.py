@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from tests.planted import CLASSES, make_world
+from tests.planted import CLASSES, MemoryStore, World, make_world, write_dataset
 from wtal_core import settings
 from wtal_core.data import Dataset, FeatureWriter, write_annotations
 from wtal_core.files import write_json
 from wtal_core.methods import create_method
 from wtal_core.methods.form import config_of
+from wtal_core.records import Provenance
 from wtal_core.runs.advice import DatasetFacts, dataset_facts, next_steps
 from wtal_core.runs.folder import Run, RunInfo
 from wtal_core.runs.processes import identity
@@ -169,3 +170,20 @@ def test_what_would_stop_a_training_is_said_before(home: Path) -> None:
     assert "no split “training”" in strange.message
     empty = Dataset(folder, "x", {"train": ("nothing",)})
     assert len(preflight(empty, hamnet)) == 2  # no features, no videos
+
+
+@pytest.mark.parametrize("modalities", [(("rgb", 32),), (("flow", 16), ("rgb", 16))])
+def test_streams_that_are_not_there_stand_in_the_way_of_what_takes_them_apart(
+    modalities: tuple[tuple[str, int], ...], tmp_path: Path
+) -> None:
+    world = make_world(num_train=2, num_test=1)
+    made = Provenance("planted", modalities)
+    store = MemoryStore({v: replace(world.store.read(v), provenance=made) for v in world.store.videos})
+    dataset = write_dataset(World(store, world.annotations), tmp_path)
+    late, acn = config_of("cmcs", "thumos14", {"streams": "late"}), config_of("acn", "thumos14")
+    assert preflight(dataset, settings.override(late, {"streams": "both"})) == []
+    (obstacle,) = preflight(dataset, late)
+    assert "not RGB and flow of the same width" in obstacle.message
+    assert obstacle.remedy == {"streams": "both"}
+    (obstacle,) = preflight(dataset, acn)
+    assert obstacle.remedy == {}, "ACN has no setting without streams"

@@ -350,8 +350,9 @@ class _Trainer:
         try:
             self._take_over(content, plain)
         except (LookupError, TypeError, ValueError, RuntimeError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[-1].strip()
             raise DataError(
-                f"does not fit run.yaml: {str(error).splitlines()[-1].strip()[:200]}",
+                f"does not fit run.yaml: {reason[:200]}",
                 where=self.run.checkpoint_path("last"),
                 next_step="Give run.yaml back the settings the run was begun with, or train a new run",
             ) from error

@@ -8,9 +8,8 @@ from typing import Any
 
 from wtal_core import settings
 from wtal_core.data.dataset import Dataset
-from wtal_core.errors import UsageError
 from wtal_core.methods import Recipe
-from wtal_core.methods.streams import check_streams, splits_streams
+from wtal_core.methods.streams import may_be_rgb_and_flow, splits_streams
 
 __all__ = ["Obstacle", "preflight"]
 
@@ -58,19 +57,11 @@ def preflight(dataset: Dataset, config: Any, *, split: str = "train", features: 
         )
     if dataset.feature_names and splits_streams(config):
         with dataset.features(features) as store:
-            modalities = store.provenance(store.videos[0]).modalities
-            try:
-                check_streams(config, store.provenance(store.videos[0]), store.dim, where=features or "features")
-                fits = store.dim % 2 == 0
-            except UsageError:
-                fits = False
-            if not fits:
-                have = " + ".join(f"{name} ({width})" for name, width in modalities)
-                message = (
-                    f"The features have {store.dim} channels{have and f', {have}'}, which are not two streams of the "
-                    "same width."
-                )
-                whole = not splits_streams(settings.override(config, {"streams": "both"}))
-                remedy, name = ({"streams": "both"}, "Train on all channels") if whole else ({}, "")
-                found.append(Obstacle(message, remedy, name))
+            made, dim = store.provenance(store.videos[0]), store.dim
+        if not may_be_rgb_and_flow(made, dim):
+            have = " + ".join(f"{name} ({width})" for name, width in made.modalities)
+            message = f"The features have {dim} channels{have and f', {have}'}, not RGB and flow of the same width."
+            whole = not splits_streams(settings.override(config, {"streams": "both"}))
+            remedy, name = ({"streams": "both"}, "Train on all channels") if whole else ({}, "")
+            found.append(Obstacle(message, remedy, name))
     return found
