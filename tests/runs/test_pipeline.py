@@ -17,8 +17,9 @@ from wtal_core.runs.folder import Run
 from wtal_core.runs.pipeline import infer, localize, stored_activations
 
 
+@pytest.mark.parametrize("go_on", [True, False], ids=["keep", "afresh"])
 def test_an_interrupted_inference_is_not_mixed_with_one_of_other_weights(
-    acmnet: Run, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    acmnet: Run, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, go_on: bool
 ) -> None:
     run = Run.open(shutil.copytree(acmnet.folder, tmp_path / "run"))
     videos = world.videos("test")
@@ -38,9 +39,17 @@ def test_an_interrupted_inference_is_not_mixed_with_one_of_other_weights(
         patched.setattr(type(run.new_method()), "activations", interrupted)
         with pytest.raises(KeyboardInterrupt):
             infer(run, world.store, videos, checkpoint="best", any_features=True, quiet=True)
-    assert infer(run, world.store, videos, any_features=True, quiet=True).skipped == 0
-    again = stored_activations(run)
-    assert all((again[video].cas == whole[video].cas).all() for video in videos)
+    kept = stored_activations(run)
+    assert all((kept[video].cas == whole[video].cas).all() for video in videos)  # until the new ones are complete
+    if go_on:
+        done = infer(run, world.store, videos, checkpoint="best", any_features=True, keep=True, quiet=True)
+        assert done.skipped == 2
+        assert not any((stored_activations(run)[video].cas == whole[video].cas).all() for video in videos)
+    else:
+        assert infer(run, world.store, videos, any_features=True, quiet=True).skipped == 0
+        again = stored_activations(run)
+        assert all((again[video].cas == whole[video].cas).all() for video in videos)
+    assert not [path.name for path in run.folder.iterdir() if path.name.startswith(".")]
 
 
 def test_localizing_part_by_part_is_localizing_all(acmnet: Run, monkeypatch: pytest.MonkeyPatch) -> None:

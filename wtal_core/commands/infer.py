@@ -35,7 +35,7 @@ class Infer:
     any_features: bool = False
     """Accept features of another extractor than the model was trained on."""
     keep: bool = False
-    """Keep stored activations and compute only what is missing."""
+    """Compute only what is missing: of an interrupted inference, else of what is stored."""
     localize: bool = True
     """Write no detections.json (it is made with the run's own settings otherwise)."""
     quiet: bool = False

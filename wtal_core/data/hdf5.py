@@ -40,8 +40,10 @@ __all__ = [
     "EntryWriter",
     "decode_name",
     "encode_name",
+    "has_entries",
     "read_grid",
     "remove_entries",
+    "remove_unfinished",
     "write_entries",
     "write_grid",
 ]
@@ -239,11 +241,24 @@ def _finished_parts(folder: Path) -> list[Path]:
     return sorted(p for p in folder.glob("entry-*.h5")) if folder.is_dir() else []
 
 
+def has_entries(path: str | os.PathLike[str]) -> bool:
+    """Whether there is a file of entries, or finished entries that an interrupted writer left beside it."""
+    return Path(path).is_file() or bool(_finished_parts(_parts_of(Path(path))))
+
+
 def remove_entries(path: str | os.PathLike[str]) -> None:
     """Delete a file of entries, and the finished entries that an interrupted writer left beside it."""
-    path = Path(path)
-    path.unlink(missing_ok=True)
-    shutil.rmtree(path.with_name(f".{path.name}.parts"), ignore_errors=True)
+    Path(path).unlink(missing_ok=True)
+    remove_unfinished(path)
+
+
+def remove_unfinished(path: str | os.PathLike[str]) -> None:
+    """Delete the finished entries that an interrupted writer left beside a file of entries."""
+    shutil.rmtree(_parts_of(Path(path)), ignore_errors=True)
+
+
+def _parts_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.parts")
 
 
 class EntryWriter:
@@ -280,7 +295,7 @@ class EntryWriter:
             existing = EntryFile(self.path, kind, version, what)
             self._done.update(existing.names)
             existing.close()
-        self._parts = self.path.with_name(f".{self.path.name}.parts")
+        self._parts = _parts_of(self.path)
         try:
             self._parts.mkdir(parents=True, exist_ok=True)
             self._alive = open(self._parts / ".alive", "a")  # noqa: SIM115  # held (shared lock) while this writer lives

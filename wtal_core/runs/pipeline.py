@@ -5,6 +5,7 @@ Activations need the model; everything after them does not, so thresholds can be
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from wtal_core.data import write_detections
 from wtal_core.data.activations import ActivationWriter
 from wtal_core.data.features.sample_rate import at_sample_rate
 from wtal_core.data.features.store import FeatureStore, videos_with_features
-from wtal_core.data.hdf5 import remove_entries
+from wtal_core.data.hdf5 import has_entries, remove_entries, remove_unfinished
 from wtal_core.errors import DataError, UsageError
 from wtal_core.evaluation import evaluate
 from wtal_core.files import write_json
@@ -111,7 +112,7 @@ def infer(
     keep: bool = False,
     quiet: bool = False,
 ) -> Inference:
-    """Compute activations of videos and store them in the run.
+    """Compute activations of videos and store them in the run, in place of those before once all are there.
 
     Args:
         run: the run; its checkpoint is loaded.
@@ -120,7 +121,7 @@ def infer(
         checkpoint: "last" or "best".
         device: where to compute.
         any_features: accept features of another extractor.
-        keep: keep what is stored already and compute only what is missing (an interrupted inference).
+        keep: compute only what is missing: of an interrupted inference, else of what is stored.
         quiet: no progress bar.
 
     Raises:
@@ -140,11 +141,15 @@ def infer(
         check_streams(run.config(), store.provenance(present[0]), store.dim, where=run.folder)
     method = run.method(checkpoint, device)
     store = feature_view(method.config, store, phases=False)
-    if not keep:
-        remove_entries(run.activations_path)  # also what an interrupted inference of other weights left
+    stored = run.activations_path
+    fresh = stored.with_name(f".{stored.stem}.new{stored.suffix}")
+    if not keep:  # what an interrupted inference left may be of other weights
+        remove_entries(fresh)
+        remove_unfinished(stored)
+    target = fresh if not keep or has_entries(fresh) else stored
     began = time.perf_counter()
     computed = skipped = 0
-    with ActivationWriter(run.activations_path) as writer:
+    with ActivationWriter(target) as writer:
         for video in track(present, "infer", quiet=quiet):
             if writer.has(video):
                 skipped += 1
@@ -152,6 +157,8 @@ def infer(
             features = store.read(video)
             writer.write(video, method.activations(features.data, grid=features.grid, video=video))
             computed += 1
+    if target == fresh:
+        os.replace(fresh, stored)
     missing = set(videos) - set(present)
     return Inference(computed, skipped, tuple(v for v in videos if v in missing), time.perf_counter() - began)
 
