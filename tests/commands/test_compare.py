@@ -31,6 +31,10 @@ def test_diagnose(files: Path, capsys: pytest.CaptureFixture[str], tmp_path: Pat
     shown = capsys.readouterr().out
     assert "kind of failure" in shown
     assert "costliest failures" in shown
+    assert shown[shown.index("costliest failures") :].count("\n") <= 2 + 15 + 1
+    assert main(["diagnose", str(files / "one.json"), *truth, "--json"]) == 0
+    every = json.loads(capsys.readouterr().out)
+    assert len(every["failures"]) == sum(kind["number"] for kind in every["kinds"]) > 15
     assert main(["diagnose", str(files / "one.json"), *truth, "--json", "--top", "3"]) == 0
     value = json.loads(capsys.readouterr().out)
     whole = json.loads((tmp_path / "d.json").read_text())

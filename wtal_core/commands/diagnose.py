@@ -37,8 +37,8 @@ class Diagnose:
     """tIoU threshold the failures are failures at."""
     subset: tuple[str, ...] = ()
     """Diagnose only these subsets, e.g. test."""
-    top: int = 15
-    """Number of single failures that are listed, by cost."""
+    top: int | None = None
+    """Number of single failures that are listed, by cost. Default: 15 below the tables, all with --json."""
     buckets: str | None = None
     """Sizes of lengths, coverages and numbers of instances: thumos14 or activitynet. Default: by typical length."""
     background_tiou: float = 0.1
@@ -50,7 +50,7 @@ class Diagnose:
     beside: float = 0.5
     """Distance to an instance, in lengths of that instance, that still counts as context."""
     as_json: Annotated[bool, tyro.conf.arg(name="json")] = False
-    """Print JSON instead of tables (mAP in [0, 1], every failure unless --top is given)."""
+    """Print JSON instead of tables (mAP in [0, 1])."""
     out: Path | None = None
     """Also write the JSON, with every failure, to this file."""
 
@@ -61,7 +61,7 @@ class Diagnose:
 
         get_protocol(self.protocol)
         parse_tiou(self.tiou)
-        if self.top < 0:
+        if self.top is not None and self.top < 0:
             raise UsageError(
                 "--top is negative",
                 expected="a number >= 0",
@@ -78,7 +78,7 @@ class Diagnose:
         if self.as_json:
             print_json(_report(found, truth, source.path, self.buckets, self.top))
         else:
-            _print(found, self.top, self.buckets)
+            _print(found, 15 if self.top is None else self.top, self.buckets)
         return 0
 
 
