@@ -143,10 +143,22 @@ def test_export_of_one_video(world: Path, run: Run) -> None:
     assert len((world / "one.csv").read_text().splitlines()) == 2
 
 
+def test_tables_hold_the_videos_that_are_named(world: Path, run: Run) -> None:
+    third = {"label": "Diving", "score": 0.5, "segment": [1.0, 2.0]}
+    results = {"one": [third], "two": [third, third]}
+    (world / "third.json").write_text(json.dumps({"version": "1", "results": results, "external_data": {}}))
+    code, out, _ = run("export", world / "third.json", "--to", world / "two.csv", "--videos", "two")
+    assert code == 0
+    assert "1 videos, third 2" in out
+    rows = (world / "two.csv").read_text().splitlines()[1:]
+    assert [row.partition(",")[0] for row in rows] == ["two", "two"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
         (["data", "--to", "x.vtt"], 2, "one file holds one video"),
+        (["data", "data/annotations.json", "--to", "x.csv"], 2, "holds one source"),
         (["data", "--to", "x.foo"], 2, "--format NAME"),
         (["nothing", "--to", "x.vtt"], 1, "does not exist"),
         (["data", "--to", "x.vtt", "--videos", "onee"], 2, "Did you mean 'one'"),

@@ -187,12 +187,13 @@ class Export:
         return found
 
     def _tables(self, form: str, layers: list[Layer], truth: Annotations | None) -> list[Path]:
-        """Write annotations (of the first ground truth) or the detections of the only other source."""
+        """Write the annotations or the detections of the only source."""
+        import numpy as np
+
         from wtal_core.data import write_annotations, write_detections
         from wtal_core.records import Detections
 
-        tables = [layer.table for layer in layers if isinstance(layer.table, Detections)]
-        if (truth is not None and tables) or len(tables) > 1:
+        if len(self.sources) > 1:
             raise UsageError(
                 "this format holds one source",
                 expected="one source",
@@ -203,5 +204,8 @@ class Export:
         if truth is not None:
             write_annotations(truth.only(self.videos) if self.videos else truth, self.to, format=form)
         else:
-            write_detections(tables[0], self.to, format=form)
+            (found,) = (layer.table for layer in layers if isinstance(layer.table, Detections))
+            if self.videos:
+                found = found.select(np.flatnonzero(np.isin(found.video, self.videos)))
+            write_detections(found, self.to, format=form)
         return [self.to]
