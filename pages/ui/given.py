@@ -16,7 +16,10 @@ from wtal_core.data import Dataset
 from wtal_core.errors import DataError, UsageError
 from wtal_core.files import atomic_path
 
-__all__ = ["ask_file", "new_path", "no_datasets", "opened"]
+__all__ = ["MAX_NAME_BYTES", "ask_file", "new_path", "no_datasets", "opened"]
+
+#: Of a new file or folder. File systems take 255, and what is written beside it has a longer name.
+MAX_NAME_BYTES = 200
 
 
 def no_datasets() -> None:
@@ -67,7 +70,7 @@ def _plain_name(name: str) -> str:
     """Return a file name without what a file system may not take; its suffix says what the file is, and stays."""
     plain = re.sub(r"[^\w.+-]", "_", Path(name).name).lstrip(".") or "file"
     stem, suffix = os.path.splitext(plain)
-    return stem.encode()[: 200 - len(suffix.encode())].decode(errors="ignore") + suffix
+    return stem.encode()[: MAX_NAME_BYTES - len(suffix.encode())].decode(errors="ignore") + suffix
 
 
 def ask_file(label: str, key: str, *, many: bool = False, hint: str = "") -> Path | None:
@@ -92,7 +95,7 @@ def ask_file(label: str, key: str, *, many: bool = False, hint: str = "") -> Pat
 
 def new_path(text: str, under: str) -> Path:
     """Check the name of a new folder and return its path."""
-    if not re.fullmatch(r"[\w+=-][\w.+=-]{0,99}", text) or len(text.encode()) > 200:
+    if not re.fullmatch(r"[\w+=-][\w.+=-]{0,99}", text) or len(text.encode()) > MAX_NAME_BYTES:
         raise UsageError(
             "is not a folder name",
             expected="letters, digits and - _ .",

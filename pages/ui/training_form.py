@@ -12,6 +12,7 @@ import streamlit as st
 
 from pages.ui import jobs, library, state
 from pages.ui.errors import guard
+from pages.ui.given import MAX_NAME_BYTES
 from wtal_core.data import Dataset
 from wtal_core.devices import Device, list_devices
 from wtal_core.errors import UsageError, counted
@@ -310,7 +311,7 @@ def _check_name(name: str, home: Path) -> None:
     """Refuse the name of a run folder that cannot be made, or that would not be found below the workspace."""
     path = Path(name)
     hidden = any(part.startswith(".") for part in path.parts)
-    too_long = len(name) > 200 or any(len(part.encode()) > 200 for part in path.parts)
+    too_long = any(len(part.encode()) > MAX_NAME_BYTES for part in path.parts)
     if path.is_absolute() or hidden or too_long or not re.fullmatch(r"[\w./+=-]+", name):
         raise UsageError(
             "is not a run folder",
