@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,14 @@ def test_round_trip(tmp_path: Path, t: int, c: int, full: bool, seed: int, video
         assert store.grid(video) == values.grid
         assert store.classes == values.classes
         assert store.method == values.method
+
+
+def test_embeddings_are_left_out_on_request(tmp_path: Path) -> None:
+    written = make()
+    write_activations(tmp_path / "a.h5", {"v": written})
+    with open_activations(tmp_path / "a.h5") as store:
+        assert store.read("v").embedding is not None
+        assert_same(store.read("v", embedding=False), replace(written, embedding=None))
 
 
 def test_writer_merges_resumes_and_shares_class_lists(tmp_path: Path) -> None:

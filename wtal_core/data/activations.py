@@ -52,8 +52,14 @@ class ActivationStore(Mapping[str, Activations]):
         """Videos in the file, sorted."""
         return self._entries.names
 
-    def read(self, video: str) -> Activations:
-        """Return the activations of one video."""
+    def read(self, video: str, *, embedding: bool = True) -> Activations:
+        """Return the activations of one video.
+
+        Args:
+            video: its id.
+            embedding: False leaves the snippet embedding out: it is larger than all the rest, and localization and
+                tracks do without.
+        """
         where = f"{self.path}: {video}"
         with self._entries.reading(video) as group:
             boundaries = None
@@ -71,7 +77,7 @@ class ActivationStore(Mapping[str, Activations]):
                 attention={decode_name(name): group["attention"][name][()] for name in group["attention"]},
                 drop_mask=group["drop_mask"][()].astype(bool) if "drop_mask" in group else None,
                 boundaries=boundaries,
-                embedding=group["embedding"][()] if "embedding" in group else None,
+                embedding=group["embedding"][()] if embedding and "embedding" in group else None,
                 extra_cas={decode_name(name): group["extra_cas"][name][()] for name in group["extra_cas"]},
                 method=str(group.attrs["method"]),
             )

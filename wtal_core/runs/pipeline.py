@@ -18,7 +18,7 @@ from wtal_core.data import write_detections
 from wtal_core.data.activations import ActivationWriter
 from wtal_core.data.features.sample_rate import at_sample_rate
 from wtal_core.data.features.store import FeatureStore, videos_with_features
-from wtal_core.data.hdf5 import has_entries, remove_entries, remove_unfinished
+from wtal_core.data.hdf5 import fresh_path, has_entries, remove_entries, remove_unfinished
 from wtal_core.errors import DataError, UsageError
 from wtal_core.evaluation import evaluate
 from wtal_core.files import write_json
@@ -142,7 +142,7 @@ def infer(
     method = run.method(checkpoint, device)
     store = feature_view(method.config, store, phases=False)
     stored = run.activations_path
-    fresh = stored.with_name(f".{stored.stem}.new{stored.suffix}")
+    fresh = fresh_path(stored)
     if not keep:  # what an interrupted inference left may be of other weights
         remove_entries(fresh)
         remove_unfinished(stored)
@@ -164,10 +164,10 @@ def infer(
 
 
 def stored_activations(run: Run, videos: Iterable[str] | None = None) -> dict[str, Activations]:
-    """Read the stored activations of some videos (default all) into memory, videos in order."""
+    """Read the stored activations of some videos (default all) into memory, videos in order; without embeddings."""
     with run.activations() as store:
         chosen = store.videos if videos is None else [v for v in videos if v in set(store.videos)]
-        return {video: store.read(video) for video in chosen}
+        return {video: store.read(video, embedding=False) for video in chosen}
 
 
 def localize(
@@ -194,7 +194,8 @@ def localize(
                 for first in range(0, len(stored.videos), _VIDEOS_AT_ONCE)
             ]
             detections = Detections.concat(
-                cls.localize_many({video: stored.read(video) for video in part}, localization) for part in parts
+                cls.localize_many({video: stored.read(video, embedding=False) for video in part}, localization)
+                for part in parts
             )
     else:
         detections = cls.localize_many(activations, localization)
