@@ -149,7 +149,7 @@ def test_tables_hold_the_videos_that_are_named(world: Path, run: Run) -> None:
     (world / "third.json").write_text(json.dumps({"version": "1", "results": results, "external_data": {}}))
     code, out, _ = run("export", world / "third.json", "--to", world / "two.csv", "--videos", "two")
     assert code == 0
-    assert "1 videos, third 2" in out
+    assert "1 video, third 2" in out
     rows = (world / "two.csv").read_text().splitlines()[1:]
     assert [row.partition(",")[0] for row in rows] == ["two", "two"]
 

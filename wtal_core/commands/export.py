@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from wtal_core.commands.output import print_json, refuse_overwriting
-from wtal_core.errors import UsageError, unknown_name
+from wtal_core.errors import UsageError, counted, unknown_name
 
 if TYPE_CHECKING:
     from wtal_core.interchange import Layer, Media
@@ -104,7 +104,7 @@ class Export:
             print_json({"format": form, "files": files, "videos": len(media), "layers": counts})
         else:
             shown = files[0] if len(files) == 1 else f"{self.to} ({len(files)} files)"
-            print(f"{shown}: {len(media)} videos, " + ", ".join(f"{name} {n}" for name, n in counts.items()))
+            print(f"{shown}: {counted(len(media), 'video')}, " + ", ".join(f"{name} {n}" for name, n in counts.items()))
         return 0
 
     def _gather(self) -> tuple[list[Layer], Annotations | None, list[Media]]:
