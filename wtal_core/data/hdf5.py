@@ -40,6 +40,7 @@ __all__ = [
     "EntryWriter",
     "decode_name",
     "encode_name",
+    "fresh_path",
     "has_entries",
     "read_grid",
     "remove_entries",
@@ -239,6 +240,12 @@ def write_entries(path: str | os.PathLike[str], kind: str, version: int, fill: C
 
 def _finished_parts(folder: Path) -> list[Path]:
     return sorted(p for p in folder.glob("entry-*.h5")) if folder.is_dir() else []
+
+
+def fresh_path(path: str | os.PathLike[str]) -> Path:
+    """Return where a file of entries is made anew; it takes the place of the one before when it is complete."""
+    path = Path(path)
+    return path.with_name(f".{path.stem}.new{path.suffix}")
 
 
 def has_entries(path: str | os.PathLike[str]) -> bool:

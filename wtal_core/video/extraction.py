@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wtal_core.data.features import FeatureWriter, open_features
-from wtal_core.data.hdf5 import remove_entries
+from wtal_core.data.hdf5 import fresh_path, remove_entries
 from wtal_core.errors import DataError, MissingDependency, UsageError, WtalError
 from wtal_core.files import stem, visible
 from wtal_core.records import Provenance, VideoFeatures
@@ -488,7 +488,7 @@ def extract_dataset(
             next_step=f"Name it {out.with_suffix('.h5').name!r}",
         )
     expected = provenance_of(backbones)
-    target = out.with_name(f".{out.stem}.new{out.suffix}") if overwrite and out.exists() else out
+    target = fresh_path(out) if overwrite and out.exists() else out
     report = ExtractionReport(out)
     started = time.perf_counter()
     before: frozenset[str] = frozenset()
