@@ -88,8 +88,9 @@ _WORDS: Final = {
     "false_alarms": "fakes reported",
 }
 
-#: Student's t, 97.5 % quantile, by degrees of freedom from 1.
+#: Student's t, 97.5 % quantile, by degrees of freedom from 1; and what it tends to.
 _T: Final = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+_NORMAL: Final = 1.959964
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,18 @@ def _has_seed(folder: Path, seed: int) -> bool:
         return False
 
 
+def _quantile(freedom: int) -> float:
+    """Return Student's t, 97.5 % quantile, for degrees of freedom >= 1.
+
+    Beyond the table, three terms of its expansion about the normal quantile (Abramowitz & Stegun 26.7.5).
+    """
+    if freedom <= len(_T):
+        return _T[freedom - 1]
+    z = _NORMAL
+    terms = (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96, (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
+    return z + sum(term / freedom**power for power, term in enumerate(terms, start=1))
+
+
 def _has(claim: Claim, table: Table) -> bool:
     return claim.full in table and claim.without in table
 
@@ -205,7 +218,7 @@ def verdict(claim: Claim, table: Table) -> dict[str, Any]:
     gains = claim.better * np.subtract(with_it, without)
     freedom = gains.size - 1
     mean, spread = float(gains.mean()), float(gains.std(ddof=1)) if freedom else math.nan
-    margin = _T[min(freedom, len(_T)) - 1] * spread / math.sqrt(gains.size) if freedom else math.inf
+    margin = _quantile(freedom) * spread / math.sqrt(gains.size) if freedom else math.inf
     return {
         "text": claim.text,
         "measure": claim.measure,
