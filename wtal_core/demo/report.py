@@ -197,7 +197,7 @@ def _quantile(freedom: int) -> float:
         return _T[freedom - 1]
     z = _NORMAL
     terms = (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96, (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
-    return z + sum(term / freedom**power for power, term in enumerate(terms, start=1))
+    return z + sum(term / float(freedom) ** power for power, term in enumerate(terms, start=1))
 
 
 def _has(claim: Claim, table: Table) -> bool:
