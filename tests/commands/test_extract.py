@@ -126,6 +126,8 @@ def test_help_states_units_and_defaults(capsys: pytest.CaptureFixture[str]) -> N
         (["videos", "--out", "f.h5", "--backbone", "descriptors", "--shard", "1/2", "--overwrite"], 2, "exclude"),
         (["videos", "--out", "own_features.py/f.h5", "--backbone", "descriptors"], 1, "cannot be written"),
         (["own_features.py", "--merge", "--out", "f.h5"], 1, "own_features.py"),
+        (["a.h5", "--merge", "--out", "f.h5", "--overwrite"], 2, "--merge and --overwrite exclude"),
+        (["a.h5", "--merge", "--out", "f.h5", "--batch-size", "4"], 2, "--merge and --batch-size exclude"),
         (["videos", "--out", "f.h5", "--bakbone", "i3d"], 2, "--backbone"),
     ],
 )

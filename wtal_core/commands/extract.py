@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -78,7 +78,7 @@ class Extract:
     """Start afresh instead of going on; an existing file is replaced when the new one is complete."""
 
     merge: bool = False
-    """VIDEOS are feature files (shards made on several machines): copy them into one."""
+    """VIDEOS are feature files (shards made on several machines): copy them into --out, beside what it holds."""
 
     json: bool = False
     """Print what was done as JSON."""
@@ -87,6 +87,8 @@ class Extract:
         """Extract or merge, and say what became of each video."""
         from wtal_core.video.extraction import merge_features
 
+        if self.merge:
+            self._refuse_beside_merge()
         report = merge_features(self.videos, self.out) if self.merge else self._extract()
         if self.json:
             print_json(report.to_dict())
@@ -99,6 +101,18 @@ class Extract:
         for video, problem in report.failed.items():
             print(f"failed: {video}: {problem}", file=sys.stderr)
         return 1 if report.failed else 0
+
+    def _refuse_beside_merge(self) -> None:
+        """Refuse what concerns videos where feature files are merged: nothing stated is passed over in silence."""
+        for item in fields(self):
+            if item.name in ("videos", "out", "merge", "json") or getattr(self, item.name) == item.default:
+                continue
+            flag = f"--{item.name.replace('_', '-')}"
+            raise UsageError(
+                f"--merge and {flag} exclude each other",
+                expected="feature files, --out and --merge",
+                next_step="Delete the old file first" if item.name == "overwrite" else f"Leave {flag} out",
+            )
 
     def _extract(self) -> ExtractionReport:
         from wtal_core.progress import progress_bar, stderr
