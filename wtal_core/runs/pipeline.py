@@ -166,7 +166,8 @@ def infer(
 def stored_activations(run: Run, videos: Iterable[str] | None = None) -> dict[str, Activations]:
     """Read the stored activations of some videos (default all) into memory, videos in order; without embeddings."""
     with run.activations() as store:
-        chosen = store.videos if videos is None else [v for v in videos if v in set(store.videos)]
+        known = set(store.videos)
+        chosen = store.videos if videos is None else [video for video in videos if video in known]
         return {video: store.read(video, embedding=False) for video in chosen}
 
 
