@@ -52,3 +52,11 @@ def test_a_command_comes_first(nothing: Path, monkeypatch: pytest.MonkeyPatch) -
     assert find_chromium() == chromium
     monkeypatch.setattr(sys, "platform", "linux")
     assert find_chromium() == chromium
+
+
+def test_the_command_says_that_it_can_do_without(nothing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(bench_app, "_find", lambda home, folder: "run")
+    monkeypatch.setattr(bench_app, "measure_python", lambda *_: {})
+    with pytest.raises(MissingDependency, match=", or measure with --no-browser"):
+        bench_app.BenchApp(run_folder=nothing).run()

@@ -83,7 +83,11 @@ class BenchApp:
                 run_id, video = _find(home, self.run_folder), None
             measures = measure_python(home, run_id, video, self.repeats)
             if not self.no_browser:
-                measures |= measure_browser(home, run_id, video, self.repeats)
+                try:
+                    measures |= measure_browser(home, run_id, video, self.repeats)
+                except MissingDependency as error:
+                    step = f"{error.next_step}, or measure with --no-browser"
+                    raise MissingDependency(error.problem, next_step=step) from error
         rows = [
             {
                 "measure": name,
