@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.planted import World
+from tests.planted import CLASSES, World
 from tests.runs.conftest import make_run
 from wtal_core.errors import DataError, UsageError
+from wtal_core.methods import create_method
+from wtal_core.methods.acn import ACN
 from wtal_core.progress import listening
 from wtal_core.runs.folder import Run
 from wtal_core.runs.pipeline import stored_activations
@@ -65,3 +67,15 @@ def test_one_crop_of_many_can_be_asked_about(world: World, acmnet: Run) -> None:
     assert np.abs(second.cas - alone.cas).max() > 1e-6
     with pytest.raises(UsageError, match="no such crop"):
         recompute(method, crops, crop=3)
+
+
+def test_a_method_that_keeps_imported_predictions_is_told_the_video(world: World) -> None:
+    video = world.videos("test")[0]
+    features = world.store.read(video)
+    method = create_method("acn", classes=CLASSES, feature_dim=features.dim, snippet_predictions="imported")
+    scp = np.full((features.grid.num_snippets, len(CLASSES)), 1 / len(CLASSES))
+    stream = (scp, np.zeros(len(scp)), None)
+    assert isinstance(method, ACN)
+    method.import_predictions({video: {"rgb": stream, "flow": stream}})
+    done = recompute(method, features, spans=[(0.0, 1.0)])
+    np.testing.assert_allclose(done.activations[video].cas, scp, atol=1e-6)

@@ -119,7 +119,7 @@ def recompute(
     synchronize(method.device)
     began = time.perf_counter()
     try:
-        activations = method.activations(data, grid=erased.grid)
+        activations = method.activations(data, grid=erased.grid, video=features.video)
         synchronize(method.device)
     except torch.OutOfMemoryError as error:
         raise DataError(
