@@ -20,7 +20,7 @@ from wtal_core.methods import Method, arithmetic, create_method
 from wtal_core.runs.folder import Run, RunInfo
 from wtal_core.runs.processes import identity
 from wtal_core.training.corpus import Corpus
-from wtal_core.training.loop import train
+from wtal_core.training.loop import Outcome, train
 from wtal_core.training.options import TrainOptions
 
 
@@ -68,6 +68,16 @@ def test_best_is_kept_beside_last_and_patience_ends(tmp_path: Path, world: World
     assert outcome.steps == 8
     assert run.checkpoints() == ("last", "best")
     assert run.status()["best"] == {"score": 0.5, "step": 4, "stage": "train"}
+    before = run.load_checkpoint("last")["model"]
+
+    def resumed(patience: int) -> Outcome:
+        options = TrainOptions(validate_every=2, patience=patience)
+        return train(run, load(world), options, validation=lambda _: {"score": 0.0}, resume=True, quiet=True)
+
+    again = resumed(2)  # killed before its test split was scored, for example: what it was trained to stays
+    assert (again.early, again.steps) == (True, 8)
+    assert all(torch.equal(value, before[name]) for name, value in run.load_checkpoint("last")["model"].items())
+    assert resumed(0).steps == 12
 
 
 def test_without_validation_there_is_no_best(tmp_path: Path, world: World) -> None:

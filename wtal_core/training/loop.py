@@ -192,17 +192,16 @@ class _Trainer:
         with progress_bar(self.stage.name, self.steps_in_all, quiet=self.quiet) as advance:
             advance(self.steps_before + self.step)
             while True:
-                early = False
-                while self.step < self.stage.recipe.steps:
+                early = self._is_out_of_patience()  # a run that had ended so before it is resumed
+                while not early and self.step < self.stage.recipe.steps:
                     if stop():
                         self.save("last")
                         self._status("stopped", None)
                         return Outcome("stopped", self.steps_before + self.step, time.perf_counter() - began)
                     self._one_step(began)
                     advance(1, self.stage.name)
-                    early = self._after_step()
-                    if early:
-                        break
+                    self._after_step()
+                    early = self._is_out_of_patience()
                 if self.stage_index + 1 == len(self.stages):
                     break
                 self.stage_index, self.step, self.waited = self.stage_index + 1, 0, 0
@@ -259,10 +258,9 @@ class _Trainer:
         )
         self._status("running", eta)
 
-    def _after_step(self) -> bool:
-        """Validate and keep checkpoints where it is time; return whether patience is at its end."""
+    def _after_step(self) -> None:
+        """Validate and keep checkpoints where it is time."""
         options, last = self.options, self.step == self.stage.recipe.steps
-        early = False
         validate_every = options.validate_every or max(self.steps_in_all // 10, 1)
         if self.validation and (self.step % validate_every == 0 or last):
             metrics = dict(self.validation(self.method))
@@ -275,10 +273,12 @@ class _Trainer:
                 self.save("best")
             else:
                 self.waited += 1
-                early = bool(options.patience) and self.waited >= options.patience
         if options.checkpoint_every and self.step % options.checkpoint_every == 0:
             self.save("last")
-        return early
+
+    def _is_out_of_patience(self) -> bool:
+        """Whether so many validations were without a better score that the stage ends here."""
+        return bool(self.options.patience) and self.waited >= self.options.patience
 
     def _status(self, state: str, eta: float | None) -> None:
         self.run.set_status(
