@@ -491,7 +491,6 @@ def extract_dataset(
     target = fresh_path(out) if overwrite and out.exists() else out
     report = ExtractionReport(out)
     started = time.perf_counter()
-    before: frozenset[str] = frozenset()
     try:
         FeatureWriter(target).close()  # takes in what an interrupted run left, so that it can be checked
         _check_same_kind(target, videos, spec, expected)
@@ -499,9 +498,6 @@ def extract_dataset(
         if target == out:
             raise
         remove_entries(target)  # an interrupted start afresh with other settings
-    if target != out:
-        with suppress(DataError), open_features(out) as store:  # what is damaged is replaced whatever it held
-            before = frozenset(store.videos)
 
     def tell(video: str, line: str, share: float) -> None:
         if on_video is not None:
@@ -537,13 +533,22 @@ def extract_dataset(
             report.extracted[video] = features.grid.num_snippets
             report.frames += features.grid.num_frames
             tell(video, f"{features.grid.num_snippets} snippets, {features.grid.num_frames / took:.0f} frames/s", 0.0)
-    lost = [video for video in report.failed if video in before]
-    for video in lost:
-        report.failed[video] += f" {out.name} has it from before and stays: leave the video out to replace the file."
-    if target != out and target.exists() and not lost:
-        os.replace(target, out)
+    if target != out:
+        _replace_unless_lost(out, target, report.failed)
     report.seconds = time.perf_counter() - started
     return report
+
+
+def _replace_unless_lost(out: Path, target: Path, failed: dict[str, str]) -> None:
+    """Put `target` in place of `out`, which stays where it holds a video that failed now; `failed` then says so."""
+    before: frozenset[str] = frozenset()
+    with suppress(DataError), open_features(out) as store:  # what is damaged is replaced whatever it held
+        before = frozenset(store.videos)
+    lost = [video for video in failed if video in before]
+    for video in lost:
+        failed[video] += f" {out.name} has it from before and stays: leave the video out to replace the file."
+    if not lost and target.exists():
+        os.replace(target, out)
 
 
 def _concerns_every_video(error: Exception) -> bool:
