@@ -521,6 +521,23 @@ def test_settings_change_scores_as_they_say() -> None:
         assert (expected <= rgb + 1e-12).all()
 
 
+def test_fusion_at_no_overlap_at_all_lets_apart_proposals_stay() -> None:
+    method = acn()
+    acts = method.activations(videos(50)[0].numpy())
+    blind = changed(acts, extra_cas={**acts.extra_cas, "flow": np.zeros_like(acts.extra_cas["flow"])})
+    for each in (acts, blind):
+        found = method.propose({"v": each}, ACNLocalization(fusion_tiou=0.0, attention="none", nms=1.0))
+        flow = np.array([found.sources[i].startswith("flow") for i in found.source])
+        meets = (found.start[:, None] < found.end[flow]) & (found.start[flow] < found.end[:, None])
+        meets &= found.label[:, None] == found.label[flow]  # of one class
+        gone = ~flow & meets.any(axis=1)
+        np.testing.assert_array_equal(found.suppressed_by >= 0, gone)
+        assert flow.any() == gone.any() == (each is acts)
+        rival = found.suppressed_by[gone]
+        assert flow[rival].all()
+        assert (found.label[rival] == found.label[gone]).all()
+
+
 def test_own_class_scores_pick_each_streams_classes() -> None:
     method = acn()
     acts = method.activations(videos(50)[0].numpy())

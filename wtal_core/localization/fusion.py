@@ -77,8 +77,8 @@ def fuse_streams(
 ) -> StreamFusion:
     """Merge the proposals of two streams: all of flow, and those of RGB that flow does not have (ACN).
 
-    An RGB proposal stays if its largest tIoU with the flow proposals of the same group is below the threshold; its
-    score is discounted. Both sets have gone through suppression; no further one is needed.
+    An RGB proposal stays if its largest tIoU with the flow proposals of the same group is below the threshold, or if it
+    overlaps none of them; its score is discounted. Both sets have gone through suppression; no further one is needed.
 
     Args:
         flow_start, flow_end, flow_score, flow_group: `(N,)` half-open intervals; group = pair of video and class.
@@ -96,7 +96,7 @@ def fuse_streams(
     tiou, rival = best_overlap(
         rgb_start, rgb_end, rgb_group, other_start=flow_start, other_end=flow_end, other_group=flow_group
     )
-    stays = np.flatnonzero(tiou < threshold)
+    stays = np.flatnonzero((tiou < threshold) | (rival < 0))
     flow = np.asarray(flow_score, dtype=np.float64)
     stream = np.repeat(np.arange(2), [flow.size, stays.size])
     index = np.concatenate([np.arange(flow.size), stays])

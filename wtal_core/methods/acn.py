@@ -792,7 +792,7 @@ class ACN(Method):
             factor=settings.rgb_discount,
         )
         rgb = replace(rgb, score=discount(rgb.score + lift, settings.rgb_discount) - lift)
-        overridden = fused.rival_tiou >= settings.fusion_tiou
+        overridden = (fused.rival_tiou >= settings.fusion_tiou) & (fused.rival >= 0)
         both = Proposals.concat([flow, rgb])
         both.suppressed_by[len(flow) + keeps[1][overridden]] = keeps[0][fused.rival[overridden]]
         return both
