@@ -17,7 +17,7 @@ from tests.planted import CLASSES, MemoryStore, World, make_world, write_dataset
 from wtal_core.cli import main
 from wtal_core.commands.arguments import parse
 from wtal_core.commands.train import Train
-from wtal_core.data import FeatureWriter, write_annotations
+from wtal_core.data import FeatureWriter, open_features, write_annotations
 from wtal_core.data.dataset import Dataset, FeatureFile
 from wtal_core.errors import Interrupted
 from wtal_core.records import Provenance
@@ -87,6 +87,27 @@ def test_infer_repeats_what_training_stored(run: Path, tmp_path: Path, capsys: p
     assert main(["infer", str(run), "--quiet", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["computed"] == 4
     assert json.loads((run / "detections.json").read_text()) == before
+
+
+def test_a_run_stays_with_the_features_it_was_trained_on(data: Path, tmp_path: Path) -> None:
+    other = tmp_path / "data"
+    shutil.copytree(data, other, ignore=shutil.ignore_patterns("runs"))
+    with open_features(other / "features" / "planted.h5") as store, FeatureWriter(other / "features" / "a.h5") as new:
+        for video in store.videos:
+            features = store.read(video)
+            new.write(replace(features, data=features.data[::-1].copy()))
+    files = (FeatureFile("a", "features/a.h5"), FeatureFile("planted", "features/planted.h5"))
+    replace(Dataset.open(other), feature_files=files).save()
+    run = tmp_path / "run"
+    command = ["train", "deep_metric", "--data", str(other), "--out", str(run), "--quiet"]
+    assert main([*command, "--features", "planted", "--set", *SMALL]) == 0
+    before = (run / "detections.json").read_text()
+    for again in (["infer", str(run), "--data", str(other), "--quiet"], [*command, "--resume"]):
+        (run / "detections.json").unlink()
+        assert main(again) == 0
+        assert (run / "detections.json").read_text() == before
+    assert main(["infer", str(run), "--features", "a", "--quiet"]) == 0
+    assert (run / "detections.json").read_text() != before
 
 
 def test_localize_takes_settings(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

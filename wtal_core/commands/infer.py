@@ -23,7 +23,8 @@ class Infer:
     data: Path | None = None
     """Data set folder. Default: the one it was trained on."""
     features: str | None = None
-    """Which of the data set's features. Default: those it was trained on."""
+    """Which of the data set's features. Default: those it was trained on (with --data: if it has them, else the
+    first)."""
     split: str = "test"
     """Split to infer."""
     videos: tuple[str, ...] = ()
@@ -64,7 +65,8 @@ class Infer:
         dataset = Dataset.open(home)
         if self.split not in dataset.splits:
             raise unknown_name("split", self.split, list(dataset.splits), where=home)
-        name = self.features or (run.info.dataset.get("features") if self.data is None else None)
+        trained = run.info.dataset.get("features")
+        name = self.features or (trained if self.data is None or trained in dataset.feature_names else None)
         unknown = [v for v in self.videos if v not in dataset.annotations.videos]
         if unknown:
             raise unknown_name("video", unknown[0], dataset.annotations.videos, where=home)

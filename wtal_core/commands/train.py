@@ -45,6 +45,7 @@ class Train(TrainRequest):
         """Train."""
         from wtal_core.data.dataset import Dataset
         from wtal_core.devices import choose_device, device_name
+        from wtal_core.runs.folder import Run
         from wtal_core.runs.pipeline import evaluate_run, feature_view, infer, localize
         from wtal_core.settings import parse_assignments
         from wtal_core.training.corpus import Corpus
@@ -56,7 +57,8 @@ class Train(TrainRequest):
         for split in (self.split, *([self.validate] if self.validate else []), *([] if self.no_test else [self.test])):
             if split not in dataset.splits:
                 raise unknown_name("split", split, list(dataset.splits), where=self.data)
-        with dataset.features(self.features) as store:
+        features = self.features or (Run.open(self.out).info.dataset.get("features") if self.resume else None)
+        with dataset.features(features) as store:
             run = self._reopen(dataset, store, changes) if self.resume else self._create(dataset, store, changes)
             stages = run.new_method().stages()
             corpus = Corpus.load(
