@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from wtal_core.cli import main
-from wtal_core.data import write_annotations, write_detections
+from wtal_core.data import read_detections, write_annotations, write_detections
 from wtal_core.data.dataset import Dataset
 from wtal_core.evaluation.benchmark import random_case
 
@@ -31,7 +32,8 @@ def test_diagnose(files: Path, capsys: pytest.CaptureFixture[str], tmp_path: Pat
     shown = capsys.readouterr().out
     assert "kind of failure" in shown
     assert "costliest failures" in shown
-    assert shown[shown.index("costliest failures") :].count("\n") <= 2 + 15 + 1
+    listed = shown[shown.index("costliest failures") :].partition("\n\n")[0]
+    assert len(listed.splitlines()) == 2 + 15
     assert main(["diagnose", str(files / "one.json"), *truth, "--json"]) == 0
     every = json.loads(capsys.readouterr().out)
     assert len(every["failures"]) == sum(kind["number"] for kind in every["kinds"]) > 15
@@ -42,6 +44,23 @@ def test_diagnose(files: Path, capsys: pytest.CaptureFixture[str], tmp_path: Pat
     assert len(whole["failures"]) == sum(kind["number"] for kind in value["kinds"])
     assert whole["mean_ap"] == value["mean_ap"]
     assert {"kind", "number", "share", "cost"} <= value["kinds"][0].keys()
+
+
+def test_what_lies_outside_of_the_evaluated_videos_is_noted(
+    files: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    rows = read_detections(files / "one.json")
+    few = rows.select(np.flatnonzero(rows.video == rows.video[0]))
+    write_detections(few, tmp_path / "few.json", format="activitynet")
+    truth = ["--annotations", str(files / "truth.json")]
+    missing = "with instances have no detection; their instances count as missed."
+    assert main(["compare", str(files / "one.json"), str(tmp_path / "few.json"), *truth, "--resamples", "0"]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if missing in line)
+    assert line.startswith("note (few): ")
+    assert main(["diagnose", str(tmp_path / "few.json"), *truth]) == 0
+    assert any(line.startswith("note: ") and missing in line for line in capsys.readouterr().out.splitlines())
+    assert main(["diagnose", str(tmp_path / "few.json"), *truth, "--json"]) == 0
+    assert any(missing in note for note in json.loads(capsys.readouterr().out)["notes"])
 
 
 def test_slices(files: Path, capsys: pytest.CaptureFixture[str]) -> None:

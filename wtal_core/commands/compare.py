@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from wtal_core.commands.output import print_json, print_table, refuse_overwriting
+from wtal_core.commands.output import print_json, print_notes, print_table, refuse_overwriting
 from wtal_core.errors import UsageError
 from wtal_core.files import write_json
 
@@ -120,6 +120,14 @@ class Compare:
             print_json(report)
             return 0
         _print(found, report)
+        several = len(found.protocols) > 1
+        print_notes(
+            [
+                (f"{name}, {protocol}" if several else name, found.evaluations[name, protocol].notes)
+                for protocol in found.protocols
+                for name in found.names
+            ]
+        )
         if len(sources) > 1:
             _print_differences(found, bootstrap, self.confidence)
         for part in report["slices"]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from wtal_core.commands.output import print_json, print_table, refuse_overwriting
+from wtal_core.commands.output import print_json, print_notes, print_table, refuse_overwriting
 from wtal_core.errors import UsageError
 from wtal_core.files import write_json
 
@@ -56,7 +56,7 @@ class Diagnose:
 
     def run(self) -> int:
         """Diagnose and print."""
-        from wtal_core.evaluation import DiagnosisSettings, diagnose, get_protocol, parse_tiou
+        from wtal_core.evaluation import DiagnosisSettings, diagnose, evaluate, get_protocol, parse_tiou
         from wtal_core.runs.sources import open_source, open_truth
 
         get_protocol(self.protocol)
@@ -73,12 +73,16 @@ class Diagnose:
         source = open_source(self.detections)
         truth = open_truth(self.annotations, self.data, sources=[source], subset=self.subset)
         found = diagnose(source.detections, truth.index, protocol=self.protocol, tiou=self.tiou, settings=settings)
+        scored = evaluate(source.detections, truth.index, protocol=self.protocol, tiou=self.tiou, matches=False)
         if self.out is not None:
-            write_json(self.out, _report(found, truth, source.path, self.buckets, None))
+            write_json(self.out, _report(found, truth, source.path, self.buckets, None) | {"notes": scored.notes})
         if self.as_json:
-            print_json(_report(found, truth, source.path, self.buckets, self.top))
+            print_json(_report(found, truth, source.path, self.buckets, self.top) | {"notes": scored.notes})
         else:
             _print(found, 15 if self.top is None else self.top, self.buckets)
+            if scored.notes:
+                print()
+                print_notes([(self.protocol, scored.notes)])
         return 0
 
 

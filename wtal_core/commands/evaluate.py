@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from wtal_core.commands.output import print_json, print_table, refuse_overwriting
+from wtal_core.commands.output import print_json, print_notes, print_table, refuse_overwriting
 from wtal_core.errors import DataError, UsageError, counted
 from wtal_core.files import composed, read_text, write_json
 
@@ -34,7 +34,8 @@ class Evaluate:
     """tIoU thresholds: a preset (0.1:0.7, 0.1:0.5, 0.3:0.7, 0.5:0.95, 0.1:0.9), first:last:step, or numbers
     (0.3,0.5)."""
     subset: tuple[str, ...] = ()
-    """Evaluate only these subsets, e.g. test, validation. Default: every annotated video (a run folder: its test)."""
+    """Evaluate only these subsets, e.g. test, validation. Default: every annotated video (a run folder without
+    --annotations: its test)."""
     videos: Path | None = None
     """Text file with the video ids to evaluate, one a line. Default: all of the subset."""
     shared_classes: bool = False
@@ -185,11 +186,5 @@ def _print(evaluations: Sequence[Evaluation], per_class: bool) -> None:
             ]
             print()
             print_table([f"AP %, {evaluation.protocol}", *levels, "mean"], rows)
-    # A note that several protocols share is said once, with their names unless it holds for all.
-    notes: dict[str, list[str]] = {}
-    for evaluation in evaluations:
-        for note in evaluation.notes:
-            notes.setdefault(note, []).append(evaluation.protocol)
     print()
-    for note, protocols in sorted(notes.items(), key=lambda item: -len(item[1])):
-        print(f"note: {note}" if len(protocols) == len(evaluations) else f"note ({', '.join(protocols)}): {note}")
+    print_notes([(evaluation.protocol, evaluation.notes) for evaluation in evaluations])

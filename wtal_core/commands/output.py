@@ -17,7 +17,7 @@ from rich.table import Table
 from wtal_core.errors import UsageError
 from wtal_core.files import jsonable
 
-__all__ = ["print_json", "print_table", "refuse_overwriting"]
+__all__ = ["print_json", "print_notes", "print_table", "refuse_overwriting"]
 
 
 def print_json(value: Any) -> None:
@@ -82,3 +82,13 @@ def refuse_overwriting(out: Path | None, *inputs: Path | None, option: str = "--
         files = (source, source / "detections.json", source / "annotations.json") if source is not None else ()
         if any(os.path.isfile(file) and out.samefile(file) for file in files):
             raise UsageError("would overwrite what is read", got=str(out), where=option, next_step="Name another file")
+
+
+def print_notes(said: Sequence[tuple[str, Sequence[str]]]) -> None:
+    """Print what evaluations note, each note once: with the names it was said of unless that is all of them."""
+    notes: dict[str, list[str]] = {}
+    for name, own in said:
+        for note in own:
+            notes.setdefault(note, []).append(name)
+    for note, names in sorted(notes.items(), key=lambda item: -len(item[1])):
+        print(f"note: {note}" if len(names) == len(said) else f"note ({', '.join(names)}): {note}")
