@@ -110,6 +110,16 @@ def test_a_run_stays_with_the_features_it_was_trained_on(data: Path, tmp_path: P
     assert (run / "detections.json").read_text() != before
 
 
+def test_classes_too_rare_for_a_group_are_noted(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["train", "deep_metric", "--data", str(data), "--no-test", "--quiet", "--set", *SMALL[:3]]
+    assert main([*command, "training.videos_per_class=4", "--out", str(tmp_path / "four")]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "note: 1 class with fewer than 4 training videos" in said
+    assert f"hardly learnt: {CLASSES[2]}" in said
+    assert main([*command, "training.videos_per_class=3", "--out", str(tmp_path / "three")]) == 0
+    assert "fewer than" not in capsys.readouterr().err
+
+
 def test_localize_takes_settings(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "found.csv"
     assert main(["localize", str(run), "--set", "min_length=1000", "--out", str(out), "--json"]) == 0

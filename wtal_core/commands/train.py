@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from wtal_core.commands.output import print_json, print_table
-from wtal_core.errors import DataError, UsageError, unknown_name
+from wtal_core.errors import DataError, UsageError, and_more, counted, unknown_name
 from wtal_core.progress import stderr
 from wtal_core.training.requests import TrainRequest
 
@@ -76,6 +76,14 @@ class Train(TrainRequest):
                     f"features or no label and are left out, e.g. {corpus.left_out[0]}",
                     style="yellow",
                 )
+            for recipe in (stage.recipe for stage in stages):
+                if recipe.batches == "class_groups" and (rare := corpus.rare_classes(recipe.videos_per_class)):
+                    stderr.print(
+                        f"note: {counted(len(rare), 'class', 'classes')} with fewer than {recipe.videos_per_class} "
+                        "training videos (training.videos_per_class) get no group in a batch and are hardly learnt: "
+                        f"{dataset.classes[rare[0]]}{and_more(len(rare))}",
+                        style="yellow",
+                    )
             if not self.as_json:
                 stderr.print(
                     f"{run.info.method} on {dataset.name}: {len(corpus.videos)} training videos, "

@@ -178,6 +178,12 @@ class Corpus:
         """Where the features are: a device, or "disk"."""
         return "disk" if self.rows is None else str(self.rows.device)
 
+    def rare_classes(self, videos: int) -> list[int]:
+        """Return the classes that some training videos have, but fewer than `videos`."""
+        count = self.labels.sum(axis=0)
+        found: list[int] = np.flatnonzero((count > 0) & (count < videos)).tolist()
+        return found
+
     def batch(self, visit: Visit, rule: str, snippets: int, crops: str, rng: np.random.Generator) -> Batch:
         """Gather one step's videos.
 
