@@ -165,6 +165,7 @@ def test_tables_hold_the_videos_that_are_named(world: Path, run: Run) -> None:
         (["data", "first.json", "--to", "x.csv", "--format", "csv"], 2, "holds one source"),
         (["data", "--to", "x.txt", "--format", "via"], 2, "is not a JSON file"),
         (["data", "--to", "x.json", "--format", "label_studio", "--fps", "-1"], 2, "--fps"),
+        (["first.json", "--to", "x.csv", "--top", "-1"], 2, "--top is negative"),
     ],
 )
 def test_exit_codes_of_export(

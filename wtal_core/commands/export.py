@@ -55,6 +55,13 @@ class Export:
                 expected="a data set, annotations, runs or detection files",
                 next_step="Name at least one of them",
             )
+        if self.top < 0:
+            raise UsageError(
+                "--top is negative",
+                expected="a number >= 0",
+                got=str(self.top),
+                next_step="Give the detections of each video and class to write; 0 writes all",
+            )
         if self.fps is not None and not 0 < self.fps < 1000:
             raise UsageError(
                 "is out of range",
