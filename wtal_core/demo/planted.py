@@ -72,8 +72,8 @@ def _rng(seed: int, *key: object) -> np.random.Generator:
 def plant_tracks(annotations: Annotations, options: PlantedOptions) -> Annotations:
     """Add the tracks "phases", "context" and "static" to real annotations.
 
-    Context never overlaps an instance of any class in its video; phases partition their instance; static clips lie
-    where nothing else is.
+    Context ends where the next instance of any class begins; beside an instance that overlaps another it may reach into
+    that one. Phases partition their instance; static clips lie where nothing else is.
     """
     phases: list[tuple[str, str, float, float]] = []
     context: list[tuple[str, str, float, float]] = []
