@@ -38,6 +38,7 @@ def test_settings_keep_the_app_on_this_machine() -> None:
     assert settings["server"]["address"] == "localhost"
     assert settings["server"]["maxUploadSize"] <= 200
     assert settings["server"]["enableStaticServing"] is False
+    assert settings["server"]["showEmailPrompt"] is False  # a first start would wait for an answer in the terminal
     assert settings["browser"]["gatherUsageStats"] is False
 
 
