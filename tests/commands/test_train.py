@@ -128,6 +128,30 @@ def test_localize_takes_settings(run: Path, tmp_path: Path, capsys: pytest.Captu
     assert "Did you mean 'min_length'" in capsys.readouterr().err
 
 
+def test_scores_never_belong_to_other_detections(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    changed = tmp_path / "changed"
+    shutil.copytree(run, changed)
+    before = (changed / "evaluation.json").read_text()
+    assert main(["localize", str(changed), "--json"]) == 0
+    assert (changed / "evaluation.json").read_text() == before
+    assert main(["localize", str(changed), "--set", "min_length=1000"]) == 0
+    stored = json.loads((changed / "evaluation.json").read_text())
+    assert (stored["subset"], stored["evaluations"][0]["num_detections"]) == (["test"], 0)
+    assert "mAP % at tIoU" in capsys.readouterr().out
+    assert main(["infer", str(changed), "--quiet"]) == 0
+    assert (changed / "evaluation.json").read_text() == before
+    info = Run.open(changed).info
+    (changed / "run.yaml").unlink()
+    moved = replace(info, dataset={**info.dataset, "folder": str(tmp_path / "gone")})
+    with Run.making(tmp_path / "elsewhere", moved):
+        pass
+    shutil.copy(tmp_path / "elsewhere" / "run.yaml", changed)
+    capsys.readouterr()
+    assert main(["localize", str(changed)]) == 0
+    assert "note: not scored: the data set of this run is not here" in capsys.readouterr().out
+    assert not (changed / "evaluation.json").exists()
+
+
 def test_evaluate_finds_the_truth_of_a_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", str(run), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from wtal_core.commands.output import print_json
-from wtal_core.errors import DataError, UsageError, unknown_name
+from wtal_core.commands.output import print_json, print_mean_ap
+from wtal_core.errors import DataError, UsageError, WtalError, unknown_name
+
+if TYPE_CHECKING:
+    from wtal_core.runs.folder import Run
 
 __all__ = ["Infer", "Localize"]
 
@@ -82,6 +85,9 @@ class Infer:
                 quiet=self.quiet,
             )
         found = localize(run) if self.localize else None
+        scores: dict[str, Any] = {}
+        if found is not None:
+            scores = _rescore(run, dataset, subset=dataset.subsets(self.split), videos=self.videos or None)
         report = {
             "run": self.folder,
             "checkpoint": self.checkpoint,
@@ -91,6 +97,7 @@ class Infer:
             "without_features": done.missing,
             "seconds": done.seconds,
             "detections": None if found is None else len(found),
+            **scores,
         }
         if self.as_json:
             print_json(report)
@@ -101,17 +108,22 @@ class Infer:
                 + (f", {len(done.missing)} have no features" if done.missing else "")
                 + ("" if found is None else f"; {len(found):,} detections")
             )
+            _print_scores(scores)
         return 0
 
 
 @dataclass(frozen=True)
 class Localize:
-    """Turn a run's stored activations into detections; needs neither the model nor the data set."""
+    """Turn a run's stored activations into detections; needs neither the model nor the data set.
+
+    Where the data set is here, what is written into the run is scored again as the run was before.
+    """
 
     folder: tyro.conf.Positional[Path]
     """Run folder with activations.h5."""
     set: tuple[str, ...] = ()
-    """Localization settings that differ from the run's own, e.g. class_threshold=0.1 nms=0.5."""
+    """Localization settings that differ from the run's own, e.g. class_threshold=0.1 (see: wtal methods
+    METHOD)."""
     out: Path | None = None
     """Write detections there (.json, .txt, .csv). Default: detections.json in the run."""
     as_json: Annotated[bool, tyro.conf.arg(name="json")] = False
@@ -137,8 +149,29 @@ class Localize:
         if self.out is not None:
             write_detections(found, self.out)
         videos = len(found.video_codes[1])
+        scores = _rescore(run) if self.out is None else {}
         if self.as_json:
-            print_json({"run": self.folder, "detections": len(found), "videos": videos, "file": target})
+            print_json({"run": self.folder, "detections": len(found), "videos": videos, "file": target, **scores})
         else:
             print(f"{len(found):,} detections in {videos} videos: {target}")
+            _print_scores(scores)
         return 0
+
+
+def _rescore(run: Run, *args: Any, **chosen: Any) -> dict[str, Any]:
+    """Return the scores of the run's new detections as plain values, or why there are none."""
+    from wtal_core.runs.pipeline import rescore
+
+    try:
+        evaluations = rescore(run, *args, **chosen)
+    except WtalError as error:  # the detections are written and right; only their scores cannot be had
+        return {"not_scored": str(error)}
+    if not evaluations:
+        return {"not_scored": "the data set of this run is not here: wtal evaluate RUN --annotations PATH."}
+    return {"evaluations": [evaluation.to_dict() for evaluation in evaluations.values()]}
+
+
+def _print_scores(scores: dict[str, Any]) -> None:
+    print_mean_ap(scores.get("evaluations", []))
+    if "not_scored" in scores:
+        print(f"note: not scored: {scores['not_scored']}")

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from rich.table import Table
 from wtal_core.errors import UsageError
 from wtal_core.files import jsonable
 
-__all__ = ["print_json", "print_notes", "print_table", "refuse_overwriting"]
+__all__ = ["print_json", "print_mean_ap", "print_notes", "print_table", "refuse_overwriting"]
 
 
 def print_json(value: Any) -> None:
@@ -92,3 +92,13 @@ def print_notes(said: Sequence[tuple[str, Sequence[str]]]) -> None:
             notes.setdefault(note, []).append(name)
     for note, names in sorted(notes.items(), key=lambda item: -len(item[1])):
         print(f"note: {note}" if len(names) == len(said) else f"note ({', '.join(names)}): {note}")
+
+
+def print_mean_ap(evaluations: Iterable[Mapping[str, Any]]) -> None:
+    """Print the mAP at each tIoU and the average of evaluations given as plain values, a table each."""
+    for evaluation in evaluations:
+        levels, values = zip(*evaluation["mean_ap"].items(), strict=True)
+        print_table(
+            ["mAP % at tIoU", *levels, "average"],
+            [(evaluation["protocol"], *(f"{100 * v:.1f}" for v in values), f"{100 * evaluation['average']:.1f}")],
+        )

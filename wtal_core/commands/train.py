@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from wtal_core.commands.output import print_json, print_table
+from wtal_core.commands.output import print_json, print_mean_ap
 from wtal_core.errors import DataError, UsageError, and_more, counted, unknown_name
 from wtal_core.progress import stderr
 from wtal_core.training.requests import TrainRequest
@@ -223,9 +223,4 @@ class Train(TrainRequest):
         print(f"{report['state']} after {report['steps']:,} steps ({report['seconds']:.1f} s this sitting): {self.out}")
         if report["state"] == "stopped":
             print("Go on with the same command and --resume.")
-        for evaluation in report.get("evaluations", []):
-            levels, values = zip(*evaluation["mean_ap"].items(), strict=True)
-            print_table(
-                ["mAP % at tIoU", *levels, "average"],
-                [(evaluation["protocol"], *(f"{100 * v:.1f}" for v in values), f"{100 * evaluation['average']:.1f}")],
-            )
+        print_mean_ap(report.get("evaluations", []))

@@ -16,12 +16,13 @@ import torch
 from wtal_core import settings
 from wtal_core.data import write_detections
 from wtal_core.data.activations import ActivationWriter
+from wtal_core.data.dataset import Dataset
 from wtal_core.data.features.sample_rate import at_sample_rate
 from wtal_core.data.features.store import FeatureStore, videos_with_features
 from wtal_core.data.hdf5 import fresh_path, has_entries, remove_entries, remove_unfinished
 from wtal_core.errors import DataError, UsageError
 from wtal_core.evaluation import evaluate
-from wtal_core.files import write_json
+from wtal_core.files import read_json, write_json
 from wtal_core.methods import Method, method_class
 from wtal_core.methods.streams import check_streams
 from wtal_core.progress import track
@@ -36,6 +37,7 @@ __all__ = [
     "infer",
     "infer_videos",
     "localize",
+    "rescore",
     "stored_activations",
 ]
 
@@ -240,3 +242,46 @@ def evaluate_run(
             },
         )
     return results
+
+
+def rescore(
+    run: Run,
+    dataset: Dataset | None = None,
+    *,
+    subset: Sequence[str] | None = None,
+    videos: Sequence[str] | None = None,
+) -> dict[str, Evaluation]:
+    """Score the run's new detections as its last ones were; the old scores go, also where the new cannot be had.
+
+    Args:
+        run: the run.
+        dataset: the data set; default the one it was trained on.
+        subset, videos: what was localized; default what the stored evaluation was on, else the run's test split.
+
+    Returns:
+        The evaluations by protocol, {} where the data set is not here.
+
+    Raises:
+        DataError, UsageError: the data set does not fit these detections.
+    """
+    stored = read_json(run.evaluation_path) if run.evaluation_path.is_file() else {}
+    run.evaluation_path.unlink(missing_ok=True)
+    if dataset is None:
+        home = run.dataset_folder
+        if home is None or not (home / "dataset.yaml").is_file():
+            return {}
+        dataset = Dataset.open(home)
+    before = stored.get("evaluations") or [{}]
+    if subset is None:
+        subset = stored.get("subset") or run.info.dataset.get("test")
+        if videos is None and stored.get("videos") is not None:  # a choice of videos: those that have activations
+            with run.activations() as activations:
+                videos = [video for video in activations.videos if video in dataset.annotations.videos]
+    return evaluate_run(
+        run,
+        dataset.annotations,
+        protocols=[one.get("protocol", dataset.evaluation.protocol) for one in before],
+        tiou=[float(level) for level in before[0].get("mean_ap", ())] or dataset.evaluation.tiou,
+        subset=subset,
+        videos=videos,
+    )
