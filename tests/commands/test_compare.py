@@ -145,3 +145,20 @@ def test_a_data_set_folder_counts_with_its_test_split(
     assert Dataset.open(tmp_path).name == "small"
     assert main(["compare", str(files / "one.json"), "--data", str(tmp_path), "--resamples", "0", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["ground_truth"] == str(tmp_path)
+
+
+def test_names_and_the_table_for_a_paper(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = tmp_path / "a=b.json"
+    copy.write_bytes((files / "one.json").read_bytes())
+    sets = ["compare", f"Ours & co={files / 'one.json'}", str(copy), "--annotations", str(files / "truth.json")]
+    table = tmp_path / "my tables" / "map.tex"
+    table.parent.mkdir()
+    assert main([*sets, "--resamples", "0", "--table", str(table), "--json"]) == 0
+    assert [one["name"] for one in json.loads(capsys.readouterr().out)["sets"]] == ["Ours & co", "a=b"]
+    text = table.read_text()
+    assert r"Ours \& co & activitynet &" in text
+    assert "\\bottomrule" in text
+    assert main([*sets, "--resamples", "0", "--table", str(table.with_suffix(".csv"))]) == 0
+    assert table.with_suffix(".csv").read_text().startswith("name,protocol,printed in,0.1,")
+    assert main([*sets, "--table", "map.docx"]) == 2
+    assert "--table: the format of the table is not known" in capsys.readouterr().err

@@ -11,7 +11,7 @@ import tyro
 
 from wtal_core.commands.output import print_json, print_notes, print_table, refuse_overwriting
 from wtal_core.errors import UsageError
-from wtal_core.files import write_json
+from wtal_core.files import write_json, write_text
 
 if TYPE_CHECKING:
     from wtal_core.evaluation import Comparison, GroundTruthIndex
@@ -24,8 +24,9 @@ __all__ = ["Compare"]
 class Compare:
     """Score runs and detection files on the same ground truth; the first is what the others are compared with."""
 
-    detections: tyro.conf.Positional[tuple[Path, ...]]
-    """Run folders that hold detections, or detection files (ActivityNet results JSON, THUMOS14 text, CSV)."""
+    detections: tyro.conf.Positional[tuple[str, ...]]
+    """Run folders that hold detections, or detection files (ActivityNet results JSON, THUMOS14 text, CSV), each PATH
+    or NAME=PATH."""
     annotations: Path | None = None
     """Ground truth: ActivityNet JSON, THUMOS14 text folder, or W-TALC npy folder."""
     data: Path | None = None
@@ -54,12 +55,15 @@ class Compare:
     """Print JSON instead of tables (AP in [0, 1], per class)."""
     out: Path | None = None
     """Also write the JSON to this file."""
+    table: Path | None = None
+    """Also write the table of mAP to this file: .tex (booktabs) or .csv."""
 
     def run(self) -> int:
         """Compare and print."""
         from wtal_core.evaluation import compare_detections, get_protocol, paired_bootstrap, parse_tiou
-        from wtal_core.papers import dataset_name
-        from wtal_core.runs.sources import open_sources, open_truth, seed_groups
+        from wtal_core.papers import dataset_name, published_results
+        from wtal_core.papers.tables import comparison_rows, csv_table, latex_table
+        from wtal_core.runs.sources import named_path, open_sources, open_truth, seed_groups
 
         if not self.detections:
             raise UsageError(
@@ -72,7 +76,17 @@ class Compare:
                 got=str(self.resamples),
                 next_step="Give 0 to leave the intervals out",
             )
-        refuse_overwriting(self.out, self.annotations, self.data, *self.detections)
+        if self.table is not None and self.table.suffix.lower() not in (".tex", ".csv"):
+            raise UsageError(
+                "the format of the table is not known",
+                expected="a file that ends in .tex or .csv",
+                got=str(self.table),
+                where="--table",
+                next_step="Give the file one of these endings",
+            )
+        paths = [named_path(text)[1] for text in self.detections]
+        for target, option in ((self.out, "--out"), (self.table, "--table")):
+            refuse_overwriting(target, self.annotations, self.data, *paths, option=option)
         for name in self.protocol:
             get_protocol(name)
         levels = parse_tiou(self.tiou)
@@ -116,6 +130,10 @@ class Compare:
         }
         if self.out is not None:
             write_json(self.out, report)
+        if self.table is not None:
+            written = latex_table if self.table.suffix.lower() == ".tex" else csv_table
+            printed = list(published_results(self.published_on or truth.name)) if published else []
+            write_text(self.table, written(*comparison_rows(found, printed)))
         if self.as_json:
             print_json(report)
             return 0

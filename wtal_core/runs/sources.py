@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wtal_core.data import Dataset, read_annotations, read_detections
@@ -14,7 +14,7 @@ from wtal_core.evaluation import GroundTruthIndex
 from wtal_core.records import Annotations, Detections
 from wtal_core.runs.folder import Run
 
-__all__ = ["Source", "Truth", "open_source", "open_sources", "open_truth", "seed_groups"]
+__all__ = ["Source", "Truth", "named_path", "open_source", "open_sources", "open_truth", "seed_groups"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,13 +72,22 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     return Source(name, path, read_detections(file), run)
 
 
-def open_sources(paths: Iterable[str | os.PathLike[str]]) -> list[Source]:
-    """Open several; equal names get their folder's name in front, then a number behind.
+def named_path(text: str) -> tuple[str, Path]:
+    """Return name and path of NAME=PATH, "" and the path of PATH; what exists as it stands is a path."""
+    name, equals, path = text.partition("=")
+    return (name, Path(path)) if equals and name and path and not Path(text).exists() else ("", Path(text))
+
+
+def open_sources(paths: Iterable[str]) -> list[Source]:
+    """Open several, each PATH or NAME=PATH; equal names get their folder's name in front, then a number behind.
 
     Raises:
         DataError: as `open_source`.
     """
-    sources = [open_source(path) for path in paths]
+    sources = []
+    for name, path in map(named_path, paths):
+        source = open_source(path)
+        sources.append(replace(source, name=name) if name else source)
     names = [source.name for source in sources]
     longer = [
         name if names.count(name) == 1 else f"{source.path.resolve().parent.name}/{name}"
