@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,20 @@ def test_import_without_the_videos_that_have_no_features(have: Path, tmp_path: P
     code, _, err = run(capsys, *arguments, "--features", have / "npy", "--grid", "i3d-25fps-16")
     assert (code, "no annotated video has features" in err) == (1, True)
     assert not (tmp_path / "x").exists()
+
+
+def test_import_states_the_streams(have: Path, tmp_path: Path, capsys: Any) -> None:
+    arguments = ("import", tmp_path / "my toy", "--annotations", have / "truth.json", "--features", have / "npy",
+                 "--grid", "i3d-25fps-16", "--modalities", "rgb:4")  # fmt: skip
+    code, out, err = run(capsys, *arguments, "flow:2")
+    assert (code, err) == (0, "")
+    assert f"next: wtal data doctor '{tmp_path / 'my toy'}'" in out
+    with Dataset.open(tmp_path / "my toy").features() as store:
+        assert store.provenance("v1").modalities == (("rgb", 4), ("flow", 2))
+    shutil.rmtree(tmp_path / "my toy")
+    assert run(capsys, *arguments, "flow:3")[0] == 1
+    code, _, err = run(capsys, *arguments, "--reference")
+    assert (code, "Leave --reference out" in err) == (2, True)
 
 
 def make_dataset(have: Path, folder: Path, capsys: Any, *more: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -98,11 +99,8 @@ class _Foreign:
                     next_step=f"Leave {flag} out" + ("; native files state it themselves" if layouts else ""),
                 )
 
-    def options(self, annotations: Annotations | None) -> dict[str, Any]:
-        """Return the keyword arguments of `open_features`."""
-        from wtal_core.data.features.packed import read_video_names
-        from wtal_core.records import Provenance
-
+    def widths(self) -> tuple[tuple[str, int], ...]:
+        """Return the stated streams with their numbers of channels."""
         widths = []
         for text in self.modalities:
             name, colon, width = text.partition(":")
@@ -115,11 +113,19 @@ class _Foreign:
                     next_step="Name the streams in the order their channels are stored",
                 )
             widths.append((name, int(width)))
+        return tuple(widths)
+
+    def options(self, annotations: Annotations | None) -> dict[str, Any]:
+        """Return the keyword arguments of `open_features`."""
+        from wtal_core.data.features.packed import read_video_names
+        from wtal_core.records import Provenance
+
+        widths = self.widths()
         return {
             "grid": self.grid,
             "annotations": annotations,
             "names": read_video_names(self.names) if self.names else None,
-            "provenance": Provenance(self.extractor, tuple(widths)) if self.extractor or widths else None,
+            "provenance": Provenance(self.extractor, widths) if self.extractor or widths else None,
             "strip_prefix": self.strip_prefix,
             "lengths": self.lengths,
         }
@@ -507,8 +513,11 @@ class Import:
         """Make the folder and print what is in it."""
         from wtal_core.data.dataset import import_dataset
 
-        if self.foreign.modalities:
-            raise UsageError("streams cannot be stated here", next_step="Convert the features first: wtal data convert")
+        if self.foreign.modalities and self.reference:
+            raise UsageError(
+                "--modalities cannot be stated of features that stay where they are",
+                next_step="Leave --reference out, or convert the features first: wtal data convert",
+            )
         sets = _feature_sets(self.features)
         self.foreign.refuse_unused(sets.values())
         done = import_dataset(
@@ -521,6 +530,7 @@ class Import:
             grid=self.foreign.grid or "",
             names=self.foreign.names,
             extractor=self.foreign.extractor,
+            modalities=self.foreign.widths(),
             strip_prefix=self.foreign.strip_prefix,
             lengths=self.foreign.lengths,
             dtype=self.dtype,
@@ -555,5 +565,5 @@ class Import:
         if self.videos is not None:
             how = "copied" if self.copy else "linked"
             print(f"  videos: {done.videos:,} {how}, {done.videos_missing:,} not found in {self.videos}")
-        print(f"  next: wtal data doctor {self.folder}")
+        print(f"  next: wtal data doctor {shlex.quote(str(self.folder))}")
         return 0

@@ -536,6 +536,7 @@ def import_dataset(
     grid: str = "",
     names: str | os.PathLike[str] | None = None,
     extractor: str = "",
+    modalities: Sequence[tuple[str, int]] = (),
     strip_prefix: str = "",
     lengths: Literal["same", "trim"] = "same",
     dtype: Literal["float16", "float32"] = "float16",
@@ -555,6 +556,7 @@ def import_dataset(
         name: what the data set is called; default the folder's name.
         splits: split -> subsets; default what the subset names conventionally mean (`usual_splits`).
         grid, names, extractor, strip_prefix, lengths: what foreign features do not say, see `FeatureFile`.
+        modalities: streams of converted features and their channels, where the files do not tell.
         dtype: type of converted features on disk.
         reference: leave features where they are and name their path instead of converting them.
         link: how videos come into the folder.
@@ -596,7 +598,7 @@ def import_dataset(
             grid=grid or None,
             annotations=truth,
             names=video_names,
-            provenance=Provenance(extractor=extractor) if extractor else None,
+            provenance=Provenance(extractor, tuple(modalities)) if extractor or modalities else None,
             strip_prefix=strip_prefix,
             lengths=lengths,
         )
