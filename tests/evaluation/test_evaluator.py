@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -392,3 +393,15 @@ def test_unknown_label_names_the_nearest_class():
     truth = annotations_of([("v1", "Diving", 0.0, 1.0)], classes=["Diving", "LongJump"])
     with pytest.raises(DataError, match=r"unknown class 'Divng'.*Did you mean 'Diving'"):
         evaluate(detections_of([("v1", "Divng", 0.0, 1.0, 0.5)]), truth)
+
+
+def test_times_in_frames_are_noted():
+    rows = [("v1", "a", 1, 2, 0.9), ("v2", "a", 114, 115, 0.8), ("new", "a", 900, 901, 0.7)]
+    truth = annotations_of([("v1", "a", 1, 2), ("v2", "a", 114, 115)])
+    known = {name: replace(info, duration=10.0) for name, info in truth.videos.items()}
+    truth = replace(truth, videos=known)
+    asked = "are these times in seconds?"
+    assert not [note for note in evaluate(detections_of(rows), truth).notes if asked in note]
+    frames = [(video, label, 25 * start, 25 * end, score) for video, label, start, end, score in rows]
+    (note,) = (note for note in evaluate(detections_of(frames), truth, subset="test").notes if asked in note)
+    assert note.startswith("2 detections of 3 begin after the end of the video")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -88,6 +89,22 @@ def evaluate(
     )
 
 
+def _after_the_end(detections: Detections, truth: GroundTruthIndex) -> int:
+    """Return how many detections begin after their video's stated duration and its last instance."""
+    codes, names = detections.video_codes
+    instances, known = truth.annotations.instances, truth.annotations.videos
+    of_instance, annotated = instances.video_codes
+    last = np.zeros(len(annotated))
+    np.maximum.at(last, of_instance, instances.end)
+    last_end = dict(zip(annotated, last.tolist(), strict=True))
+    durations = [known[name].duration if name in known else None for name in names]
+    ends = [
+        math.inf if duration is None else max(duration, last_end.get(name, 0.0))
+        for name, duration in zip(names, durations, strict=True)
+    ]
+    return int((detections.start > np.array(ends, np.float64)[codes]).sum())
+
+
 def _notes(matching: Matching, detections: Detections, grid: SnippetGrid | None) -> list[str]:
     """Say what the protocol dropped, rounded or ignored, one sentence each."""
     truth, rules = matching.ground_truth, matching.protocol
@@ -106,6 +123,12 @@ def _notes(matching: Matching, detections: Detections, grid: SnippetGrid | None)
         notes.append(
             f"Ignored {counted(matching.num_outside, 'detection')} in {counted(len(outside), 'video')} outside "
             f"the evaluated ones (e.g. {outside[0]})."
+        )
+    late = _after_the_end(detections, truth)
+    if 10 * late > len(detections):  # a few only say that a duration is not exact
+        notes.append(
+            f"{counted(late, 'detection')} of {len(detections):,} "
+            f"{'begins' if late == 1 else 'begin'} after the end of the video: are these times in seconds?"
         )
     annotated = np.unique(truth.video)
     silent = np.setdiff1d(annotated, numbers).size

@@ -217,7 +217,7 @@ def match(
     codes, names = detections.video_codes
     known = ground_truth.annotations.videos
     if names and not any(name in known for name in names):
-        raise _no_common_video(names, tuple(known))
+        raise _no_common_video(names, tuple(dict.fromkeys([*ground_truth.videos, *known])))  # evaluated ones first
     video = ground_truth.video_numbers(names)[codes]
     label_codes, labels = detections.label_codes
     label = ground_truth.class_numbers(labels)[label_codes]
