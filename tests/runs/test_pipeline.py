@@ -42,6 +42,7 @@ def test_an_interrupted_inference_is_not_mixed_with_one_of_other_weights(
     kept = stored_activations(run)
     assert all((kept[video].cas == whole[video].cas).all() for video in videos)  # until the new ones are complete
     if go_on:
+        assert infer(run, world.store, videos, any_features=True, keep=True, quiet=True).computed == 0  # of "last"
         done = infer(run, world.store, videos, checkpoint="best", any_features=True, keep=True, quiet=True)
         assert done.skipped == 2
         assert not any((stored_activations(run)[video].cas == whole[video].cas).all() for video in videos)

@@ -242,10 +242,15 @@ def _finished_parts(folder: Path) -> list[Path]:
     return sorted(p for p in folder.glob("entry-*.h5")) if folder.is_dir() else []
 
 
-def fresh_path(path: str | os.PathLike[str]) -> Path:
-    """Return where a file of entries is made anew; it takes the place of the one before when it is complete."""
+def fresh_path(path: str | os.PathLike[str], kind: str = "") -> Path:
+    """Return where a file of entries is made anew; it takes the place of the one before when it is complete.
+
+    Args:
+        path: the file.
+        kind: what distinguishes entries that must not be mixed.
+    """
     path = Path(path)
-    return path.with_name(f".{path.stem}.new{path.suffix}")
+    return path.with_name(f".{path.stem}.new{kind and f'-{kind}'}{path.suffix}")
 
 
 def has_entries(path: str | os.PathLike[str]) -> bool:

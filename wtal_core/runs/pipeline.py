@@ -144,9 +144,10 @@ def infer(
     method = run.method(checkpoint, device)
     store = feature_view(method.config, store, phases=False)
     stored = run.activations_path
-    fresh = fresh_path(stored)
+    fresh = fresh_path(stored, checkpoint)
     if not keep:  # what an interrupted inference left may be of other weights
-        remove_entries(fresh)
+        for which in ("last", "best"):
+            remove_entries(fresh_path(stored, which))
         remove_unfinished(stored)
     target = fresh if not keep or has_entries(fresh) else stored
     began = time.perf_counter()
