@@ -143,11 +143,11 @@ def test_overrides_by_dots_mappings_and_unique_names() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"both": 3}, r"Outer: unknown setting 'both' .*Did you mean"),  # ambiguous: inner.both or other.both
-        ({"inner.treshold": 3}, "unknown setting 'treshold'.*Did you mean 'threshold'"),
+        ({"both": 3}, r"^unknown setting 'both' .*Did you mean"),  # ambiguous: inner.both or other.both
+        ({"inner.treshold": 3}, "inner: unknown setting 'treshold'.*Did you mean 'threshold'"),
         ({"iner.threshold": 3}, "unknown setting 'iner.threshold'.*Did you mean 'inner.threshold'"),
         ({"steps.x": 3}, "unknown setting 'steps.x'"),
-        ({"threshold": 7}, r"Inner\.threshold: is out of range"),
+        ({"threshold": 7}, r"^inner\.threshold: is out of range"),
         ({"": 7}, "unknown setting ''"),
     ],
 )

@@ -125,7 +125,10 @@ def unknown_name(
     """
     known = list(known)
     guesses = nearest(str(name), known)
-    shown = ", ".join(shortened(k) for k in known[:25]) + (f", ... ({len(known)} in all)" if len(known) > 25 else "")
+    most = 8 if guesses else 25
+    shown = ", ".join(shortened(k) for k in known[:most])
+    if len(known) > most:
+        shown += f", ... ({len(known)} in all)"
     error = UsageError if usage else DataError
     return error(
         f"unknown {kind} {shortened(str(name))!r}",

@@ -172,13 +172,18 @@ def build(cls: type[S], values: Mapping[str, Any], where: object | None = None) 
         ) from error
 
 
-def override(settings: S, changes: Mapping[str, Any]) -> S:
+def override(settings: S, changes: Mapping[str, Any], *, under: str = "") -> S:
     """Return a copy with changes applied; keys may be dotted (`localization.class_threshold`) or nested mappings.
 
     A key without a dot that is unknown at the top but exists in exactly one nested settings object is applied there.
 
+    Args:
+        settings: what is changed.
+        changes: keys and their new values.
+        under: what stands before the keys in errors, e.g. `localization.`
+
     Raises:
-        UsageError: a key is unknown (the nearest names are given) or a value is out of range.
+        UsageError: a key is unknown (the nearest names are given) or a value is out of range; by its dotted name.
     """
     known = [item.name for item in fields(settings)]  # type: ignore[arg-type]
     direct: dict[str, Any] = {}
@@ -195,11 +200,20 @@ def override(settings: S, changes: Mapping[str, Any]) -> S:
         else:
             homes = [n for n, child in children.items() if not rest and head in {f.name for f in fields(child)}]
             if len(homes) != 1:
-                raise unknown_name("setting", key, [o.key for o in options(settings)], where=type(settings).__name__)
+                raise unknown_name("setting", key, [o.key for o in options(settings)], where=under.rstrip(".") or None)
             nested.setdefault(homes[0], {})[head] = value
     for name, values in nested.items():
-        direct[name] = override(children[name], values)
-    return replace(settings, **direct)  # type: ignore[type-var]
+        direct[name] = override(children[name], values, under=f"{under}{name}.")
+    try:
+        return replace(settings, **direct)  # type: ignore[type-var]
+    except UsageError as error:
+        own = f"{type(settings).__name__}."
+        if error.where is None or not error.where.startswith(own):
+            raise
+        where = f"{under}{error.where.removeprefix(own)}"
+        raise UsageError(
+            error.problem, expected=error.expected, got=error.got, where=where, next_step=error.next_step
+        ) from error
 
 
 def to_dict(settings: Any) -> dict[str, Any]:

@@ -172,7 +172,7 @@ def test_a_killed_training_is_shown_as_crashed_and_goes_on(home: Path, data: Pat
 def test_a_training_that_fails_says_why(home: Path, data: Path) -> None:
     job = start_training(request(data, home / "runs" / "bad", changes={"training.lr": -1}), home=home)
     assert ended(job) == "failed"
-    assert "error: Recipe.lr: is out of range" in job.status().message
+    assert "error: training.lr: is out of range" in job.status().message
     assert job.status().exit_code == 2
 
 
