@@ -106,7 +106,7 @@ def test_compare(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     assert "paired bootstrap" in shown
     assert "cmcs as printed (I3D)" in shown
-    assert "not on this ground truth" in shown
+    assert "they compare only if this ground truth is that" in shown
     assert main(["compare", *sets, *truth, "--json"]) == 0
     value = json.loads(capsys.readouterr().out)
     assert [s["name"] for s in value["sets"]] == ["one", "two", "other"]

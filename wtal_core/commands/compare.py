@@ -269,7 +269,8 @@ def _print(found: Comparison, report: dict[str, Any]) -> None:
     ]
     print_table(head, rows)
     if any(not p["same_dataset"] for p in report["published"]):
-        print(f"note: the printed numbers are on {report['published'][0]['dataset']}, not on this ground truth.")
+        dataset = report["published"][0]["dataset"]
+        print(f"note: the printed numbers are on {dataset}: they compare only if this ground truth is that.")
     for group in report["seeds"]:
         print()
         print_table(
