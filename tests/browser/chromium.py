@@ -47,7 +47,7 @@ class Server:
         self.home, self.log = home, log
         self.port = port or _free_port()
         self.url = f"http://localhost:{self.port}"
-        options = {"server.headless": "true", "server.port": str(self.port), "server.fileWatcherType": "none"}
+        options = {"server.headless": "true", "server.port": str(self.port)}
         command = [sys.executable, "-m", "streamlit", "run", "app.py"]
         command += [part for key, value in options.items() for part in (f"--{key}", value)]
         variables = {**os.environ, "WTAL_HOME": str(home), "OMP_NUM_THREADS": "1", **(environment or {})}

@@ -39,6 +39,7 @@ def test_settings_keep_the_app_on_this_machine() -> None:
     assert settings["server"]["maxUploadSize"] <= 200
     assert settings["server"]["enableStaticServing"] is False
     assert settings["server"]["showEmailPrompt"] is False  # a first start would wait for an answer in the terminal
+    assert settings["server"]["fileWatcherType"] == "none"  # it watches .venv too, and floods the terminal
     assert settings["browser"]["gatherUsageStats"] is False
 
 

@@ -62,7 +62,6 @@ class App:
             "server.port": str(self.port),
             "server.address": self.address,
             "server.headless": str(self.no_browser).lower(),
-            "server.fileWatcherType": "none",
         }
         command = [sys.executable, "-m", "streamlit", "run", str(file)]
         command += [part for key, value in options.items() for part in (f"--{key}", value)]

@@ -271,8 +271,8 @@ def _server(home: Path) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     file = app_file()
-    command = [sys.executable, "-m", "streamlit", "run", str(file), "--server.headless", "true", "--server.port",
-               str(port), "--server.fileWatcherType", "none"]  # fmt: skip
+    command = [sys.executable, "-m", "streamlit", "run", str(file)]
+    command += ["--server.headless", "true", "--server.port", str(port)]
     environment = {**os.environ, "WTAL_HOME": str(home), "WTAL_TEST_HOOK": "1"}
     process = subprocess.Popen(
         command, cwd=file.parent, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
