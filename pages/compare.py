@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import streamlit as st
 
-from pages.ui import library, pickers, results, results_views
+from pages.ui import detection_sets, loaders, pickers
+from pages.ui.compare import views
+from pages.ui.detection_sets import SetRef
 from pages.ui.errors import guard, show_error
-from pages.ui.results import SetRef
-from pages.ui.state import selection
+from pages.ui.selection import selection
 from wtal_core.errors import UsageError, WtalError
 from wtal_core.evaluation import PROTOCOLS, TIOU_PRESETS, list_protocols, parse_tiou
 from wtal_core.papers import dataset_name, published_results
@@ -22,7 +23,7 @@ _SHOWN = "compare.dataset"  # id of the data set that the chosen sets are of
 
 def main() -> None:
     """Draw the page."""
-    st.html(results_views.CSS)
+    st.html(views.CSS)
     columns = st.columns([1.3, 3.2, 1.1, 1.2], gap="small", vertical_alignment="bottom")
     with columns[0]:
         entry = pickers.pick_dataset()
@@ -34,9 +35,9 @@ def main() -> None:
         )
         return
     with guard():
-        dataset = library.load_dataset(entry.id)
-        split = results.split_of(entry.id)
-        known = results.imported_sets(entry.id)
+        dataset = loaders.load_dataset(entry.id)
+        split = detection_sets.split_of(entry.id)
+        known = detection_sets.imported_sets(entry.id)
     with columns[1]:
         runs, files = _pick_sets(entry.id, known)
     with columns[2]:
@@ -84,28 +85,28 @@ def main() -> None:
         sets = _readable(sets)
         if not sets:
             return
-        found = results.comparison(sets, split, tuple(protocols or ["activitynet"]), levels)
+        found = detection_sets.comparison(sets, split, tuple(protocols or ["activitynet"]), levels)
     protocol = found.protocols[0]
     if len(found.protocols) > 1 and view != "mAP":
         protocol = st.segmented_control(
             "Protocol", found.protocols, default=protocol, required=True, key="compare_protocol"
         )
-    question = results_views.Question(sets, split, protocol, levels)
+    question = views.Question(sets, split, protocol, levels)
     with guard():
         if view == "mAP":
             printed = [] if printed_on == NOTHING else list(published_results(printed_on))
-            results_views.mean_ap(found, printed, printed_on, dataset.name, same == printed_on)
-            results_views.seeds(found, runs)
+            views.mean_ap(found, printed, printed_on, dataset.name, same == printed_on)
+            views.seeds(found, runs)
         elif view == "Classes":
-            results_views.classes(found, question)
+            views.classes(found, question)
         elif view == "Precision-recall":
-            results_views.curves(question)
+            views.curves(question)
         elif view == "Scores":
-            results_views.scores(question)
+            views.scores(question)
         elif view == "Slices":
-            results_views.slices(question, runs)
+            views.slices(question, runs)
         else:
-            results_views.significance(question)
+            views.significance(question)
 
 
 # -- what is compared -----------------------------------------------------------------------------------------------
@@ -113,7 +114,7 @@ def main() -> None:
 
 def _pick_sets(dataset_id: str, imported: Mapping[str, SetRef]) -> tuple[list[str], list[SetRef]]:
     """Let the user pick runs and imported files; return the runs' ids and the files."""
-    runs = library.runs(dataset_id)
+    runs = loaders.runs(dataset_id)
     wanted = [run for run in selection().runs if run in runs]
     default = wanted or [run for run, entry in runs.items() if not entry.error][:4] or list(imported)[:4]
     changed = st.session_state.get(_SHOWN, dataset_id) != dataset_id
@@ -148,10 +149,10 @@ def _more_files() -> list[SetRef]:
     )
     uploads = st.file_uploader("Or upload", accept_multiple_files=True, type=["json", "txt", "csv"], key="uploads")
     lines = dict.fromkeys(line.strip() for line in (text or "").splitlines())
-    found = [results.file_set(line) for line in lines if line]
+    found = [detection_sets.file_set(line) for line in lines if line]
     for upload in uploads or []:
         try:
-            found.append(results.upload_set(upload.name, upload.getvalue()))
+            found.append(detection_sets.upload_set(upload.name, upload.getvalue()))
         except WtalError as error:
             show_error(error)
     return found
@@ -162,7 +163,7 @@ def _sets(runs: Sequence[str], files: Sequence[SetRef]) -> tuple[SetRef, ...]:
     sets: list[SetRef] = []
     for run in runs:
         try:
-            sets.append(results.run_set(run))
+            sets.append(detection_sets.run_set(run))
         except WtalError as error:
             show_error(error)
     for ref in files:
@@ -178,7 +179,7 @@ def _readable(sets: Sequence[SetRef]) -> tuple[SetRef, ...]:
     good: list[SetRef] = []
     for ref in sets:
         try:
-            if not len(results.load_set(ref)):
+            if not len(detection_sets.load_set(ref)):
                 raise UsageError("holds no detections", where=ref.name, next_step="Leave it out")
             good.append(ref)
         except WtalError as error:
@@ -187,7 +188,7 @@ def _readable(sets: Sequence[SetRef]) -> tuple[SetRef, ...]:
 
 
 def _teach(dataset_id: str) -> None:
-    known = library.runs(dataset_id)
+    known = loaders.runs(dataset_id)
     if known:
         st.info(
             "**Choose runs or bring in detection files** to put them side by side.", icon=":material/compare_arrows:"

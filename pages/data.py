@@ -7,12 +7,12 @@ from typing import Any
 
 import streamlit as st
 
-from pages.ui import jobs, library
-from pages.ui.data_extraction import extract, static_clips
-from pages.ui.data_import import import_files
-from pages.ui.data_snippets import snippets
+from pages.ui import jobs, loaders
+from pages.ui.data.extraction import extract, static_clips
+from pages.ui.data.importing import import_files
+from pages.ui.data.snippets import snippets
 from pages.ui.errors import guard, plain
-from pages.ui.given import ask_file, no_datasets, opened
+from pages.ui.file_input import ask_file, no_datasets, opened
 from wtal_core.data import Dataset
 from wtal_core.data.additions import list_features, unlisted_features
 from wtal_core.data.doctor import CHECKS, SEVERITIES, Diagnosis, diagnose_dataset
@@ -43,11 +43,11 @@ def _check() -> None:
 
 
 def _overview(dataset_id: str, dataset: Dataset) -> None:
-    annotations = library.load_annotations(dataset_id)
+    annotations = loaders.load_annotations(dataset_id)
     videos = annotations.videos
     files = sum(dataset.video_path(v) is not None for v in videos)
     rows = {
-        "folder": library.short(dataset.folder),
+        "folder": loaders.short(dataset.folder),
         "videos": ", ".join(f"{name} {len(dataset.videos(name)):,}" for name in dataset.splits),
         "video files": f"{files:,} of {len(videos):,}",
         "classes": f"{len(annotations.classes):,}",
@@ -132,7 +132,7 @@ def _findings(diagnosis: Diagnosis) -> None:
         title = f":{colour}[**{check}**] · {len(found)} · {CHECKS[check]}"
         with st.expander(title, icon=icon, expanded=severity == "error"):
             st.caption(f"{severity.capitalize()}: {meaning}.")
-            here = f"{library.workspace().home}/"  # paths in the workspace are named from it
+            here = f"{loaders.workspace().home}/"  # paths in the workspace are named from it
             rows = {name: [text.replace(here, "") for text in texts] for name, texts in (
                 ("where", [f.where for f in found]), ("what", [f.message for f in found]))}  # fmt: skip
             if any(f.next_step for f in found):
@@ -186,7 +186,7 @@ def main() -> None:
     wanted = st.query_params.get("tool", "check")
     key = "data.tool"
     st.session_state[key] = wanted if wanted in _TOOLS else "check"
-    if not library.datasets() and "tool" not in st.query_params:
+    if not loaders.datasets() and "tool" not in st.query_params:
         st.session_state[key] = "import"
         no_datasets()
 

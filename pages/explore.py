@@ -8,14 +8,14 @@ from typing import Any
 
 import streamlit as st
 
-from pages.ui import library, pickers, work
+from pages.ui import background, loaders, pickers
 from pages.ui.errors import guard
-from pages.ui.explore import ask, stack, tune
+from pages.ui.explore import recompute, rows, thresholds
 from pages.ui.explore.view import Erased, Panel, View, again_of, clear_erased, live_split
-from pages.ui.state import select, selection
+from pages.ui.selection import select, selection
 from pages.ui.timeline import pack, timeline
+from wtal_core.analysis import live
 from wtal_core.evaluation import TIOU_PRESETS, list_protocols
-from wtal_core.runs import live
 
 KEY = "timeline"
 _WHOLE = "explore.whole"  # what the timeline reported concerns the pickers too
@@ -39,9 +39,9 @@ def main() -> None:
         st.page_link("pages/data.py", label="Bring in a data set", icon=":material/database:")
         return
     with guard():
-        dataset = library.load_dataset(entry.id)
-        annotations = library.load_annotations(entry.id)
-        split = library.test_split(dataset)
+        dataset = loaders.load_dataset(entry.id)
+        annotations = loaders.load_annotations(entry.id)
+        split = loaders.test_split(dataset)
         videos = dataset.videos(split)
     with columns[1]:
         runs = pickers.pick_runs(entry.id)
@@ -64,7 +64,7 @@ def workbench(view: View) -> None:
         st.rerun(scope="app")
     left, right = st.columns([3.75, 1], gap="small")
     lead = view.runs[0] if view.runs else None
-    ask.take_answer()
+    recompute.take_answer()
     with right, st.container(key="panel"):
         if lead is None:
             st.info("Choose a run above to see what a model says, or train one on the Train page.")
@@ -72,7 +72,7 @@ def workbench(view: View) -> None:
         else:
             rules = panel(view, lead)
     with left:
-        shown, facts = stack.build(view, rules)
+        shown, facts = rows.build(view, rules)
         where = selection()
         timeline(
             pack(
@@ -93,10 +93,10 @@ def workbench(view: View) -> None:
     if rules.split is not None:
         time.sleep(0.01)  # the server sends the detections before the split's mAP keeps Python busy
         with guard(stop=False):
-            tune.show_scores(rules.scores, rules.split, rules.changes, rules.tiou)
+            thresholds.show_scores(rules.scores, rules.split, rules.changes, rules.tiou)
     if rules.table is not None:
-        tune.show_table(rules.table, shown, view.video)
-    work.card()
+        thresholds.show_table(rules.table, shown, view.video)
+    background.card()
 
 
 def panel(view: View, lead: str) -> Panel:
@@ -114,17 +114,19 @@ def panel(view: View, lead: str) -> Panel:
     split: live.LiveSplit | None = None
     changes: dict[str, Any] = {}
     with guard(stop=False):
-        split = tune.with_recomputed(live_split(lead, view.dataset_id, view.split, protocol), lead, view, protocol)
+        split = thresholds.with_recomputed(
+            live_split(lead, view.dataset_id, view.split, protocol), lead, view, protocol
+        )
     if asking.open:
         with asking:
-            ask.ask_controls(view, lead)
+            recompute.ask_controls(view, lead)
     else:
-        ask.ask_without_erased(view, lead)
+        recompute.ask_without_erased(view, lead)
     if (again := again_of(lead)) is not None:
         said.caption(again.text)
     if split is not None:
         with tuning, guard(stop=False):
-            changes = tune.tune_controls(view, lead, split)
+            changes = thresholds.tune_controls(view, lead, split)
     return Panel(protocol, tiou, changes, split, scores, table if table.open else None)
 
 
@@ -171,12 +173,12 @@ def _asked() -> None:
     if event := _event("ask"):
         dataset_id, video = str(selection().dataset), str(selection().video)
         if event["what"] == "step":
-            dataset = library.load_dataset(dataset_id)
-            videos = dataset.videos(library.test_split(dataset))
+            dataset = loaders.load_dataset(dataset_id)
+            videos = dataset.videos(loaders.test_split(dataset))
             pickers.step_video(videos, video, int(event["by"]))
             st.session_state[_WHOLE] = True
         else:
-            {"flow": ask.start_flow, "copy": ask.start_copy}[event["what"]](dataset_id, video)
+            {"flow": recompute.start_flow, "copy": recompute.start_copy}[event["what"]](dataset_id, video)
 
 
 main()

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.ui import library, pickers, results, results_gallery, theme
+from pages.ui import detection_sets, loaders, pickers, theme
 from pages.ui.errors import guard, show_error
-from pages.ui.results_gallery import Looked
-from pages.ui.state import select, selection
+from pages.ui.failures import gallery
+from pages.ui.failures.gallery import Looked
+from pages.ui.selection import select, selection
+from wtal_core.analysis.failures import FailureNotes, Note, filter_failures, right_elsewhere
 from wtal_core.errors import WtalError, counted
 from wtal_core.evaluation import KINDS, Diagnosis, list_protocols
-from wtal_core.runs.failures import FailureNotes, Note, filter_failures, right_elsewhere
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +29,7 @@ TIOU = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 0.95)
 
 def main() -> None:
     """Draw the page."""
-    st.html(results_gallery.CSS)
+    st.html(gallery.CSS)
     if (problem := st.session_state.pop("note.error", None)) is not None:
         show_error(problem)
     columns = st.columns([1.3, 2.6, 1.1, 0.9], gap="small", vertical_alignment="bottom")
@@ -42,8 +43,8 @@ def main() -> None:
         )
         return
     with guard():
-        annotations = library.load_annotations(entry.id)
-        split = results.split_of(entry.id)
+        annotations = loaders.load_annotations(entry.id)
+        split = detection_sets.split_of(entry.id)
     with columns[1]:
         runs = pickers.pick_runs(entry.id, needs="detections")
     with columns[2]:
@@ -69,8 +70,8 @@ def main() -> None:
             )
         run_id = picked if picked in runs else runs[0]
     with guard():
-        found = results.diagnosis(results.run_set(run_id), split, protocol, tiou)
-        notes = FailureNotes(library.load_run(run_id).folder)
+        found = detection_sets.diagnosis(detection_sets.run_set(run_id), split, protocol, tiou)
+        notes = FailureNotes(loaders.load_run(run_id).folder)
     looked = Looked(run_id, runs, split, annotations, found, notes, _written(notes))
     with strip:
         _headline(found)
@@ -104,7 +105,7 @@ def _pick_tiou() -> float:
 
 
 def _no_runs(dataset_id: str) -> None:
-    known = library.runs(dataset_id)
+    known = loaders.runs(dataset_id)
     if known:
         st.info("**Choose a run** to see where it goes wrong.", icon=":material/checklist:")
         return
@@ -233,7 +234,7 @@ def _filters(looked: Looked) -> tuple[pd.DataFrame, str]:
     chosen = failures
     if compared != ALL and compared in others:
         with guard():
-            there = results.diagnosis(results.run_set(compared), looked.split, found.protocol, found.tiou)
+            there = detection_sets.diagnosis(detection_sets.run_set(compared), looked.split, found.protocol, found.tiou)
             chosen = failures[right_elsewhere(found, there)]
     chosen = filter_failures(
         chosen,
@@ -273,7 +274,7 @@ def _views(looked: Looked, chosen: pd.DataFrame, order: str) -> None:
             bind="query-params",
         )
     if view == "Overview":
-        results_gallery.overview(looked.found)
+        gallery.overview(looked.found)
         return
     if not len(chosen):
         st.info("No failure passes these filters. Clear one on the left.", icon=":material/filter_alt_off:")
@@ -285,10 +286,10 @@ def _views(looked: Looked, chosen: pd.DataFrame, order: str) -> None:
             f"{len(looked.found.failures):,} failures, by {escape(order)}</div>"
         )
     if view == "Table":
-        results_gallery.table(rows, looked.written)
+        gallery.table(rows, looked.written)
         return
-    results_gallery.gallery(rows, looked)
+    gallery.gallery(rows, looked)
 
 
 main()
-results_gallery.edit_note()
+gallery.edit_note()

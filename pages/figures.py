@@ -8,11 +8,11 @@ from typing import Any
 
 import streamlit as st
 
-from pages.ui import library, pickers, results
+from pages.ui import detection_sets, loaders, pickers
 from pages.ui.errors import guard
-from pages.ui.figure_composer import composer
-from pages.ui.figure_state import composition, keep, rows_of, run_names, spec_of
-from pages.ui.state import select, selection
+from pages.ui.figures.address import composition, keep, rows_of, run_names, spec_of
+from pages.ui.figures.composer import composer
+from pages.ui.selection import select, selection
 from wtal_core.data import Dataset
 from wtal_core.figures import theme
 from wtal_core.figures.content import FigureData, RunData, assemble, describe
@@ -43,21 +43,21 @@ _CSS = """
 
 def _run_data(run_id: str, video: str) -> RunData:
     """Return what a run says about a video; what is missing is said, not raised."""
-    run = library.load_run(run_id)
-    activations, problem = results.activations_of(run_id, video), ""
+    run = loaders.load_run(run_id)
+    activations, problem = detection_sets.activations_of(run_id, video), ""
     if activations is None:
         known = run.activations_path.is_file()
         problem = f"has no activations of {video}" if known else "has no activations yet: run wtal infer"
-    found = library.load_detections(run_id).for_video(video) if run.detections_path.is_file() else None
+    found = loaders.load_detections(run_id).for_video(video) if run.detections_path.is_file() else None
     return RunData(run.info.method, activations, found, problem)
 
 
 def _gather(
     dataset_id: str, dataset: Dataset, video: str, label: str, runs: Sequence[str], names: Mapping[str, str]
 ) -> FigureData:
-    truth = library.load_annotations(dataset_id).only([video])
+    truth = loaders.load_annotations(dataset_id).only([video])
     spec = FigureSpec(video=video, label=label)
-    return assemble(spec, truth, {names[r]: _run_data(r, video) for r in runs}, library.video_file(dataset, video))
+    return assemble(spec, truth, {names[r]: _run_data(r, video) for r in runs}, loaders.video_file(dataset, video))
 
 
 # -- the page ---------------------------------------------------------------------------------------------------------
@@ -78,9 +78,9 @@ def main() -> None:
         )
         return
     with guard():
-        dataset = library.load_dataset(entry.id)
-        annotations = library.load_annotations(entry.id)
-        videos = dataset.videos(library.test_split(dataset))
+        dataset = loaders.load_dataset(entry.id)
+        annotations = loaders.load_annotations(entry.id)
+        videos = dataset.videos(loaders.test_split(dataset))
     with columns[1]:
         runs = pickers.pick_runs(entry.id)
     with columns[2]:
@@ -147,12 +147,12 @@ def _stamps(data: FigureData) -> tuple[Any, ...]:
     chosen = selection()
     found: list[Any] = []
     for run_id in chosen.runs:
-        run = library.load_run(run_id)
-        found += [str(run.folder), library.stamp(run.activations_path), library.stamp(run.detections_path)]
+        run = loaders.load_run(run_id)
+        found += [str(run.folder), loaders.stamp(run.activations_path), loaders.stamp(run.detections_path)]
     if chosen.dataset is not None:
-        dataset = library.load_dataset(chosen.dataset)
-        found += [library.stamp(dataset.folder / dataset.annotations_path)]
-    return (*found, library.stamp(data.video_file) if data.video_file is not None else 0)
+        dataset = loaders.load_dataset(chosen.dataset)
+        found += [loaders.stamp(dataset.folder / dataset.annotations_path)]
+    return (*found, loaders.stamp(data.video_file) if data.video_file is not None else 0)
 
 
 def _preview(spec: FigureSpec, data: FigureData) -> None:

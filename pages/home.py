@@ -8,11 +8,11 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.ui import jobs, library, state, theme
+from pages.ui import jobs, loaders, selection, theme
 from pages.ui.errors import guard, plain
+from pages.ui.home.advice import DatasetFacts, Step, dataset_facts, next_steps
 from wtal_core.errors import counted
-from wtal_core.runs.advice import DatasetFacts, Step, dataset_facts, next_steps
-from wtal_core.runs.trainings import Training, trainings
+from wtal_core.jobs.trainings import Training, trainings
 from wtal_core.runs.workspace import DatasetEntry, RunEntry
 
 _STYLE = """
@@ -29,7 +29,7 @@ _PAGES = Path(__file__).parent
 
 def _facts(entries: dict[str, DatasetEntry]) -> list[DatasetFacts]:
     return [
-        _read(str(entry.folder), entry.id, library.dataset_stamp(entry.folder), entry) for entry in entries.values()
+        _read(str(entry.folder), entry.id, loaders.dataset_stamp(entry.folder), entry) for entry in entries.values()
     ]
 
 
@@ -58,7 +58,7 @@ def _dataset(facts: DatasetFacts) -> None:
         )
         with st.container(horizontal=True):
             st.page_link("pages/explore.py", label="Explore", icon=":material/movie:",
-                         query_params=state.explore_query(dataset=facts.id))  # fmt: skip
+                         query_params=selection.explore_query(dataset=facts.id))  # fmt: skip
             st.page_link("pages/data.py", label="Check", icon=":material/stethoscope:",
                          query_params={"tool": "check", "data": facts.id})  # fmt: skip
             st.page_link("pages/train.py", label="Train", icon=":material/model_training:",
@@ -78,7 +78,7 @@ def _runs(found: list[Training], entries: dict[str, DatasetEntry]) -> None:
         for training in found[:_ROWS]:
             name, method, dataset, status, score, when = st.columns(_WIDTHS, vertical_alignment="center")
             if (training.folder / "activations.h5").is_file():
-                query = state.explore_query(training.key, dataset=by_name.get(training.dataset))
+                query = selection.explore_query(training.key, dataset=by_name.get(training.dataset))
                 name.page_link("pages/explore.py", label=f"**{plain(training.name)}**", query_params=query)
             else:
                 name.page_link("pages/train.py", label=f"**{plain(training.name)}**",
@@ -114,7 +114,7 @@ def _say_absent(absent: dict[str, str]) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             if there and st.button("Add it", icon=":material/add:", key=f"home.add.{folder}"):
                 with guard(stop=False):
-                    library.register(folder)
+                    loaders.register(folder)
                     st.rerun()
             st.page_link("pages/data.py", label="Data", icon=":material/database:", query_params={"tool": "import"})
 
@@ -130,7 +130,7 @@ def _steps(steps: list[Step]) -> None:
                 st.code(step.command, language="bash", wrap_lines=True)
                 words = tuple(shlex.split(step.command))[1:]
                 if st.button("Do it in the background", icon=":material/play_arrow:", key=f"home.do.{i}"):
-                    home = library.workspace().home
+                    home = loaders.workspace().home
                     with guard(stop=False):
                         jobs.queue().submit(words, kind=words[0], title=step.command, cwd=home, result=home / words[-1])
                         st.rerun()
@@ -148,9 +148,9 @@ def main() -> None:
     queue = jobs.queue()
     with guard(stop=False):
         queue.start_workers()
-    entries = library.datasets()
+    entries = loaders.datasets()
     facts = _facts(entries)
-    runs = library.runs()
+    runs = loaders.runs()
     found = trainings(runs, queue)
     left, right = st.columns([2.7, 1], gap="large")
     with right:
@@ -171,7 +171,7 @@ def main() -> None:
                 "This workspace is empty. Import annotations and features on the **Data** page, or build the demo.",
                 icon=":material/folder_open:",
             )
-            st.caption(f"Workspace: {plain(str(library.workspace().home))}")
+            st.caption(f"Workspace: {plain(str(loaders.workspace().home))}")
             return
         st.header("Data sets")
         _say_absent(_absent(runs, entries))

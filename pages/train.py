@@ -6,9 +6,9 @@ import streamlit as st
 
 from pages.ui import jobs, theme
 from pages.ui.errors import guard
-from pages.ui.training_form import new_training
-from pages.ui.training_view import all_trainings, show_training
-from wtal_core.runs.trainings import Training
+from pages.ui.train.form import new_training
+from pages.ui.train.view import all_trainings, show_training
+from wtal_core.jobs.trainings import Training
 
 _STYLE = """
 <style>

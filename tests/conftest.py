@@ -31,3 +31,6 @@ def shared() -> Path:
     if folder is None:
         pytest.skip("needs the folder ../shared (or $WTAL_SHARED) with real data and golden numbers")
     return folder
+
+
+pytest_plugins = ["tests.planted_runs"]

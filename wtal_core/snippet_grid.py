@@ -23,12 +23,11 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
+from wtal_core.arrays import FloatArray, IntArray
 from wtal_core.errors import DataError, unknown_name
 
-__all__ = ["GRID_PRESETS", "FloatArray", "IntArray", "SnippetGrid", "is_finite_number", "nearest_frames", "seconds_of"]
+__all__ = ["GRID_PRESETS", "SnippetGrid", "is_finite_number", "nearest_frames", "seconds_of"]
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 #: Common feature grids as (fps, stride, window), with where they come from.
 GRID_PRESETS: dict[str, tuple[float, float, float]] = {

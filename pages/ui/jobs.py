@@ -9,9 +9,10 @@ from collections.abc import Mapping
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
-from pages.ui import library
+from pages.ui import loaders
 from pages.ui.errors import guard
-from wtal_core.runs.worker import Job, Queue, command_line, log_tail
+from wtal_core.jobs.job import Job, command_line, log_tail
+from wtal_core.jobs.queue import Queue
 
 __all__ = [
     "COLOURS",
@@ -46,7 +47,7 @@ COLOURS = {"queued": "gray", "running": "blue", "stopping": "blue", "finished": 
 
 def queue() -> Queue:
     """Return the queue of the app's workspace."""
-    return Queue(library.workspace().home)
+    return Queue(loaders.workspace().home)
 
 
 def refresh() -> None:

@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from pages.ui.library import open_dataset, video_file, workspace
+from pages.ui.loaders import open_dataset, video_file, workspace
 from wtal_core.errors import WtalError
 
 if TYPE_CHECKING:

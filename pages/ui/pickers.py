@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 import streamlit as st
 
-from pages.ui import library
-from pages.ui.state import select, selection
+from pages.ui import loaders
+from pages.ui.selection import select, selection
 from wtal_core.data import Dataset
 
 __all__ = ["pick_class", "pick_dataset", "pick_runs", "pick_video", "step_video"]
@@ -28,15 +28,15 @@ def _one(part: str, label: str, options: Sequence[Any], value: Any, **more: Any)
     return st.selectbox(label, options, key=key, on_change=_changed, args=(part, key), **more)
 
 
-def pick_dataset(label: str = "Data set") -> library.DatasetEntry | None:
+def pick_dataset(label: str = "Data set") -> loaders.DatasetEntry | None:
     """Let the user pick a data set; None where the workspace has none."""
-    known = library.datasets()
+    known = loaders.datasets()
     if not known:
         return None
     chosen = selection()
     current = chosen.dataset
-    if current is None and chosen.runs and chosen.runs[0] in library.runs():
-        home = library.dataset_of(chosen.runs[0])  # a link may name the run alone
+    if current is None and chosen.runs and chosen.runs[0] in loaders.runs():
+        home = loaders.dataset_of(chosen.runs[0])  # a link may name the run alone
         current = home.id if home is not None else None
     missing = current if current not in known else None
     if current not in known:
@@ -53,21 +53,21 @@ def default_runs(dataset_id: str, needs: Needs = "activations") -> tuple[str, ..
     Of several, one that lacks nothing else is taken; where none has it, the first readable one.
     """
 
-    def lacks(entry: library.RunEntry) -> tuple[bool, int]:
-        run = library.load_run(entry.id)
+    def lacks(entry: loaders.RunEntry) -> tuple[bool, int]:
+        run = loaders.load_run(entry.id)
         absent = {
             "activations": not run.activations_path.is_file(),
             "detections": not run.detections_path.is_file(),
         }
         return absent[needs], sum(absent.values())
 
-    readable = [entry for entry in library.runs(dataset_id).values() if not entry.error]
+    readable = [entry for entry in loaders.runs(dataset_id).values() if not entry.error]
     return tuple(entry.id for entry in sorted(readable, key=lacks)[:1])
 
 
 def pick_runs(dataset_id: str, max: int = 4, label: str = "Runs", needs: Needs = "activations") -> tuple[str, ...]:
     """Let the user pick up to `max` runs of a data set; the first one leads, by default one that has what is needed."""
-    known = library.runs(dataset_id)
+    known = loaders.runs(dataset_id)
     wanted = selection().runs
     missing = [r for r in wanted if r not in known]
     current = [r for r in wanted if r in known][:max] or list(default_runs(dataset_id, needs))
@@ -95,7 +95,7 @@ def pick_video(dataset: Dataset, videos: Sequence[str], label: str = "Video", ru
     wanted = selection().video
     if wanted is not None and wanted not in videos and wanted in dataset.annotations.videos:
         videos = [wanted, *videos]
-    seen = library.seen_videos(runs[0]) if runs else None
+    seen = loaders.seen_videos(runs[0]) if runs else None
     first = videos[0] if seen is None else next((v for v in videos if v in seen), videos[0])
     current = wanted if wanted in videos else first
     key = "pick.video"
@@ -127,5 +127,5 @@ def step_video(videos: Sequence[str], current: str, by: int) -> None:
 def _go_to(video: str) -> None:
     """Select a video, and with it one of its own classes where it does not have the selected one."""
     chosen = selection()
-    present = library.load_annotations(chosen.dataset).instances.for_video(video).label if chosen.dataset else ()
+    present = loaders.load_annotations(chosen.dataset).instances.for_video(video).label if chosen.dataset else ()
     select(video=video, label=chosen.label if chosen.label in present or not len(present) else None)

@@ -22,10 +22,10 @@ from typing import Any
 from tests.browser.chromium import Chromium, Missing, Server, Witness
 from tests.conftest import REPOSITORY, shared_folder
 from wtal_core.errors import WtalError
+from wtal_core.jobs.queue import Queue
+from wtal_core.jobs.requests import TrainRequest, start_training
 from wtal_core.runs.folder import Run
-from wtal_core.runs.worker import Queue
 from wtal_core.settings import assignments
-from wtal_core.training.requests import TrainRequest, start_training
 
 FOLDER = REPOSITORY / "assets" / "screenshots"
 _MOST_BYTES = 200_000

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from tests.browser.chromium import Server
+from wtal_core.jobs.queue import Queue
 from wtal_core.runs.folder import Run
-from wtal_core.runs.worker import Queue
 
 pytestmark = pytest.mark.browser
 

@@ -20,9 +20,9 @@ from wtal_core.commands.train import Train
 from wtal_core.data import FeatureWriter, open_features, write_annotations
 from wtal_core.data.dataset import Dataset, FeatureFile
 from wtal_core.errors import Interrupted
+from wtal_core.jobs.requests import TrainRequest
 from wtal_core.records import Provenance
 from wtal_core.runs.folder import Run
-from wtal_core.training.requests import TrainRequest
 
 SMALL = ["training.steps=6", "training.batch_size=4", "training.snippets=20", "training.videos_per_class=2"]
 

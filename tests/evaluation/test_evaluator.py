@@ -14,13 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wtal_core.errors import DataError, UsageError
-from wtal_core.evaluation import (
-    PROTOCOLS,
-    EvaluationProtocol,
-    GroundTruthIndex,
-    MatchTable,
-    evaluate,
-)
+from wtal_core.evaluation import PROTOCOLS, EvaluationProtocol, GroundTruthIndex, MatchTable, evaluate
 from wtal_core.evaluation.benchmark import random_case
 from wtal_core.records import Annotations, Detections, Segments, VideoInfo
 from wtal_core.snippet_grid import SnippetGrid

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wtal_core.evaluation import intervals, overlapping_pairs, temporal_iou
+from wtal_core import intervals
+from wtal_core.evaluation import overlapping_pairs, temporal_iou
 from wtal_core.evaluation.average_precision import running_max_from_end
-from wtal_core.evaluation.intervals import IntervalIndex
 from wtal_core.evaluation.matching import serial_choice
+from wtal_core.intervals import IntervalIndex
 from wtal_core.records import Detections, Segments
 
 

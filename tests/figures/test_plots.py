@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("plotly", reason="charts need plotly: pip install 'wtal[figures]'")
 
+from wtal_core.analysis.failures import moment_of
 from wtal_core.evaluation import (
     KINDS,
     GroundTruthIndex,
@@ -28,7 +29,6 @@ from wtal_core.evaluation.benchmark import random_case
 from wtal_core.figures import plots
 from wtal_core.figures.moments import moment_image, moment_svg
 from wtal_core.records import Detections
-from wtal_core.runs.failures import moment_of
 
 ROWS, TRUTH = random_case(300, 12, 3, seed=1)
 OTHER = ROWS.select(np.arange(0, 300, 2))

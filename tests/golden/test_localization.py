@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
+from wtal_core.arrays import Array
 from wtal_core.errors import DataError
 from wtal_core.localization import (
     Contrast,
@@ -29,8 +29,6 @@ from wtal_core.localization import (
     upsample,
 )
 from wtal_core.snippet_grid import SnippetGrid
-
-Array = npt.NDArray[Any]
 
 
 @pytest.fixture(scope="module")

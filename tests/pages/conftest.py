@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 from tests.conftest import REPOSITORY
 from tests.pages.workspace import make_workspace
-from wtal_core.runs.worker import Queue
+from wtal_core.jobs.queue import Queue
 
 OpenPage = Callable[..., AppTest]
 

@@ -12,10 +12,10 @@ from streamlit.testing.v1 import AppTest
 
 from tests.pages.seen import html
 from tests.pages.workspace import make_dataset
+from wtal_core.analysis.failures import FailureNotes
 from wtal_core.data import Dataset, read_detections, write_detections
 from wtal_core.evaluation import GroundTruthIndex, diagnose, evaluate
 from wtal_core.records import Detections
-from wtal_core.runs.failures import FailureNotes
 
 OpenPage = Callable[..., AppTest]
 PAGE = "pages/compare.py"
@@ -124,15 +124,15 @@ def test_a_path_that_no_file_can_have_is_a_sentence(open_page: OpenPage, small_h
 
 
 def test_an_upload_is_read_once_and_forgotten_in_the_end(small_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pages.ui import results
+    from pages.ui import detection_sets
 
     kept: dict[str, object] = {}
-    monkeypatch.setattr(results, "_uploads", lambda: kept)
-    monkeypatch.setattr(results, "_KEPT_UPLOADS", 2)
+    monkeypatch.setattr(detection_sets, "_uploads", lambda: kept)
+    monkeypatch.setattr(detection_sets, "_KEPT_UPLOADS", 2)
     read = []
-    monkeypatch.setattr(results, "read_detections", lambda path: read.append(path.read_bytes()))
+    monkeypatch.setattr(detection_sets, "read_detections", lambda path: read.append(path.read_bytes()))
     for content in (b"1", b"1", b"2", b"3", b"3"):
-        results.upload_set("a.json", content)
+        detection_sets.upload_set("a.json", content)
     assert read == [b"1", b"2", b"3"]
     assert len(kept) == 2
 

@@ -13,15 +13,16 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from pages.ui import errors, given
+from pages.ui import errors, file_input
 from tests.pages.conftest import OpenPage
 from tests.pages.seen import html, press, texts
 from tests.pages.workspace import give_crops
 from wtal_core.data import Dataset
 from wtal_core.errors import UsageError
+from wtal_core.jobs.job import Job
+from wtal_core.jobs.queue import Queue
 from wtal_core.methods import create_method
 from wtal_core.runs.folder import Run
-from wtal_core.runs.worker import Job, Queue
 
 PAGE = "pages/data.py"
 
@@ -245,11 +246,11 @@ def test_uploads_that_fail_half_way_or_share_a_name(home: Path, monkeypatch: pyt
     with monkeypatch.context() as patched:
         patched.setattr(Path, "write_bytes", full)
         with pytest.raises(OSError, match="No space"):
-            given._saved([File("a.csv", content)])
-    assert given._saved([File("a.csv", content)]).read_bytes() == content
+            file_input._saved([File("a.csv", content)])
+    assert file_input._saved([File("a.csv", content)]).read_bytes() == content
     with pytest.raises(UsageError, match="same name"):
-        given._saved([File("a b.csv", b"1"), File("a_b.csv", b"2")])
-    long = given._saved([File("動画" * 100 + ".json", b"{}")])
+        file_input._saved([File("a b.csv", b"1"), File("a_b.csv", b"2")])
+    long = file_input._saved([File("動画" * 100 + ".json", b"{}")])
     assert long.suffix == ".json"
     assert long.read_bytes() == b"{}"
 

@@ -350,12 +350,12 @@ def test_a_wrong_changed_setting_is_said_with_the_nearest_name(open_page: OpenPa
 def test_devices_are_shown_by_name_the_fastest_first(
     open_page: OpenPage, small_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pages.ui.explore import ask
+    from pages.ui.explore import recompute
 
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     monkeypatch.setattr("torch.cuda.get_device_name", lambda device=None: f"Imagined GPU {device.index}")
-    ask._devices.clear()
+    recompute._devices.clear()
     try:
         app = open_tab(open_page(PAGE, small_home, run="hamnet"), "Recompute")
         device = next(s for s in app.selectbox if s.label == "Device")
@@ -364,7 +364,7 @@ def test_devices_are_shown_by_name_the_fastest_first(
         ]  # fmt: skip
         assert device.value == "cuda:0"
     finally:
-        ask._devices.clear()
+        recompute._devices.clear()
 
 
 def test_a_run_that_was_not_asked_about_a_video_can_be_asked(open_page: OpenPage, home: Path) -> None:

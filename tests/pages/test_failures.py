@@ -13,10 +13,10 @@ from streamlit.testing.v1 import AppTest
 
 from tests.pages.seen import html
 from tests.pages.workspace import make_dataset
+from wtal_core.analysis.failures import FailureNotes, Note, filter_failures, right_elsewhere
 from wtal_core.data import Dataset, read_detections, write_detections
 from wtal_core.evaluation import GroundTruthIndex, diagnose
 from wtal_core.records import Detections
-from wtal_core.runs.failures import FailureNotes, Note, filter_failures, right_elsewhere
 
 OpenPage = Callable[..., AppTest]
 PAGE = "pages/failures.py"

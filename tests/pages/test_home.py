@@ -14,8 +14,8 @@ from pages.ui import jobs
 from tests.pages.conftest import OpenPage
 from tests.pages.seen import html, texts
 from wtal_core.files import write_json
-from wtal_core.runs.processes import identity
-from wtal_core.runs.worker import Queue
+from wtal_core.jobs.queue import Queue
+from wtal_core.processes import identity
 from wtal_core.runs.workspace import Workspace
 
 PAGE = "pages/home.py"

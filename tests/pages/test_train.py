@@ -14,12 +14,12 @@ from streamlit.testing.v1 import AppTest
 from tests.pages.conftest import OpenPage
 from tests.pages.seen import texts
 from wtal_core.files import write_json
+from wtal_core.jobs.queue import Queue
+from wtal_core.jobs.requests import TrainRequest, start_training
 from wtal_core.methods.form import config_of
+from wtal_core.processes import identity
 from wtal_core.runs.folder import Run
-from wtal_core.runs.processes import identity
-from wtal_core.runs.worker import Queue
 from wtal_core.settings import options
-from wtal_core.training.requests import TrainRequest, start_training
 
 PAGE = "pages/train.py"
 

@@ -17,8 +17,8 @@ from wtal_core import settings
 from wtal_core.errors import DataError, UsageError
 from wtal_core.files import write_json
 from wtal_core.methods import Method, arithmetic, create_method
+from wtal_core.processes import identity
 from wtal_core.runs.folder import Run, RunInfo
-from wtal_core.runs.processes import identity
 from wtal_core.training.corpus import Corpus
 from wtal_core.training.loop import Outcome, train
 from wtal_core.training.options import TrainOptions

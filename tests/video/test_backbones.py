@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 
@@ -16,6 +15,7 @@ pytest.importorskip("cv2", reason="backbones use OpenCV: pip install 'wtal[video
 pytest.importorskip("av", reason="the video room imports PyAV: pip install 'wtal[video]'")
 
 from tests.video.test_i3d import randomised
+from wtal_core.arrays import Array
 from wtal_core.errors import DataError, UsageError
 from wtal_core.video import backbones
 from wtal_core.video.backbones import (
@@ -33,8 +33,6 @@ from wtal_core.video.backbones import (
 )
 from wtal_core.video.i3d import to_layout
 from wtal_core.video.weights import WEIGHTS, cached_path
-
-Array = npt.NDArray[Any]
 
 
 @pytest.fixture(autouse=True)

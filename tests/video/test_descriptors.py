@@ -14,6 +14,7 @@ pytest.importorskip("cv2", reason="the descriptors use OpenCV: pip install 'wtal
 
 import cv2
 
+from wtal_core.arrays import Array
 from wtal_core.errors import DataError, UsageError
 from wtal_core.video.descriptors import (
     APPEARANCE_BLOCKS,
@@ -28,7 +29,6 @@ from wtal_core.video.descriptors import (
 
 WINDOW = 16
 APPEARANCE, MOTION = block_slices(APPEARANCE_BLOCKS), block_slices(MOTION_BLOCKS)
-Array = npt.NDArray[Any]
 
 
 def texture(height: int, width: int, seed: int = 0) -> Array:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 pytest.importorskip("cv2", reason="frames are scaled with OpenCV: pip install 'wtal[video]'")
 pytest.importorskip("av", reason="clips are written with PyAV: pip install 'wtal[video]'")
 
 from tests.video.clips import read_codes, write_clip
+from wtal_core.arrays import Array
 from wtal_core.data.features import open_features
 from wtal_core.errors import DataError, UsageError
 from wtal_core.records import Provenance
@@ -30,8 +30,6 @@ from wtal_core.video.extraction import (
     scale_frame,
     select_shard,
 )
-
-Array = npt.NDArray[Any]
 
 
 def codes_of_clips(clips: Array) -> Array:

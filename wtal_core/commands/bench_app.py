@@ -223,9 +223,9 @@ def _link_demo(home: Path) -> None:
 
 def measure_python(home: Path, run_id: str, video: str | None, repeats: int) -> dict[str, list[float]]:
     """Time what a moved threshold computes: the video's detections with verdicts, and the split's mAP."""
+    from wtal_core.analysis import explain, live
     from wtal_core.data import Dataset, read_detections
     from wtal_core.evaluation import GroundTruthIndex
-    from wtal_core.runs import explain, live
     from wtal_core.runs.folder import Run
     from wtal_core.runs.pipeline import stored_activations
     from wtal_core.runs.workspace import Workspace

@@ -181,8 +181,8 @@ def _seeds(found: Comparison, title: str, names: list[str]) -> dict[str, Any]:
 
 def _slices(by: Sequence[str], sources: Sequence[Source], truth: GroundTruthIndex, found: Comparison) -> list[Any]:
     """Return mAP on parts of the split under the first protocol, at tIoU 0.5 where that is among the thresholds."""
+    from wtal_core.analysis.failures import FailureNotes, tagged_videos
     from wtal_core.evaluation import diagnose, slice_by_instances, slice_by_videos
-    from wtal_core.runs.failures import FailureNotes, tagged_videos
 
     if not by:
         return []

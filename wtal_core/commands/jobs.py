@@ -28,7 +28,7 @@ class ListJobs:
 
     def run(self) -> int:
         """List."""
-        from wtal_core.runs.worker import Queue
+        from wtal_core.jobs.queue import Queue
 
         queue = Queue()
         rows: list[dict[str, Any]] = []
@@ -70,7 +70,7 @@ class AddJob:
 
     def run(self) -> int:
         """Queue it."""
-        from wtal_core.runs.worker import Queue
+        from wtal_core.jobs.queue import Queue
 
         words = self.command[1:] if self.command[:1] == ("wtal",) else self.command
         if not words:
@@ -100,7 +100,7 @@ class StopJob:
 
     def run(self) -> int:
         """Stop it."""
-        from wtal_core.runs.worker import Queue
+        from wtal_core.jobs.queue import Queue
 
         queue = Queue()
         job = queue.job(self.id)
@@ -123,7 +123,8 @@ class LogJob:
 
     def run(self) -> int:
         """Print them."""
-        from wtal_core.runs.worker import Queue, log_tail
+        from wtal_core.jobs.job import log_tail
+        from wtal_core.jobs.queue import Queue
 
         if self.lines < 1:
             raise UsageError(

@@ -10,8 +10,8 @@ import tyro
 
 from wtal_core.commands.output import print_json, print_mean_ap
 from wtal_core.errors import DataError, UsageError, and_more, counted, unknown_name
+from wtal_core.jobs.requests import TrainRequest
 from wtal_core.progress import stderr
-from wtal_core.training.requests import TrainRequest
 
 if TYPE_CHECKING:
     from wtal_core.data.dataset import Dataset

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from wtal_core.arrays import Float32Array
 from wtal_core.data.safe_load import load_npz
 from wtal_core.errors import DataError
 
 __all__ = ["GivenPredictions", "StreamPredictions", "checked_predictions", "read_predictions"]
 
-Array = npt.NDArray[np.float32]
 
 #: `{video: {"rgb" | "flow": (SCP, attention logits, class scores or None)}}`
 GivenPredictions = Mapping[str, Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike | None]]]
@@ -35,9 +35,9 @@ class StreamPredictions:
         class_scores: `(C,)` float32, None where they are not known.
     """
 
-    scp: Array
-    attention: Array
-    class_scores: Array | None = None
+    scp: Float32Array
+    attention: Float32Array
+    class_scores: Float32Array | None = None
 
 
 def checked_predictions(

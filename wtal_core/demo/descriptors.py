@@ -8,17 +8,16 @@ would be on coarser cells. `wtal extract` finds them as `wtal_core.demo.descript
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from wtal_core.arrays import Array
 from wtal_core.video.backbones import Backbone, BackboneInfo, create_backbone
 from wtal_core.video.descriptors import APPEARANCE_BLOCKS, MOTION_BLOCKS, block_slices
 
 __all__ = ["CoarseDescriptor", "appearance", "appearance_pooling", "backbones", "motion", "motion_pooling"]
 
-Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float32]
 
 

@@ -24,16 +24,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from wtal_core.arrays import FloatArray, IntArray
 from wtal_core.errors import DataError
 from wtal_core.evaluation import evaluate
 from wtal_core.records import Annotations, Detections, Segments
 
 __all__ = ["Measures", "best_detections", "covered_share", "measure", "mining_quality", "operating_point"]
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 ACTION_TIME = 0.5  # share of a class's action time that is covered at its operating point
 MEET_TIOU = 0.1  # the best detection meets the instance at least so much

@@ -26,13 +26,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from wtal_core.arrays import FloatArray
 from wtal_core.records import Annotations, Provenance, Segments, VideoFeatures
 from wtal_core.settings import check, option
 from wtal_core.snippet_grid import SnippetGrid
 
 __all__ = ["PHASES", "PlantedFeatures", "PlantedOptions", "plant_tracks"]
 
-FloatArray = npt.NDArray[np.float64]
 
 #: Sub-actions of every instance with the share of the class appearance that shows in each.
 PHASES = {"start": 0.55, "peak": 1.0, "end": 0.55}

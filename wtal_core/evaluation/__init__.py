@@ -23,7 +23,6 @@ from wtal_core.evaluation.diagnosis import (
 )
 from wtal_core.evaluation.evaluator import evaluate
 from wtal_core.evaluation.ground_truth import GroundTruthIndex
-from wtal_core.evaluation.intervals import temporal_iou
 from wtal_core.evaluation.match_table import MatchTable, OverlapPairs, overlapping_pairs
 from wtal_core.evaluation.matching import DROPPED, UNMATCHED
 from wtal_core.evaluation.protocols import (
@@ -37,6 +36,7 @@ from wtal_core.evaluation.protocols import (
 from wtal_core.evaluation.sensitivity import false_positive_profile, missed_share, sensitivity
 from wtal_core.evaluation.slices import CHARACTERISTICS, slice_by_instances, slice_by_videos
 from wtal_core.evaluation.video_level import VideoLevelScores, video_level_map
+from wtal_core.intervals import temporal_iou
 
 __all__ = [
     "CHARACTERISTICS",

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from wtal_core.arrays import FloatArray, IntArray
 from wtal_core.evaluation.matching import Matching
 
 __all__ = ["average_precision", "running_max_from_end"]
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 
 def running_max_from_end(values: FloatArray, segment: IntArray) -> FloatArray:

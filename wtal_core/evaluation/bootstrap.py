@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from wtal_core.arrays import FloatArray, IntArray
 from wtal_core.errors import UsageError
 from wtal_core.evaluation.evaluator import prepare
 from wtal_core.evaluation.ground_truth import GroundTruthIndex
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["bootstrap_map", "paired_bootstrap", "resampled_average_precision"]
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 #: Numbers in the largest array that is held at once: about what a core's cache holds, which is fastest.
 CHUNK_NUMBERS = 250_000

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from wtal_core.arrays import FloatArray, IntArray
 from wtal_core.errors import UsageError, unknown_name
 from wtal_core.evaluation.evaluator import prepare
 from wtal_core.evaluation.ground_truth import GroundTruthIndex
@@ -17,9 +17,6 @@ from wtal_core.records import Annotations, Detections
 from wtal_core.snippet_grid import SnippetGrid
 
 __all__ = ["PrecisionRecall", "ScoreHistogram", "precision_recall", "score_histogram"]
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)

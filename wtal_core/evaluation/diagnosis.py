@@ -38,6 +38,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from wtal_core.arrays import BoolArray, FloatArray, IntArray
 from wtal_core.errors import UsageError
 from wtal_core.evaluation.evaluator import prepare
 from wtal_core.evaluation.ground_truth import GroundTruthIndex
@@ -61,9 +62,6 @@ __all__ = [
     "diagnose",
 ]
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 #: Kinds of false positives and what they mean, in the order in which figures stack them.
 FALSE_POSITIVE_KINDS: dict[str, str] = {

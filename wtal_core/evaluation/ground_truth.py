@@ -7,17 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from wtal_core.arrays import FloatArray, IntArray
 from wtal_core.errors import DataError, UsageError, unknown_name
-from wtal_core.evaluation.intervals import IntervalIndex
+from wtal_core.intervals import IntervalIndex
 from wtal_core.records import Annotations, Segments
 from wtal_core.snippet_grid import SnippetGrid
 
 __all__ = ["GroundTruthIndex"]
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)

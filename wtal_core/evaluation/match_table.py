@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from wtal_core.arrays import FloatArray, IntArray
 from wtal_core.errors import UsageError
-from wtal_core.evaluation.intervals import IntervalIndex, temporal_iou
 from wtal_core.evaluation.matching import DROPPED, UNMATCHED
+from wtal_core.intervals import IntervalIndex, temporal_iou
 from wtal_core.records import Detections, Segments
 
 if TYPE_CHECKING:
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from wtal_core.records import Evaluation
 
 __all__ = ["MatchTable", "OverlapPairs", "overlapping_pairs"]
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False, slots=True)

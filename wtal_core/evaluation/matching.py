@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from wtal_core.arrays import BoolArray, FloatArray, IntArray
 from wtal_core.errors import DataError, UsageError, shortened
 from wtal_core.evaluation.ground_truth import GroundTruthIndex
-from wtal_core.evaluation.intervals import temporal_iou
 from wtal_core.evaluation.protocols import EvaluationProtocol
+from wtal_core.intervals import temporal_iou
 from wtal_core.records import Detections
 from wtal_core.snippet_grid import SnippetGrid
 
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["DROPPED", "UNMATCHED", "Matching", "match", "serial_choice"]
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 #: Values in the `match@...` columns of the match table, beside the row number of the partner.
 UNMATCHED = -1

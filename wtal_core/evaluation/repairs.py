@@ -14,16 +14,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
+from wtal_core.arrays import BoolArray, FloatArray, IntArray
 from wtal_core.evaluation.matching import Matching
 from wtal_core.records import Detections
 
 __all__ = ["Ranking"]
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 #: Numbers in the largest table that is held at once: what a core's cache holds.
 CHUNK_NUMBERS = 250_000

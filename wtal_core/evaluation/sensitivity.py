@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from wtal_core.arrays import FloatArray, IntArray
 from wtal_core.errors import UsageError, unknown_name
 from wtal_core.evaluation.diagnosis import FALSE_POSITIVE_KINDS, Diagnosis
 from wtal_core.evaluation.ground_truth import GroundTruthIndex
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BUCKETS", "characteristics", "false_positive_profile", "missed_share", "sensitivity"]
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 _SIZES = ("XS", "S", "M", "L", "XL")
 _INF = float("inf")

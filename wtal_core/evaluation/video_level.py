@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from wtal_core.arrays import FloatArray
 from wtal_core.errors import DataError
 
 __all__ = ["VideoLevelScores", "video_level_map"]
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

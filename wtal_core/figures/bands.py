@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
+from wtal_core.arrays import FloatArray
 from wtal_core.errors import DataError, UsageError, WtalError, unknown_name
 from wtal_core.figures import timeline
 from wtal_core.figures.content import FigureData, RunData, main_attention
@@ -23,7 +24,6 @@ from wtal_core.snippet_grid import SnippetGrid
 
 __all__ = ["Band", "Painter", "number_text"]
 
-FloatArray = npt.NDArray[np.float64]
 
 _FRAME_HEIGHT = 0.42  # inches a strip of key frames aims at
 _BAR_HEIGHT = {"barcode": 0.13, "curve": 0.13}

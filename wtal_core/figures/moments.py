@@ -12,7 +12,7 @@ from html import escape
 
 import numpy as np
 
-from wtal_core.runs.failures import Moment, MomentTrack
+from wtal_core.analysis.failures import Moment, MomentTrack
 
 __all__ = ["moment_image", "moment_svg"]
 

@@ -17,6 +17,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
 from matplotlib.textpath import text_to_path
 
+from wtal_core.arrays import FloatArray
 from wtal_core.figures.theme import Look, pale
 from wtal_core.snippet_grid import SnippetGrid
 
@@ -37,7 +38,6 @@ __all__ = [
     "visible",
 ]
 
-FloatArray = npt.NDArray[np.float64]
 _STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1200, 1800, 3600, 7200, 14400)
 
 

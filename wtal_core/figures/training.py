@@ -10,7 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from wtal_core.runs.monitor import Curve, Watch
+from wtal_core.training.monitor import Curve, Watch
 
 __all__ = ["loss_figure", "validation_figure"]
 

@@ -10,13 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from wtal_core.arrays import FloatArray, IntArray
 from wtal_core.errors import DataError
 
-__all__ = ["BoolArray", "CurveLike", "Curves", "FloatArray", "IntArray", "expand"]
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
+__all__ = ["CurveLike", "Curves", "expand"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from wtal_core.arrays import FloatArray, IntArray
 from wtal_core.errors import DataError, UsageError
-from wtal_core.localization.curves import FloatArray, IntArray
 from wtal_core.localization.suppression import best_overlap
 
 __all__ = ["StreamFusion", "discount", "fuse_streams", "late_fusion"]

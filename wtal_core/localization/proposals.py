@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from wtal_core.arrays import BoolArray, FloatArray, IntArray
 from wtal_core.errors import DataError, UsageError
-from wtal_core.localization.curves import BoolArray, CurveLike, Curves, FloatArray, IntArray, expand
+from wtal_core.localization.curves import CurveLike, Curves, expand
 from wtal_core.localization.suppression import Suppression
 from wtal_core.records import Detections
 

@@ -18,8 +18,9 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from wtal_core.arrays import BoolArray, FloatArray, IntArray
 from wtal_core.errors import DataError, UsageError, unknown_name
-from wtal_core.localization.curves import BoolArray, FloatArray, IntArray, expand
+from wtal_core.localization.curves import expand
 
 __all__ = [
     "SoftNMS",

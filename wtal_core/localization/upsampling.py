@@ -8,8 +8,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from wtal_core.arrays import FloatArray, IntArray
 from wtal_core.errors import DataError, unknown_name
-from wtal_core.localization.curves import CurveLike, Curves, FloatArray, IntArray
+from wtal_core.localization.curves import CurveLike, Curves
 from wtal_core.snippet_grid import SnippetGrid
 
 __all__ = ["Interpolation", "interpolate", "to_frames", "upsample"]

@@ -37,6 +37,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from wtal_core.arrays import FloatArray, IntArray
 from wtal_core.localization import (
     Contrast,
     Curves,
@@ -53,7 +54,7 @@ from wtal_core.methods.pooling import cross_entropy_with_targets, normalised_tar
 from wtal_core.methods.temporal_convolution import convolve_snippets
 from wtal_core.records import Activations
 from wtal_core.settings import check, option
-from wtal_core.snippet_grid import FloatArray, IntArray, SnippetGrid, seconds_of
+from wtal_core.snippet_grid import SnippetGrid, seconds_of
 
 __all__ = ["ACMNet", "ACMNetConfig", "ACMNetLocalization"]
 

@@ -51,6 +51,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from wtal_core.arrays import FloatArray, IntArray
 from wtal_core.data.snippet_predictions import GivenPredictions, checked_predictions, read_predictions
 from wtal_core.errors import DataError, UsageError, unknown_name
 from wtal_core.localization import Proposals, discount, fuse_streams, kept_classes, nms
@@ -61,7 +62,7 @@ from wtal_core.methods.pooling import masked_softmax_over_time
 from wtal_core.methods.temporal_convolution import PackedVideos
 from wtal_core.records import Activations, Boundaries
 from wtal_core.settings import check, option
-from wtal_core.snippet_grid import FloatArray, IntArray, SnippetGrid, seconds_of
+from wtal_core.snippet_grid import SnippetGrid, seconds_of
 
 __all__ = ["ACN", "ACNConfig", "ACNLocalization"]
 

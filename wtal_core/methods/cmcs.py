@@ -46,6 +46,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from wtal_core.arrays import FloatArray, IntArray
 from wtal_core.errors import DataError, UsageError
 from wtal_core.localization import (
     Curves,
@@ -61,7 +62,7 @@ from wtal_core.methods.base import Batch, Method, Recipe, read_official_checkpoi
 from wtal_core.methods.pooling import cross_entropy_with_targets
 from wtal_core.records import Activations
 from wtal_core.settings import check, option
-from wtal_core.snippet_grid import FloatArray, IntArray, SnippetGrid, seconds_of
+from wtal_core.snippet_grid import SnippetGrid, seconds_of
 
 __all__ = ["CMCS", "CMCSConfig", "CMCSLocalization", "late_fusion_checkpoint"]
 

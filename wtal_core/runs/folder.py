@@ -28,8 +28,8 @@ from wtal_core.data.activations import ActivationStore
 from wtal_core.errors import DataError, UsageError
 from wtal_core.files import atomic_path, read_json, read_text, require_folder, write_json, write_text
 from wtal_core.methods import Method, method_class
+from wtal_core.processes import SILENT_SECONDS, identity, liveness
 from wtal_core.records import Provenance
-from wtal_core.runs.processes import SILENT_SECONDS, identity, liveness
 from wtal_core.version import __version__
 
 if TYPE_CHECKING:

@@ -25,9 +25,9 @@ from torch import Tensor
 from wtal_core.devices import device_name, generator_state, memory_bytes, reproducible, set_generator_state
 from wtal_core.errors import DataError, Interrupted, UsageError, and_more
 from wtal_core.methods import Method, Recipe, Stage, arithmetic
+from wtal_core.processes import SILENT_SECONDS, liveness
 from wtal_core.progress import progress_bar
 from wtal_core.runs.folder import Run
-from wtal_core.runs.processes import SILENT_SECONDS, liveness
 from wtal_core.training.corpus import Corpus
 from wtal_core.training.options import TrainOptions
 from wtal_core.training.sampling import BatchSampler

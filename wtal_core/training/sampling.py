@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from wtal_core.arrays import IntArray
 from wtal_core.errors import DataError
 
 __all__ = ["BatchSampler", "Visit", "sample_snippets"]
-
-IntArray = npt.NDArray[np.int64]
 
 
 # -- snippets of one visit ----------------------------------------------------------------------------------------

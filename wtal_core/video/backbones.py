@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from wtal_core.arrays import Array
 from wtal_core.devices import check_device, choose_device
 from wtal_core.errors import DataError, UsageError, WtalError, unknown_name
 
@@ -48,7 +49,6 @@ __all__ = [
     "register_clip_function",
 ]
 
-Array = npt.NDArray[Any]
 Frames = npt.NDArray[np.uint8]
 Indices = npt.NDArray[np.int64]
 ClipCallable = Callable[[Frames], Any]

@@ -20,12 +20,12 @@ from __future__ import annotations
 
 import itertools
 from functools import cache
-from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from wtal_core.arrays import Array
 from wtal_core.errors import DataError, unknown_name
 
 __all__ = [
@@ -41,7 +41,6 @@ __all__ = [
     "fit_camera_motion",
 ]
 
-Array = npt.NDArray[Any]
 Frames = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from wtal_core.arrays import Array
 from wtal_core.data.features import FeatureWriter, open_features
 from wtal_core.data.hdf5 import fresh_path, remove_entries
 from wtal_core.errors import DataError, MissingDependency, UsageError, WtalError
@@ -44,7 +45,6 @@ __all__ = [
     "select_shard",
 ]
 
-Array = npt.NDArray[Any]
 Frames = npt.NDArray[np.uint8]
 Indices = npt.NDArray[np.int64]
 T = TypeVar("T")

@@ -24,6 +24,7 @@ from typing import Any, Literal, NoReturn, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from wtal_core.arrays import IntArray
 from wtal_core.errors import DataError, MissingDependency, UsageError, unknown_name
 from wtal_core.snippet_grid import SnippetGrid, nearest_frames
 from wtal_core.video.probe import VideoProbe, import_av, import_cv2, open_container, probe_video, video_stream
@@ -31,7 +32,6 @@ from wtal_core.video.probe import VideoProbe, import_av, import_cv2, open_contai
 __all__ = ["FrameReader", "key_frames"]
 
 Frames = npt.NDArray[np.uint8]
-IntArray = npt.NDArray[np.int64]
 
 log = logging.getLogger(__name__)
 

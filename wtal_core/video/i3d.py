@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from wtal_core.arrays import Array
 from wtal_core.errors import DataError, UsageError, nearest, unknown_name
 from wtal_core.files import require_file
 
@@ -44,7 +44,6 @@ __all__ = [
 ]
 
 Layout = Literal["tf", "port"]
-Array = npt.NDArray[Any]
 
 #: Channels of the feature that comes out of the last inception block.
 FEATURE_DIM = 1024

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from wtal_core.arrays import FloatArray
 from wtal_core.errors import DataError, MissingDependency, UsageError, unknown_name
 from wtal_core.progress import progress_bar
 from wtal_core.video.frames import FrameReader
@@ -31,7 +32,6 @@ __all__ = [
     "optical_flow",
 ]
 
-FloatArray = npt.NDArray[np.float64]
 Flow = npt.NDArray[np.float32]
 Frames = npt.NDArray[np.uint8]
 

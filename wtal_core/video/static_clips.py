@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from wtal_core.arrays import BoolArray, FloatArray, IntArray
 from wtal_core.errors import DataError, UsageError
 from wtal_core.localization.proposals import median_filter
 from wtal_core.snippet_grid import SnippetGrid
@@ -29,10 +30,6 @@ __all__ = [
     "mine_video",
     "static_mask",
 ]
-
-BoolArray = npt.NDArray[np.bool_]
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,8 +29,8 @@ from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 from urllib.request import url2pathname
 
 import numpy as np
-import numpy.typing as npt
 
+from wtal_core.arrays import Array
 from wtal_core.errors import DataError, UsageError, shortened, unknown_name
 from wtal_core.files import atomic_path, read_json, require_file, sha256, write_json
 
@@ -47,8 +47,6 @@ __all__ = [
     "list_weights",
     "write_arrays",
 ]
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)

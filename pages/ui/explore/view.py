@@ -8,11 +8,11 @@ from typing import Any
 
 import streamlit as st
 
-from pages.ui import library
-from pages.ui.state import selection
+from pages.ui import loaders
+from pages.ui.selection import selection
+from wtal_core.analysis import live
 from wtal_core.data import Dataset
 from wtal_core.records import Activations, Annotations
-from wtal_core.runs import live
 
 __all__ = [
     "Again",
@@ -182,12 +182,12 @@ def lens(view: View, run_id: str, config: Any) -> float:
 
 def live_split(run_id: str, dataset_id: str, split: str, protocol: str) -> live.LiveSplit:
     """Return the run's post-processing on a split, ready to follow sliders."""
-    run = library.load_run(run_id)
+    run = loaders.load_run(run_id)
     paths = (run.activations_path, run.detections_path, run.folder / "localization.json")
-    stored = library.load_detections(run_id) if run.detections_path.is_file() else None
-    stamps = tuple(library.stamp(p) for p in paths)
-    truth = library.load_dataset(dataset_id).folder
-    stamps = (*stamps, library.stamp(run.folder / "run.yaml"), *library.dataset_stamp(truth))
+    stored = loaders.load_detections(run_id) if run.detections_path.is_file() else None
+    stamps = tuple(loaders.stamp(p) for p in paths)
+    truth = loaders.load_dataset(dataset_id).folder
+    stamps = (*stamps, loaders.stamp(run.folder / "run.yaml"), *loaders.dataset_stamp(truth))
     return _live_split(run_id, f"{run.folder}|{truth}", dataset_id, split, protocol, stamps, stored)
 
 
@@ -196,9 +196,9 @@ def _live_split(
     run_id: str, folders: str, dataset_id: str, split: str, protocol: str, stamps: tuple[int, ...], _stored: Any
 ) -> live.LiveSplit:
     return live.LiveSplit(
-        library.load_run(run_id),
-        library.load_activations(run_id),
-        library.ground_truth(dataset_id, split),
+        loaders.load_run(run_id),
+        loaders.load_activations(run_id),
+        loaders.ground_truth(dataset_id, split),
         protocol=protocol,
         stored=_stored,
     )

@@ -14,8 +14,8 @@ import numpy as np
 import streamlit as st
 
 from pages.ui.theme import PALETTE
+from wtal_core.figures.tracks import Track
 from wtal_core.files import jsonable
-from wtal_core.runs.tracks import Track
 from wtal_core.snippet_grid import SnippetGrid
 
 __all__ = ["Payload", "pack", "timeline"]

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from wtal_core.arrays import Array
 from wtal_core.data.annotations import THUMOS14_CLASS_IDS
-from wtal_core.data.explain.explanation import Array, Context, Explanation, describe_names, range_text
+from wtal_core.data.explain.explanation import Context, Explanation, describe_names, range_text
 from wtal_core.data.explain.features import explain_array, explain_source, likely_extractors, statistics
 from wtal_core.data.explain.weights import explain_weights, flat_shapes
 from wtal_core.data.features import FEATURE_LAYOUTS, open_arrays

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy.typing as npt
-
+from wtal_core.arrays import Array
 from wtal_core.data.annotations import THUMOS14_CLASS_IDS
 from wtal_core.errors import counted
 from wtal_core.records import Annotations
@@ -26,9 +25,6 @@ __all__ = [
     "range_text",
     "to_text",
 ]
-
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from typing import Any
 import h5py
 import numpy as np
 
+from wtal_core.arrays import Array
 from wtal_core.data.activations import open_activations
-from wtal_core.data.explain.explanation import Array, Context, Explanation, range_text
+from wtal_core.data.explain.explanation import Context, Explanation, range_text
 from wtal_core.data.features import FEATURE_LAYOUTS, ArraySource, HDF5Store, open_arrays
 from wtal_core.data.features.grid_rule import fitting_presets
 from wtal_core.errors import DataError, counted

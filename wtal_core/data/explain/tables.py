@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from wtal_core.arrays import Array
 from wtal_core.data.annotations import scan_annotations
 from wtal_core.data.detections import read_detections, read_video_scores
-from wtal_core.data.explain.explanation import THUMOS_VIDEO, Array, Context, Explanation, describe_names
+from wtal_core.data.explain.explanation import THUMOS_VIDEO, Context, Explanation, describe_names
 from wtal_core.data.explain.features import explain_array
 from wtal_core.errors import DataError, counted
 from wtal_core.files import read_json

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from wtal_core.arrays import Array
 from wtal_core.data.safe_load import load_npy, load_npz, npy_header
 from wtal_core.errors import DataError, unknown_name
 from wtal_core.files import sha256, stem, visible
@@ -24,7 +24,6 @@ __all__ = [
     "shape_of_file",
 ]
 
-Array = npt.NDArray[Any]
 
 #: The streams of a two-stream network in the channel order the field uses.
 STREAMS = ("rgb", "flow")

@@ -11,19 +11,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from wtal_core.arrays import Array
 from wtal_core.data.features.arrays import combined_sha256, find_streams
 from wtal_core.data.safe_load import load_npz
 from wtal_core.errors import DataError, UsageError
 from wtal_core.records import VideoFeatures
 
 __all__ = ["CmcsFiles", "cmcs_phases", "cmcs_test_crops", "is_cmcs_file"]
-
-Array = npt.NDArray[Any]
 
 
 def is_cmcs_file(path: Path) -> bool:

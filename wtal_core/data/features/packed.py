@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from wtal_core.arrays import Array
 from wtal_core.data.features.arrays import check_shape
 from wtal_core.data.features.store import OneFile
 from wtal_core.data.safe_load import ObjectArray, load_npy, npy_header, open_object_array
@@ -22,8 +22,6 @@ from wtal_core.errors import DataError
 from wtal_core.files import read_text
 
 __all__ = ["PackedArrays", "find_video_names", "read_video_names"]
-
-Array = npt.NDArray[Any]
 
 
 def read_video_names(path: str | os.PathLike[str]) -> tuple[str, ...]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
-import numpy.typing as npt
 
+from wtal_core.arrays import Array
 from wtal_core.data.features.grid_rule import GridRule
 from wtal_core.errors import DataError, UsageError, counted, unknown_name
 from wtal_core.files import sha256
@@ -25,8 +25,6 @@ __all__ = [
     "missing_grid",
     "videos_with_features",
 ]
-
-Array = npt.NDArray[Any]
 
 
 @runtime_checkable

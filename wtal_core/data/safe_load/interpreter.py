@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from wtal_core.arrays import Array
 from wtal_core.errors import DataError, unknown_name
 from wtal_core.files import require_file
 
@@ -34,7 +34,6 @@ __all__ = [
     "reporting",
 ]
 
-Array = npt.NDArray[Any]
 Encoding = Literal["latin1", "bytes"]
 
 #: Byte strings from this length on stay in the file until an array is built from them.

@@ -11,9 +11,9 @@ from typing import Any, BinaryIO, Self
 
 import numpy as np
 
+from wtal_core.arrays import Array
 from wtal_core.data.safe_load.interpreter import (
     DATA,
-    Array,
     Broken,
     Encoding,
     Interpreter,

@@ -10,14 +10,8 @@ from typing import Self
 
 import numpy as np
 
-from wtal_core.data.safe_load.interpreter import (
-    DATA,
-    Array,
-    Encoding,
-    Interpreter,
-    check_encoding,
-    reporting,
-)
+from wtal_core.arrays import Array
+from wtal_core.data.safe_load.interpreter import DATA, Encoding, Interpreter, check_encoding, reporting
 from wtal_core.data.safe_load.npy import NpyHeader, object_array, read_header
 from wtal_core.errors import unknown_name
 from wtal_core.files import require_file

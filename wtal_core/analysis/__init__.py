@@ -1,0 +1,1 @@
+"""What follows from stored activations and detections: live post-processing, explanations, failures."""

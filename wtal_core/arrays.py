@@ -1,0 +1,17 @@
+"""Names of the array types that are used everywhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Array", "BoolArray", "Float32Array", "FloatArray", "IntArray", "NameArray"]
+
+Array = npt.NDArray[Any]
+BoolArray = npt.NDArray[np.bool_]
+Float32Array = npt.NDArray[np.float32]
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+NameArray = npt.NDArray[np.object_]  # of strings

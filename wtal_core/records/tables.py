@@ -1,0 +1,366 @@
+"""Tables with one array a column: labelled intervals (`Segments`) and scored ones (`Detections`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from wtal_core.arrays import Array, FloatArray, IntArray, NameArray
+from wtal_core.errors import DataError, and_more, shortened, unknown_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Detections", "Segments", "as_names", "factorize"]
+
+
+def _names(values: Iterable[str] | str, column: str, length: int | None, where: str) -> NameArray:
+    """Return a column of strings as an object array; a single string is repeated `length` times."""
+    if isinstance(values, str):
+        if length is None:
+            raise DataError(
+                f"column {column!r} is one string",
+                expected="one string a row",
+                got=repr(values),
+                where=where,
+                next_step="Put the names into a list",
+            )
+        array = np.empty(length, dtype=object)
+        array[:] = values
+        return array
+    if not isinstance(values, Iterable) or (isinstance(values, np.ndarray) and values.ndim != 1):
+        raise DataError(
+            f"column {column!r} is not a list of names",
+            expected="one string a row",
+            got=shortened(repr(values)),
+            where=where,
+            next_step="Put the names into a list",
+        )
+    items = values if isinstance(values, np.ndarray) else list(values)
+    array = np.empty(len(items), dtype=object)
+    array[:] = items.astype(object) if isinstance(items, np.ndarray) else items
+    for row, value in enumerate(array):
+        if not isinstance(value, str) or not value:
+            raise DataError(
+                f"column {column!r} holds something that is not a name",
+                expected="a non-empty string",
+                got=repr(value),
+                where=f"{where}, row {row}",
+                next_step="Name it, or drop this row",
+            )
+    return array
+
+
+def _sources(values: Iterable[str] | str | None, length: int, where: str) -> NameArray:
+    """Return a column of texts that may be empty."""
+    items = [values or ""] * length if values is None or isinstance(values, str) else list(values)
+    array = np.empty(len(items), dtype=object)
+    array[:] = items
+    for row, value in enumerate(items):
+        if not isinstance(value, str):
+            raise DataError(
+                "column 'source' holds something that is not a text",
+                expected="a text, which may be empty",
+                got=repr(value),
+                where=f"{where}, row {row}",
+                next_step="Write it as text",
+            )
+    return array
+
+
+def _numbers(values: Any, column: str, where: str) -> FloatArray:
+    """Return a column of finite numbers as a float64 array of shape (N,)."""
+    try:
+        array = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"column {column!r} is not numeric",
+            expected="numbers",
+            where=where,
+            next_step="Convert the column to numbers first",
+        ) from error
+    if array.ndim != 1:
+        raise DataError(
+            f"column {column!r} has the wrong shape",
+            expected="(N,)",
+            got=str(array.shape),
+            where=where,
+            next_step="Give one number a row",
+        )
+    bad = np.flatnonzero(~np.isfinite(array))
+    if bad.size:
+        raise DataError(
+            f"column {column!r} holds {array[bad[0]]}",
+            expected="finite numbers",
+            got=f"{bad.size} of {array.size} rows are not",
+            where=f"{where}, row {bad[0]}",
+            next_step="Replace or drop these rows",
+        )
+    return array
+
+
+def _check_intervals(start: FloatArray, end: FloatArray, video: NameArray, where: str) -> None:
+    bad = np.flatnonzero((start < 0) | (end < start))
+    if bad.size:
+        row = int(bad[0])
+        raise DataError(
+            "a segment is negative or inverted",
+            expected="0 <= start <= end (seconds)",
+            got=f"[{start[row]:g}, {end[row]:g}]{and_more(bad.size)}",
+            where=f"{where}, row {row}, video {video[row]}",
+            next_step="Correct or drop these rows",
+        )
+
+
+def factorize(names: NameArray) -> tuple[IntArray, tuple[str, ...]]:
+    """Return `(codes (N,), vocabulary)` of a column of names; the vocabulary is sorted."""
+    import pandas as pd
+
+    codes, vocabulary = pd.factorize(names, sort=True)
+    return codes.astype(np.int64), tuple(str(v) for v in vocabulary)
+
+
+def _freeze(array: Array) -> Array:
+    array.flags.writeable = False
+    return array
+
+
+_Columns = TypeVar("_Columns", bound="_Table")
+
+
+class _Table:
+    """What `Segments` and `Detections` share: row selection, concatenation, grouping, pandas."""
+
+    _columns: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return int(self.__dict__["start"].size)
+
+    def select(self: _Columns, rows: npt.ArrayLike) -> _Columns:
+        """Return the given rows (indices, boolean mask or slice result), in the given order."""
+        index = np.asarray(rows)
+        if index.size == 0:
+            index = index.astype(np.int64)
+        return self._trusted({name: getattr(self, name)[index] for name in self._columns})
+
+    @classmethod
+    def _trusted(cls: type[_Columns], columns: dict[str, Array]) -> _Columns:
+        """Build from columns that come out of a validated table, without validating again."""
+        table = object.__new__(cls)
+        for name, column in columns.items():
+            object.__setattr__(table, name, _freeze(column))
+        return table
+
+    @classmethod
+    def concat(cls: type[_Columns], tables: Iterable[_Columns]) -> _Columns:
+        """Return the rows of all tables, one table after the other."""
+        tables = [table for table in tables if len(table)]
+        if not tables:
+            return cls.empty()
+        return cls._trusted({name: np.concatenate([getattr(t, name) for t in tables]) for name in cls._columns})
+
+    @classmethod
+    def empty(cls: type[_Columns]) -> _Columns:
+        """Return a table without rows."""
+        names, numbers = ("video", "label", "source"), np.zeros(0)
+        return cls._trusted({n: np.empty(0, dtype=object) if n in names else numbers.copy() for n in cls._columns})
+
+    def renamed_videos(self: _Columns, rename: Callable[[str], str]) -> _Columns:
+        """Return the rows with other video ids."""
+        codes, vocabulary = self.video_codes
+        columns = {name: getattr(self, name) for name in self._columns}
+        return type(self)(**columns | {"video": as_names([rename(v) for v in vocabulary])[codes]})
+
+    def for_video(self: _Columns, video: str) -> _Columns:
+        """Return the rows of one video."""
+        return self.select(np.flatnonzero(self.__dict__["video"] == video))
+
+    def for_labels(self: _Columns, labels: Iterable[str]) -> _Columns:
+        """Return the rows of some labels, in table order."""
+        codes, vocabulary = self.label_codes
+        wanted = set(labels)
+        return self.select(np.flatnonzero(np.isin(codes, [i for i, v in enumerate(vocabulary) if v in wanted])))
+
+    def by_video(self: _Columns) -> dict[str, _Columns]:
+        """Return the rows of each video that has any, videos in sorted order, rows in table order."""
+        codes, vocabulary = self.video_codes
+        order = np.argsort(codes, kind="stable")
+        bounds = np.searchsorted(codes[order], np.arange(len(vocabulary) + 1))
+        return {v: self.select(order[bounds[i] : bounds[i + 1]]) for i, v in enumerate(vocabulary)}
+
+    @cached_property
+    def video_codes(self) -> tuple[IntArray, tuple[str, ...]]:
+        """`(codes (N,), sorted videos)`."""
+        return factorize(self.__dict__["video"])
+
+    @cached_property
+    def label_codes(self) -> tuple[IntArray, tuple[str, ...]]:
+        """`(codes (N,), sorted labels)`."""
+        return factorize(self.__dict__["label"])
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return the columns as a pandas DataFrame."""
+        import pandas as pd
+
+        return pd.DataFrame({name: getattr(self, name) for name in self._columns})
+
+    @classmethod
+    def from_dataframe(cls: type[_Columns], frame: pd.DataFrame) -> _Columns:
+        """Build from a DataFrame with this table's columns, others are refused; a missing source is an empty one."""
+        optional = {"source"}
+        for column in frame.columns:
+            if column not in cls._columns:
+                raise unknown_name("column", column, cls._columns, where=cls.__name__, usage=False)
+        missing = [c for c in cls._columns if c not in frame.columns and c not in optional]
+        if missing:
+            raise DataError(
+                "columns are missing",
+                expected=", ".join(cls._columns),
+                got=f"no {missing}",
+                where=cls.__name__,
+                next_step="Add them to the table",
+            )
+        columns = {c: frame[c].to_numpy() for c in frame.columns}
+        for c in optional & columns.keys():
+            columns[c] = np.where(frame[c].isna(), "", columns[c].astype(object))
+        return cls(**columns)
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return all(np.array_equal(getattr(self, n), getattr(other, n)) for n in self._columns)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class Segments(_Table):
+    """Labelled intervals of videos: ground truth, phases, contexts, fakes.
+
+    Args:
+        video: N video ids, or one id for all rows.
+        label: N labels, or one label for all rows.
+        start, end: N times in seconds, `0 <= start <= end`.
+
+    Raises:
+        DataError: columns differ in length, a number is not finite, a segment is negative or inverted.
+    """
+
+    video: NameArray
+    label: NameArray
+    start: FloatArray
+    end: FloatArray
+
+    _columns = ("video", "label", "start", "end")
+
+    def __init__(self, video: Any, label: Any, start: Any, end: Any) -> None:
+        where = "Segments"
+        start, end = _numbers(start, "start", where), _numbers(end, "end", where)
+        columns: dict[str, Array] = {
+            "video": _names(video, "video", start.size, where),
+            "label": _names(label, "label", start.size, where),
+            "start": start,
+            "end": end,
+        }
+        _check_lengths(columns, where)
+        _check_intervals(start, end, columns["video"], where)
+        for name, column in columns.items():
+            object.__setattr__(self, name, _freeze(column))
+
+    @property
+    def length(self) -> FloatArray:
+        """Length of each segment in seconds."""
+        return self.end - self.start
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class Detections(_Table):
+    """Scored intervals: what a method says happens, and when.
+
+    Args:
+        video: N video ids, or one id for all rows.
+        label: N class names, or one for all rows.
+        start, end: N times in seconds, `0 <= start <= end`.
+        score: N finite scores; higher is more certain. Only their order matters.
+        source: N short texts saying which branch, threshold or stream a detection came from, one text, or None ("").
+
+    Raises:
+        DataError: columns differ in length, a number is not finite, a segment is negative or inverted.
+    """
+
+    video: NameArray
+    label: NameArray
+    start: FloatArray
+    end: FloatArray
+    score: FloatArray
+    source: NameArray
+
+    _columns = ("video", "label", "start", "end", "score", "source")
+
+    def __init__(self, video: Any, label: Any, start: Any, end: Any, score: Any, source: Any = None) -> None:
+        where = "Detections"
+        start, end = _numbers(start, "start", where), _numbers(end, "end", where)
+        columns: dict[str, Array] = {
+            "video": _names(video, "video", start.size, where),
+            "label": _names(label, "label", start.size, where),
+            "start": start,
+            "end": end,
+            "score": _numbers(score, "score", where),
+            "source": _sources(source, start.size, where),
+        }
+        _check_lengths(columns, where)
+        _check_intervals(start, end, columns["video"], where)
+        for name, column in columns.items():
+            object.__setattr__(self, name, _freeze(column))
+
+    def sorted(self) -> Detections:
+        """Return the rows by video, then score descending, then table order."""
+        codes, _ = self.video_codes
+        return self.select(np.lexsort((-self.score, codes)))
+
+    def to_activitynet(self) -> dict[str, Any]:
+        """Return the ActivityNet results form: `{"version", "external_data", "results": {video: [...]}}`."""
+        results = {
+            video: [
+                {
+                    "label": label,
+                    "score": score,
+                    "segment": [start, end],
+                    **({"source": source} if source else {}),
+                }
+                for label, score, start, end, source in zip(
+                    rows.label.tolist(),
+                    rows.score.tolist(),
+                    rows.start.tolist(),
+                    rows.end.tolist(),
+                    rows.source.tolist(),
+                    strict=True,
+                )
+            ]
+            for video, rows in self.by_video().items()
+        }
+        return {"version": "wtal 1", "external_data": {"used": False, "details": ""}, "results": results}
+
+
+def _check_lengths(columns: dict[str, Array], where: str) -> None:
+    sizes = {name: column.shape[0] for name, column in columns.items()}
+    if len(set(sizes.values())) > 1:
+        raise DataError(
+            "columns differ in length",
+            expected="equal lengths",
+            got=str(sizes),
+            where=where,
+            next_step="Give every column one value a row",
+        )
+
+
+def as_names(values: Sequence[str]) -> NameArray:
+    """Return strings as the object array that name columns use."""
+    array = np.empty(len(values), dtype=object)
+    array[:] = list(values)
+    return array
