@@ -1,8 +1,8 @@
 """What is selected, kept in the URL so that every view can be linked to.
 
-Keys: `data`, `run` (comma-separated), `video`, `class`, `t`, `from`, `to` (seconds), `protocol`, `tiou`, `gamma`
-(HAM-Net's drop threshold), `set.<setting>` for changed post-processing settings. A URL that carries any of them says
-everything; without them, what was selected last in this session holds.
+Keys: `data`, `run` (comma-separated), `video`, `class`, `t`, `from`, `to` (seconds), `protocol`, `tiou`,
+`lens.<setting>` for settings that change tracks without the model, `set.<setting>` for changed post-processing
+settings. A URL that carries any of them says everything; without them, what was selected last in this session holds.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from streamlit.errors import StreamlitAPIException
 __all__ = ["Selection", "explore_link", "explore_query", "select", "selection"]
 
 _KEYS = {"dataset": "data", "runs": "run", "video": "video", "label": "class", "t": "t", "t0": "from", "t1": "to",
-         "protocol": "protocol", "tiou": "tiou", "gamma": "gamma"}  # fmt: skip
+         "protocol": "protocol", "tiou": "tiou"}  # fmt: skip
 _REMEMBERED = "wtal.selection"
-_PREFIX = "set."
+_PREFIX, _LENS = "set.", "lens."
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Selection:
         t0, t1: visible part of the time axis in seconds.
         protocol: evaluation protocol that mAP and verdicts are made under.
         tiou: tIoU that verdicts are made at.
-        gamma: drop threshold that HAM-Net's dropped snippets are shown at.
+        lenses: `{setting: value}` that the first run's tracks are shown at.
         settings: changed localization settings of the first run.
     """
 
@@ -51,7 +51,7 @@ class Selection:
     t1: float | None = None
     protocol: str | None = None
     tiou: float | None = None
-    gamma: float | None = None
+    lenses: Mapping[str, float] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def to_query(self) -> dict[str, str]:
@@ -65,6 +65,8 @@ class Selection:
                 value = _number(value)
             if value is not None:
                 query[key] = value
+        for name, value in sorted(self.lenses.items()):
+            query[_LENS + name] = f"{value:.6g}"
         for name, value in sorted(self.settings.items()):
             query[_PREFIX + name] = _setting_text(value)
         return query
@@ -92,7 +94,10 @@ def _not_negative(text: str | None) -> float | None:
 
 def _from_query(query: Mapping[str, str]) -> Selection:
     found: dict[str, Any] = {}
+    lenses: dict[str, float] = {}
     for key, text in query.items():
+        if key.startswith(_LENS) and (at := _not_negative(text)) is not None:
+            lenses[key.removeprefix(_LENS)] = at
         if key.startswith(_PREFIX):
             try:
                 value = yaml.safe_load(text)
@@ -103,7 +108,7 @@ def _from_query(query: Mapping[str, str]) -> Selection:
     t0, t1 = _not_negative(query.get("from")), _not_negative(query.get("to"))
     if t0 is None or t1 is None or t1 <= t0:
         t0 = t1 = None
-    tiou, gamma = _not_negative(query.get("tiou")), _not_negative(query.get("gamma"))
+    tiou = _not_negative(query.get("tiou"))
     return Selection(
         dataset=query.get("data") or None,
         runs=runs,
@@ -114,13 +119,13 @@ def _from_query(query: Mapping[str, str]) -> Selection:
         t1=t1,
         protocol=query.get("protocol") or None,
         tiou=tiou if tiou is not None and 0 < tiou <= 1 else None,
-        gamma=gamma if gamma is not None and gamma <= 1 else None,
+        lenses=lenses,
         settings=found,
     )
 
 
 def _own_keys(query: Mapping[str, str]) -> list[str]:
-    return [k for k in query if k in _KEYS.values() or k.startswith(_PREFIX)]
+    return [k for k in query if k in _KEYS.values() or k.startswith((_PREFIX, _LENS))]
 
 
 def _query() -> dict[str, str]:
@@ -146,17 +151,17 @@ def select(**changes: Any) -> Selection:
     """Change parts of the selection and write the URL; None clears a part.
 
     A new data set clears what belonged to the old one; a new video clears time and zoom; a new leading run clears
-    changed settings and the drop threshold.
+    changed settings and lenses.
     """
     old = selection()
     resets: dict[str, Any] = {}
     if "dataset" in changes and old.dataset is not None and changes["dataset"] != old.dataset:
-        resets = {"runs": (), "video": None, "label": None, "t": None, "t0": None, "t1": None, "gamma": None}
-        resets["settings"] = {}
+        resets = {"runs": (), "video": None, "label": None, "t": None, "t0": None, "t1": None, "lenses": {},
+                  "settings": {}}  # fmt: skip
     if "video" in changes and old.video is not None and changes["video"] != old.video:
         resets |= {"t": None, "t0": None, "t1": None}
     if "runs" in changes and old.runs and tuple(changes["runs"])[:1] != old.runs[:1]:
-        resets |= {"settings": {}, "gamma": None}
+        resets |= {"settings": {}, "lenses": {}}
     new = replace(old, **{**resets, **changes})
     if new != old:
         _write(new)

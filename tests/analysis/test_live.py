@@ -5,15 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 
-from tests.planted import CLASSES, World
+from tests.planted import World
 from wtal_core.analysis import live
 from wtal_core.errors import DataError, UsageError
 from wtal_core.evaluation import GroundTruthIndex, evaluate
-from wtal_core.methods import create_method
 from wtal_core.runs.folder import Run
 from wtal_core.runs.pipeline import localize, stored_activations
 
@@ -53,26 +50,6 @@ def test_unknown_settings_name_the_nearest(split: live.LiveSplit) -> None:
 def test_activations_of_another_split_are_refused(world: World, acmnet: Run) -> None:
     with pytest.raises(DataError, match="no activations of this split"):
         live.LiveSplit(acmnet, stored_activations(acmnet), GroundTruthIndex(world.annotations, "training"))
-
-
-@pytest.mark.parametrize(
-    "config",
-    [{}, {"drop_mode": "absolute", "gamma": 0.5}, {"include_min": True, "gamma": 0.4}, {"drop": "inverse"}],
-    ids=str,
-)
-def test_the_drop_lens_is_hamnets_own_drop(config: dict[str, Any], world: World) -> None:
-    torch.manual_seed(1)
-    method = create_method("hamnet", classes=CLASSES, feature_dim=32, attention_filters=8, **config).eval()
-    video = world.videos("test")[0]
-    acts = method.activations(world.store.read(video).data, grid=world.store.grid(video))
-    _, dropped = live.drop_lens(acts.attention["foreground"], method.config)
-    np.testing.assert_array_equal(dropped, acts.drop_mask)
-    again = live.with_drop(acts, method.config, method.config.gamma)
-    np.testing.assert_array_equal(again.attention["semi_soft"], acts.attention["semi_soft"])
-    np.testing.assert_array_equal(again.attention["hard"], acts.attention["hard"])
-    fewer = live.with_drop(acts, method.config, 0.99).drop_mask
-    assert fewer is not None
-    assert (fewer != acts.drop_mask).any()
 
 
 def test_keeping_links_what_is_large_and_writes_what_is_new(split: live.LiveSplit, acmnet: Run, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import torch
 
 from tests.golden.fidelity import Fidelity
 from wtal_core.methods import Batch, create_method
-from wtal_core.methods.cmcs import CMCS, CMCSLocalization, PackedVideos, late_fusion_checkpoint
+from wtal_core.methods.cmcs import CMCS, CMCSLocalization, PackedVideos
 from wtal_core.records import Activations, Detections
 from wtal_core.snippet_grid import SnippetGrid
 
@@ -46,7 +46,7 @@ def trained(golden: Golden, streams: str) -> CMCS:
     method = create_method("cmcs", num_classes=20, feature_dim=2048, streams=streams)
     assert isinstance(method, CMCS)
     if streams == "late":
-        method.load_official(late_fusion_checkpoint(weights(golden, "rgb"), weights(golden, "flow")))
+        method.load_official(weights(golden, "rgb"), weights(golden, "flow"))
     else:
         method.load_official(weights(golden, streams))
     return method.eval()  # the golden losses and gradients are without dropout

@@ -18,7 +18,7 @@ from wtal_core.jobs.job import Job
 from wtal_core.jobs.queue import Queue
 from wtal_core.jobs.requests import TrainRequest, resume_arguments, start_training
 from wtal_core.jobs.trainings import Training, trainings
-from wtal_core.methods import create_method
+from wtal_core.methods import create_method, method_class
 from wtal_core.methods.form import config_of
 from wtal_core.processes import identity
 from wtal_core.records import Provenance
@@ -160,17 +160,17 @@ def test_what_would_stop_a_training_is_said_before(home: Path) -> None:
     folder = home / "datasets" / "planted"
     dataset = Dataset.open(folder)
     hamnet, cmcs = config_of("hamnet", "thumos14"), config_of("cmcs", "thumos14")
-    assert preflight(dataset, hamnet) == []
-    assert preflight(dataset, cmcs) == []  # the planted world has static clips
+    assert preflight(dataset, method_class("hamnet"), hamnet) == []
+    assert preflight(dataset, method_class("cmcs"), cmcs) == []  # the planted world has static clips
     without = replace(dataset.annotations, tracks={})
     write_annotations(without, folder / "annotations.json", format="activitynet")
-    (obstacle,) = preflight(Dataset.open(folder), cmcs)
+    (obstacle,) = preflight(Dataset.open(folder), method_class("cmcs"), cmcs)
     assert obstacle.remedy == {"training.hard_negatives": False}
-    assert preflight(Dataset.open(folder), settings.override(cmcs, obstacle.remedy)) == []
-    (strange,) = preflight(dataset, hamnet, split="training")
+    assert preflight(Dataset.open(folder), method_class("cmcs"), settings.override(cmcs, obstacle.remedy)) == []
+    (strange,) = preflight(dataset, method_class("hamnet"), hamnet, split="training")
     assert "no split “training”" in strange.message
     empty = Dataset(folder, "x", {"train": ("nothing",)})
-    assert len(preflight(empty, hamnet)) == 2  # no features, no videos
+    assert len(preflight(empty, method_class("hamnet"), hamnet)) == 2  # no features, no videos
 
 
 @pytest.mark.parametrize("modalities", [(("rgb", 32),), (("flow", 16), ("rgb", 16))])
@@ -182,9 +182,9 @@ def test_streams_that_are_not_there_stand_in_the_way_of_what_takes_them_apart(
     store = MemoryStore({v: replace(world.store.read(v), provenance=made) for v in world.store.videos})
     dataset = write_dataset(World(store, world.annotations), tmp_path)
     late, acn = config_of("cmcs", "thumos14", {"streams": "late"}), config_of("acn", "thumos14")
-    assert preflight(dataset, settings.override(late, {"streams": "both"})) == []
-    (obstacle,) = preflight(dataset, late)
+    assert preflight(dataset, method_class("cmcs"), settings.override(late, {"streams": "both"})) == []
+    (obstacle,) = preflight(dataset, method_class("cmcs"), late)
     assert "not RGB and flow of the same width" in obstacle.message
     assert obstacle.remedy == {"streams": "both"}
-    (obstacle,) = preflight(dataset, acn)
+    (obstacle,) = preflight(dataset, method_class("acn"), acn)
     assert obstacle.remedy == {}, "ACN has no setting without streams"

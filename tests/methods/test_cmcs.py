@@ -10,7 +10,7 @@ import torch
 
 from wtal_core.errors import DataError, UsageError
 from wtal_core.methods import Batch, create_method
-from wtal_core.methods.cmcs import CMCS, CMCSLocalization, PackedVideos, late_fusion_checkpoint
+from wtal_core.methods.cmcs import CMCS, CMCSLocalization, PackedVideos
 from wtal_core.records import Activations
 from wtal_core.snippet_grid import SnippetGrid
 
@@ -257,7 +257,7 @@ def test_official_keys_must_fit(tmp_path: Any) -> None:
     torch.manual_seed(5)
     for p in other.parameters():
         torch.nn.init.normal_(p)
-    other.load_official(late_fusion_checkpoint(tmp_path / "rgb.pth", halves["flow"]))
+    other.load_official(tmp_path / "rgb.pth", halves["flow"])
     for name, value in other.state_dict().items():
         assert torch.equal(value, late.state_dict()[name])
     with pytest.raises(DataError, match="keys"):

@@ -12,6 +12,7 @@ from wtal_core.errors import DataError, UsageError
 from wtal_core.methods import Batch, create_method
 from wtal_core.methods.hamnet import HAMNet, HAMNetLocalization
 from wtal_core.records import Activations
+from wtal_core.settings import override
 from wtal_core.snippet_grid import SnippetGrid
 
 CLASSES, DIM = 3, 8
@@ -324,3 +325,26 @@ def test_many_videos_equal_each_alone() -> None:
     assert set(together.video) >= {"a", "c"}  # 0.2 is enough
     assert "d" not in set(together.video)  # no class passes: no detection, no fallback
     assert len(HAMNet.propose({}, HAMNetLocalization())) == 0
+
+
+@pytest.mark.parametrize(
+    "config",
+    [{}, {"drop_mode": "absolute", "gamma": 0.5}, {"include_min": True, "gamma": 0.4}, {"drop": "inverse"}],
+    ids=str,
+)
+def test_the_lens_drops_what_the_network_drops(config: dict[str, Any]) -> None:
+    torch.manual_seed(1)
+    method = create_method("hamnet", num_classes=3, feature_dim=32, attention_filters=8, **config).eval()
+    acts = method.activations(torch.rand(50, 32))
+    (lens,) = method.lenses
+    again = lens.apply(acts, method.config)
+    np.testing.assert_array_equal(again.drop_mask, acts.drop_mask)
+    np.testing.assert_array_equal(again.attention["semi_soft"], acts.attention["semi_soft"])
+    np.testing.assert_array_equal(again.attention["hard"], acts.attention["hard"])
+    other = override(method.config, {"gamma": 0.99})
+    moved = lens.apply(acts, other)
+    assert (moved.drop_mask != acts.drop_mask).any()
+    assert lens.threshold is not None
+    at = lens.threshold(acts, other)
+    attention = acts.attention["foreground"]
+    np.testing.assert_array_equal(attention < at if other.drop == "inverse" else attention >= at, moved.drop_mask)

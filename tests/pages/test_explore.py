@@ -115,12 +115,12 @@ def test_controls_come_from_the_settings(open_page: OpenPage, small_home: Path) 
     assert fields["suppression"]["choices"] == ["soft", "hard", "none"]
     assert fields["plus_one"]["kind"] == "toggle"
     assert fields["thresholds"]["value"] == pytest.approx([0.1, 0.9, 10])
-    assert fields["~gamma"]["stored"] == 0.2
+    assert fields["lens.gamma"]["stored"] == 0.2
 
 
 def test_the_drop_threshold_moves_dropped_snippets_and_no_detection(open_page: OpenPage, small_home: Path) -> None:
     stored = payload(open_page(PAGE, small_home, run="hamnet"))
-    header = payload(open_page(PAGE, small_home, run="hamnet", gamma="0.9"))
+    header = payload(open_page(PAGE, small_home, run="hamnet", **{"lens.gamma": "0.9"}))
     assert track(header, "dropped:A")["title"] != track(stored, "dropped:A")["title"]
     assert track(header, "attention:A")["limits"][0]["value"] > track(stored, "attention:A")["limits"][0]["value"]
     assert track(header, "det:A") == track(stored, "det:A")
@@ -148,14 +148,14 @@ def test_a_mangled_setting_in_a_link_is_passed_over(open_page: OpenPage, small_h
 
 def test_a_link_restores_thresholds_time_and_zoom(open_page: OpenPage, small_home: Path) -> None:
     link = {"run": "hamnet", "video": "test_026", "t": "5.5", "from": "2", "to": "9.25", "tiou": "0.3"}
-    link |= {"protocol": "thumos14", "gamma": "0.35"}
+    link |= {"protocol": "thumos14", "lens.gamma": "0.35"}
     app = open_page(PAGE, small_home, **link, **{"set.class_threshold": "0.4"})
     header = payload(app)
     assert header["subject"] == "planted/test_026"
     assert header["start"] == {"t": 5.5, "from": 2.0, "to": 9.25}
     assert header["tiou"] == 0.3
     shown = {f["key"]: f["value"] for f in form(app)}
-    assert (shown["class_threshold"], shown["~gamma"]) == (0.4, 0.35)
+    assert (shown["class_threshold"], shown["lens.gamma"]) == (0.4, 0.35)
     assert next(s for s in app.selectbox if s.label == "Protocol").value == "thumos14"
     assert {key: app.query_params[key] for key in link} == link
 
@@ -231,14 +231,14 @@ def test_another_crop_checkpoint_and_drop_threshold(open_page: OpenPage, home: P
     third = now(payload(app))
     assert [i["score"] for i in third["items"]] != [i["score"] for i in first["items"]]
     app.selectbox(key="explore.checkpoint.hamnet").set_value("best").run()
-    app.slider(key="explore.gamma.hamnet").set_value(0.9).run()
+    app.slider(key="explore.lens.gamma.hamnet").set_value(0.9).run()
     press(app, "This video")
     assert "(best, crop 3, gamma=0.9)" in texts(app)
     weaker = now(payload(app))
     assert weaker["items"] == third["items"], "what is dropped counts in training only"
     assert weaker["dropped"] != third["dropped"]
     open_tab(app, "Post-processing")
-    assert {f["key"]: f["value"] for f in form(app)}["~gamma"] == 0.9
+    assert {f["key"]: f["value"] for f in form(app)}["lens.gamma"] == 0.9
 
 
 def test_two_sessions_that_ask_again_see_their_own_answers(open_page: OpenPage, home: Path) -> None:
@@ -304,7 +304,7 @@ def test_a_split_asked_again_is_kept_with_its_activations(open_page: OpenPage, h
     app = open_tab(open_page(PAGE, home, run="hamnet"), "Recompute")
     assert next(b for b in app.button if b.label == "Keep as new run").disabled
     app.selectbox(key="explore.crop.planted").set_value(2).run()
-    app.slider(key="explore.gamma.hamnet").set_value(0.6).run()
+    app.slider(key="explore.lens.gamma.hamnet").set_value(0.6).run()
     press(app, "Whole test split")
     job = app.session_state["wtal.work"].get("explore.split")
     if job is not None:

@@ -1,8 +1,8 @@
 """Post-processing that follows a slider: detections and mAP of a split from stored activations, without the model.
 
 `LiveSplit` holds the raw activations of a split and turns changed localization settings into detections and mAP,
-`localize_video` those of one video into detections and the proposals they come from. `with_drop` moves HAM-Net's drop
-threshold. `keep_as_new_run` makes a run folder of what was found.
+`localize_video` those of one video into detections and the proposals they come from. `keep_as_new_run`
+makes a run folder of what was found.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import numpy as np
 import numpy.typing as npt
 
 from wtal_core import settings
-from wtal_core.arrays import BoolArray
 from wtal_core.data import write_detections
 from wtal_core.data.activations import ActivationWriter
 from wtal_core.errors import DataError
@@ -37,12 +36,10 @@ __all__ = [
     "LiveResult",
     "LiveSplit",
     "VideoResult",
-    "drop_lens",
     "evenly_spaced",
     "keep_as_new_run",
     "localize_video",
     "stored_localization",
-    "with_drop",
 ]
 
 
@@ -190,40 +187,6 @@ class LiveSplit:
             while len(self._kept) > _KEPT_RESULTS:
                 self._kept.popitem(last=False)
         return result
-
-
-# -- HAM-Net's drop lens ---------------------------------------------------------------------------------------------
-
-
-def drop_lens(attention: npt.ArrayLike, config: Any, gamma: float | None = None) -> tuple[float, BoolArray]:
-    """Return HAM-Net's drop threshold and mask of dropped snippets for a drop threshold gamma, without the model.
-
-    Args:
-        attention: `(T,)` soft attention.
-        config: HAM-Net's config; its `drop_mode`, `include_min` and `drop` say what gamma means.
-        gamma: default the config's.
-
-    Returns:
-        `(threshold on the attention, (T,) bool)`: the same as `HAMNet.hybrid_attention` in evaluation.
-    """
-    a = np.asarray(attention, dtype=np.float32)
-    gamma = config.gamma if gamma is None else gamma
-    if config.drop_mode == "absolute":
-        threshold = np.float32(gamma)
-    elif config.include_min:
-        threshold = a.min() + np.float32(gamma) * (a.max() - a.min())
-    else:
-        threshold = np.float32(gamma) * a.max()
-    return float(threshold), np.asarray(a < threshold if config.drop == "inverse" else a >= threshold)
-
-
-def with_drop(activations: Activations, config: Any, gamma: float) -> Activations:
-    """Return HAM-Net activations with semi-soft and hard attention and drop mask of another drop threshold."""
-    a = np.asarray(activations.attention["foreground"])
-    _, dropped = drop_lens(a, config, gamma)
-    semi_soft = np.where(dropped, 0, a).astype(a.dtype)
-    attention = {**activations.attention, "semi_soft": semi_soft, "hard": (semi_soft > 0).astype(a.dtype)}
-    return replace(activations, attention=attention, drop_mask=dropped)
 
 
 # -- keeping it ------------------------------------------------------------------------------------------------------

@@ -46,7 +46,7 @@ class Train(TrainRequest):
         from wtal_core.data.dataset import Dataset
         from wtal_core.devices import choose_device, device_name
         from wtal_core.runs.folder import Run
-        from wtal_core.runs.pipeline import evaluate_run, feature_view, infer, localize
+        from wtal_core.runs.pipeline import evaluate_run, infer, localize
         from wtal_core.settings import parse_assignments
         from wtal_core.training.corpus import Corpus
         from wtal_core.training.loop import train
@@ -62,7 +62,7 @@ class Train(TrainRequest):
             run = self._reopen(dataset, store, changes) if self.resume else self._create(dataset, store, changes)
             stages = run.new_method().stages()
             corpus = Corpus.load(
-                feature_view(run.config(), store, phases=True),
+                run.method_class.read_features(run.config(), store, training=True),
                 dataset.annotations,
                 dataset.videos(self.split),
                 device=device,
@@ -123,14 +123,14 @@ class Train(TrainRequest):
     def _create(self, dataset: Dataset, store: FeatureStore, changes: Mapping[str, Any]) -> Run:
         """Resolve the config and make the run folder."""
         from wtal_core.methods import create_method
-        from wtal_core.methods.streams import check_streams, splits_streams
+        from wtal_core.methods.features import splits_streams
         from wtal_core.runs.folder import Run, RunInfo
 
         method = create_method(
             self.method, classes=dataset.classes, feature_dim=store.dim, preset=self.preset, **dict(changes)
         )
         provenance = store.provenance(store.videos[0])
-        check_streams(method.config, provenance, store.dim, where=dataset.feature_file(self.features).name)
+        method.check_features(method.config, store, where=dataset.feature_file(self.features).name)
         if splits_streams(method.config) and not provenance.modalities:
             stderr.print(
                 "warning: the features do not say which channels are RGB and flow: the first half is taken for RGB. "

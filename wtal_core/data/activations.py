@@ -8,6 +8,7 @@ Layout version 1::
         cas (T, C[+1])  video_scores (C,)  [branch_cas (K, T, C[+1])]  [drop_mask (T,)]  [embedding (T, D')]
         attention/<name> (T,)      extra_cas/<name> (T, C[+1])
         boundaries/{stream, anchor, raw, refined, coherence, oic}
+        tracks/<name>              attributes: kind, about (JSON: meaning, low, high, log, legend)
 
 Sequences are float32 (what networks compute in; float64 input is rounded), boundaries keep their own type.
 """
@@ -25,13 +26,14 @@ import numpy as np
 
 from wtal_core.data.hdf5 import EntryFile, EntryWriter, decode_name, encode_name, read_grid, write_entries, write_grid
 from wtal_core.errors import DataError
-from wtal_core.records import Activations, Boundaries
+from wtal_core.records import Activations, Boundaries, Track
 from wtal_core.snippet_grid import SnippetGrid
 
 __all__ = ["ActivationStore", "ActivationWriter", "open_activations", "write_activations"]
 
 _KIND, _VERSION, _WHAT = "activations", 1, "a wtal activation file (.h5)"
 _BOUNDARIES = ("anchor", "raw", "refined", "coherence", "oic")
+_ABOUT = ("meaning", "low", "high", "log", "legend")  # of a track
 
 
 class ActivationStore(Mapping[str, Activations]):
@@ -57,17 +59,12 @@ class ActivationStore(Mapping[str, Activations]):
 
         Args:
             video: its id.
-            embedding: False leaves the snippet embedding out: it is larger than all the rest, and localization and
+            embedding: False leaves snippet embeddings out: they are larger than all the rest, and localization and
                 tracks do without.
         """
         where = f"{self.path}: {video}"
         with self._entries.reading(video) as group:
-            boundaries = None
-            if "boundaries" in group:
-                stored = group["boundaries"]
-                stream = np.empty(stored["stream"].shape[0], dtype=object)
-                stream[:] = stored["stream"].asstr()[()]
-                boundaries = Boundaries(stream=stream, **{name: stored[name][()] for name in _BOUNDARIES})
+            boundaries = _read_boundaries(group["boundaries"]) if "boundaries" in group else None
             return Activations(
                 cas=group["cas"][()],
                 video_scores=group["video_scores"][()],
@@ -80,6 +77,7 @@ class ActivationStore(Mapping[str, Activations]):
                 embedding=group["embedding"][()] if embedding and "embedding" in group else None,
                 extra_cas={decode_name(name): group["extra_cas"][name][()] for name in group["extra_cas"]},
                 method=str(group.attrs["method"]),
+                tracks=_read_tracks(group["tracks"], embedding) if "tracks" in group else {},
             )
 
     def grid(self, video: str) -> SnippetGrid:
@@ -196,11 +194,47 @@ def _fill(file: h5py.File, link: str, activations: Activations, where: str) -> N
         for name, values in sequences.items():
             inner.create_dataset(encode_name(name), data=_float32(values, f"{room}[{name!r}]", where))
     if activations.boundaries is not None:
-        inner = group.create_group("boundaries")
-        stream = np.array([str(s) for s in activations.boundaries.stream], dtype=object)
-        inner.create_dataset("stream", data=stream, shape=stream.shape, dtype=text)
-        for name in _BOUNDARIES:
-            inner.create_dataset(name, data=np.asarray(getattr(activations.boundaries, name)))
+        _write_boundaries(group.create_group("boundaries"), activations.boundaries)
+    if activations.tracks:
+        inner = group.create_group("tracks", track_order=True)
+        for name, track in activations.tracks.items():
+            _write_track(inner, encode_name(name), track, f"tracks[{name!r}]", where)
+
+
+def _write_boundaries(group: h5py.Group, boundaries: Boundaries) -> None:
+    stream = np.array([str(s) for s in boundaries.stream], dtype=object)
+    group.create_dataset("stream", data=stream, shape=stream.shape, dtype=h5py.string_dtype("utf-8"))
+    for name in _BOUNDARIES:
+        group.create_dataset(name, data=np.asarray(getattr(boundaries, name)))
+
+
+def _read_boundaries(group: h5py.Group) -> Boundaries:
+    stream = np.empty(group["stream"].shape[0], dtype=object)
+    stream[:] = group["stream"].asstr()[()]
+    return Boundaries(stream=stream, **{name: group[name][()] for name in _BOUNDARIES})
+
+
+def _write_track(group: h5py.Group, link: str, track: Track, name: str, where: str) -> None:
+    if track.kind == "proposals":
+        _write_boundaries(group.create_group(link), track.values)
+    elif track.kind == "mask":
+        group.create_dataset(link, data=np.asarray(track.values, dtype=bool))
+    else:
+        group.create_dataset(link, data=_float32(track.values, name, where))
+    about = {key: getattr(track, key) for key in _ABOUT}
+    group[link].attrs["kind"], group[link].attrs["about"] = track.kind, json.dumps(about)
+
+
+def _read_tracks(group: h5py.Group, embedding: bool) -> dict[str, Track]:
+    found = {}
+    for link in group:
+        stored, kind = group[link], str(group[link].attrs["kind"])
+        if kind == "embedding" and not embedding:
+            continue
+        values = _read_boundaries(stored) if kind == "proposals" else stored[()]
+        about = json.loads(str(stored.attrs["about"]))
+        found[decode_name(link)] = Track(kind, values, **{key: about[key] for key in _ABOUT})
+    return found
 
 
 def write_activations(path: str | os.PathLike[str], activations: Mapping[str, Activations]) -> None:

@@ -49,10 +49,11 @@ from wtal_core.localization import (
     runs_above,
     upsample,
 )
-from wtal_core.methods.base import Batch, Method, Recipe
+from wtal_core.methods.base import Batch, Method
 from wtal_core.methods.pooling import cross_entropy_with_targets, normalised_targets, topk_mean
+from wtal_core.methods.recipe import Recipe
 from wtal_core.methods.temporal_convolution import convolve_snippets
-from wtal_core.records import Activations
+from wtal_core.records import Activations, Trace, View
 from wtal_core.settings import check, option
 from wtal_core.snippet_grid import SnippetGrid, seconds_of
 
@@ -152,6 +153,9 @@ _ACTIVITYNET: dict[str, Any] = {
 }
 
 
+_ATTENTIONS = tuple(Trace(f"attention.{name}", name, name) for name in BRANCHES)
+
+
 class ACMNet(Method):
     """Instance, context and background attention over one classifier (2021)."""
 
@@ -159,6 +163,20 @@ class ACMNet(Method):
     title: ClassVar[str] = "ACM-Net (Qu et al., 2021)"
     Config: ClassVar[type[Any]] = ACMNetConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"thumos14": {}, "activitynet13": _ACTIVITYNET}
+    views: ClassVar[tuple[View, ...]] = (
+        View("cas", "CAS · {label}", (Trace("cas", "CAS", "instance"), Trace("cas", "background", "background", True)),
+             about="instance CAS: softmax of the logits times instance attention", sources=("cas",)),
+        View("extra", "Attended CAS · {label}", (
+            Trace("cas", "instance", "instance"), Trace("extra_cas.context", "context", "context"),
+            Trace("extra_cas.background", "background", "background"),
+            Trace("extra_cas.unattended", "unattended", "unattended"),
+        ), figure=False),
+        View("attention", "Attention", _ATTENTIONS, sources=("attention",)),
+        View("area", "Attention, stacked", _ATTENTIONS, kind="area", figure=False),
+    )  # fmt: skip
+    quick: ClassVar[Mapping[str, Any]] = {
+        "training.steps": 200, "training.batch_size": 8, "training.snippets": 60, "training.lr": 1e-3
+    }  # fmt: skip
     config: ACMNetConfig
 
     def __init__(

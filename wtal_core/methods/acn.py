@@ -40,7 +40,6 @@ There is no official code. The paper is silent or ambiguous at these points; the
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -57,10 +56,11 @@ from wtal_core.errors import DataError, UsageError, unknown_name
 from wtal_core.localization import Proposals, discount, fuse_streams, kept_classes, nms
 from wtal_core.methods.acn_integrals import GramIntegral, StepIntegral, in_double, outer_inner_means
 from wtal_core.methods.acn_proposals import Anchored, Candidates
-from wtal_core.methods.base import Batch, Method, Recipe, Stage
+from wtal_core.methods.base import Batch, Method
 from wtal_core.methods.pooling import masked_softmax_over_time
+from wtal_core.methods.recipe import Recipe, Stage
 from wtal_core.methods.temporal_convolution import PackedVideos
-from wtal_core.records import Activations, Boundaries
+from wtal_core.records import Activations, Boundaries, Trace, View
 from wtal_core.settings import check, option
 from wtal_core.snippet_grid import SnippetGrid, seconds_of
 
@@ -399,6 +399,20 @@ class ACN(Method):
     title: ClassVar[str] = "ACN (Zhai et al., ICIP 2019)"
     Config: ClassVar[type[Any]] = ACNConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"thumos14": {}, "activitynet12": _ACTIVITYNET12}
+    views: ClassVar[tuple[View, ...]] = (
+        View("cas", "CAS · {label}", (Trace("cas", "CAS", "instance"),), about="snippet class probabilities, mean"),
+        View("extra", "Streams · {label}",
+             (Trace("extra_cas.rgb", "RGB", "rgb"), Trace("extra_cas.flow", "flow", "flow")), figure=False),
+        View("attention", "Attention", (Trace("attention.rgb", "RGB", "rgb"), Trace("attention.flow", "flow", "flow")),
+             sources=("attention",)),
+        View("rank", "Attention rank",
+             (Trace("attention.rgb_rank", "RGB", "rgb"), Trace("attention.flow_rank", "flow", "flow")),
+             about="attention as a rank, which the keep threshold compares", folded=True, figure=False),
+        View("boundaries", "Boundaries · {label}", (Trace("boundaries"),), kind="proposals",
+             about="regressed boundaries; dotted: before regression"),
+    )  # fmt: skip
+    #: Its anchors must fit into short videos.
+    quick: ClassVar[Mapping[str, Any]] = {"anchors": (1, 2, 4, 8)}
     config: ACNConfig
     feature_scale: Tensor
     attention_quantiles: Tensor
@@ -435,18 +449,6 @@ class ACN(Method):
     def official_names(self) -> dict[str, str]:
         """Nothing: there is no official code."""
         return {}
-
-    def load_official(self, source: str | os.PathLike[str] | Mapping[str, Any]) -> None:
-        """Refuse: the authors of ACN published neither code nor weights.
-
-        Raises:
-            UsageError: always.
-        """
-        raise UsageError(
-            "there are no official weights: its authors published no code",
-            where=self.name,
-            next_step="Train it, or import UntrimmedNet's predictions with ACN.import_predictions",
-        )
 
     # -- imported predictions -----------------------------------------------------------------------------------------
 

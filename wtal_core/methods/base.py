@@ -1,4 +1,4 @@
-"""What every method offers, and the registry that finds them.
+"""What every method offers.
 
 A method is a `torch.nn.Module` built from a frozen config. Its file reads like its paper: config, network, losses,
 localization. Nothing here decides anything that a paper decides.
@@ -6,15 +6,13 @@ localization. Nothing here decides anything that a paper decides.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import importlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,33 +21,17 @@ from torch import Tensor, nn
 
 from wtal_core import settings
 from wtal_core.errors import DataError, UsageError, unknown_name
-from wtal_core.files import require_file
 from wtal_core.localization import Proposals
-from wtal_core.records import Activations, Detections
-from wtal_core.settings import check, option
+from wtal_core.methods.features import Refusal, refused_streams
+from wtal_core.methods.official import read_official_checkpoint
+from wtal_core.methods.recipe import Stage
+from wtal_core.records import Activations, Detections, Lens, View
 from wtal_core.snippet_grid import SnippetGrid
 
-__all__ = [
-    "METHODS",
-    "Batch",
-    "Method",
-    "Recipe",
-    "Stage",
-    "arithmetic",
-    "create_method",
-    "list_methods",
-    "method_class",
-    "read_official_checkpoint",
-]
+if TYPE_CHECKING:
+    from wtal_core.data.features.store import FeatureStore
 
-#: Name -> (module, class). Modules are imported when their method is asked for.
-METHODS: dict[str, tuple[str, str]] = {
-    "acmnet": ("wtal_core.methods.acmnet", "ACMNet"),
-    "acn": ("wtal_core.methods.acn", "ACN"),
-    "cmcs": ("wtal_core.methods.cmcs", "CMCS"),
-    "deep_metric": ("wtal_core.methods.deep_metric", "DeepMetric"),
-    "hamnet": ("wtal_core.methods.hamnet", "HAMNet"),
-}
+__all__ = ["Batch", "Method", "arithmetic"]
 
 
 @contextlib.contextmanager
@@ -123,62 +105,11 @@ class Batch:
         return Batch(**move, videos=self.videos)
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How one stage of a method is trained: batch composition, snippet sampling, optimiser, schedule."""
-
-    steps: int = option(1000, "optimiser steps", low=1)
-    batch_size: int = option(20, "videos a step", unit="videos", low=1)
-    batches: str = option(
-        "shuffle",
-        "composition: shuffled passes over the videos; passes over (video, class) entries incl. pseudo videos (CMCS); "
-        "groups of videos that share a class (deep metric)",
-        choices=("shuffle", "entries", "class_groups"),
-    )
-    classes_per_batch: int = option(5, "class_groups: classes drawn a step", low=1)
-    videos_per_class: int = option(4, "class_groups: videos of each class", low=1)
-    sampling: str = option(
-        "all",
-        "snippets of a visit: all; one from each of `snippets` equal cells, repeating in short videos (HAM-Net); "
-        "the same, but short videos draw with replacement and sort (ACM-Net); a contiguous window, zero-padded (deep "
-        "metric); a random subset without replacement (ACN's head)",
-        choices=("all", "cells", "cells_or_draws", "window", "subset"),
-    )
-    snippets: int = option(0, "snippets a visit takes; 0: as many as the video has", unit="snippets", low=0)
-    crops: str = option("one", "which of several crops / phases a visit sees", choices=("one", "mean"))
-    optimizer: str = option("adam", "optimiser", choices=("adam", "sgd"))
-    lr: float = option(1e-4, "learning rate", low=0)
-    weight_decay: float = option(0.0, "L2 term added to the gradient (coupled, as torch.optim.Adam)", low=0)
-    momentum: float = option(0.9, "momentum of SGD", low=0, high=1)
-    lr_drop_at: tuple[float, ...] = option((), "fractions of the steps after which the rate drops", low=0, high=1)
-    lr_drop_factor: float = option(0.1, "what the rate is multiplied by at a drop", low=0, high=1)
-    max_grad_norm: float = option(0.0, "clip the gradient norm to this; 0: do not clip", low=0)
-    hard_negatives: bool = option(False, "add pseudo videos of static clips where the data set has them (CMCS)")
-
-    def __post_init__(self) -> None:
-        check(self)
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One of the stages a method is trained in, one after the other.
-
-    Args:
-        name: passed to `Method.losses(batch, stage=name)`.
-        recipe: how it is trained.
-        parameters: prefixes of the parameter names it trains; empty means all.
-    """
-
-    name: str
-    recipe: Recipe
-    parameters: tuple[str, ...] = ()
-
-
 class Method(nn.Module, ABC):
-    """A published method: network, losses and localization in one object.
+    """A method: network, losses, localization and how it is shown in one object.
 
-    Subclasses set `name`, `title`, `Config` and `presets`, build their network in `__init__` and implement `losses`,
-    `_activations`, `propose` and `official_names`.
+    Subclasses set `name`, `title` and `Config`, build their network in `__init__` and implement `losses`,
+    `_activations` and `propose`. The rest has defaults.
 
     Args:
         num_classes: number of action classes C.
@@ -190,7 +121,14 @@ class Method(nn.Module, ABC):
     name: ClassVar[str]
     title: ClassVar[str]  # as papers cite it
     Config: ClassVar[type[Any]]
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]]  # preset name -> overrides of the config's defaults
+    #: Preset name -> overrides of the config's defaults; the first one is what is meant where none is named.
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType({"default": {}})
+    #: Rows of the timeline and of figures, top to bottom; tracks that none names get rows by their kind.
+    views: ClassVar[tuple[View, ...]] = ()
+    #: Settings that change tracks without the model.
+    lenses: ClassVar[tuple[Lens, ...]] = ()
+    #: Overrides with which the method learns two dozen short planted videos of 32 channels in seconds.
+    quick: ClassVar[Mapping[str, Any]] = MappingProxyType({})
 
     def __init__(self, num_classes: int, feature_dim: int, config: Any, classes: tuple[str, ...] | None = None) -> None:
         super().__init__()
@@ -236,9 +174,64 @@ class Method(nn.Module, ABC):
         `suppressed_by` what removed them, so that the viewer can show a detection's rivals; scores are final ones.
         """
 
-    @abstractmethod
     def official_names(self) -> dict[str, str]:
-        """Return `{parameter name in the official checkpoint: parameter name here}`."""
+        """Return `{parameter name in the official checkpoint: parameter name here}`; its own names by default."""
+        return {name: name for name, _ in self.named_parameters()}
+
+    @classmethod
+    def official_files(cls, config: Any) -> tuple[str, ...]:
+        """Return what each file of an official checkpoint of this config is called, in order; one by default."""
+        return ("checkpoint",)
+
+    def join_official(self, weights: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+        """Return the weights of all `official_files` as one mapping."""
+        return weights[0]
+
+    @classmethod
+    def preset_config(cls, preset: str | None = None) -> Any:
+        """Return the config of a preset; None: of the first one.
+
+        Raises:
+            UsageError: there is no such preset.
+        """
+        if preset is None:
+            preset = next(iter(cls.presets))
+        if preset not in cls.presets:
+            raise unknown_name("preset", preset, list(cls.presets), where=cls.name)
+        return settings.override(cls.Config(), cls.presets[preset])
+
+    @classmethod
+    def read_features(cls, config: Any, store: FeatureStore, *, training: bool) -> FeatureStore:
+        """Return features as a method of this config reads them; as they are stored unless the method says otherwise.
+
+        Args:
+            config: of the method.
+            store: the stored features.
+            training: whether they are read for a training, where a visit may see one of several variants.
+        """
+        return store
+
+    @classmethod
+    def accepts(cls, config: Any, store: FeatureStore) -> Refusal | None:
+        """Return why a method of this config does not take features, None where it does.
+
+        The default looks at the streams of configs that take the halves of the channels for RGB and flow
+        (`config.splits_streams`).
+        """
+        return refused_streams(config, store.provenance(store.videos[0]), store.dim)
+
+    @classmethod
+    def check_features(cls, config: Any, store: FeatureStore, *, where: object) -> None:
+        """Raise `UsageError` with what `accepts` says; `where` names the features."""
+        refusal = cls.accepts(config, store)
+        if refusal is not None:
+            raise UsageError(
+                refusal.message,
+                expected=refusal.expected or None,
+                got=refusal.got or None,
+                where=where,
+                next_step=refusal.next_step,
+            )
 
     def stages(self) -> tuple[Stage, ...]:
         """Return the training stages in order; one stage named "train" unless the method says otherwise."""
@@ -351,14 +344,34 @@ class Method(nn.Module, ABC):
             {video: activations}, settings.override(localization, changes) if changes else localization
         )
 
-    def load_official(self, source: str | os.PathLike[str] | Mapping[str, Any]) -> None:
+    def load_official(self, *sources: str | os.PathLike[str] | Mapping[str, Any]) -> None:
         """Load an official checkpoint: a file, or `{official key: array}`; every parameter must be found.
 
+        Args:
+            *sources: one of each `official_files`.
+
         Raises:
+            UsageError: there are more or fewer than the method's config asks for.
             DataError: the file cannot be read safely, keys are missing or unknown, or a shape differs.
         """
-        where = self.name if isinstance(source, Mapping) else f"{self.name}: {source}"
-        weights = source if isinstance(source, Mapping) else read_official_checkpoint(source)
+        if not self.official_names():
+            raise UsageError(
+                "there are no official weights: its authors published no code", where=self.name, next_step="Train it"
+            )
+        files = self.official_files(self.config)
+        if len(sources) != len(files):
+            raise UsageError(
+                f"an official checkpoint of this config is {len(files)} file{'s' if len(files) != 1 else ''}",
+                expected=", ".join(files),
+                got=str(len(sources)),
+                where=self.name,
+                next_step="Give them in this order",
+            )
+        named = [str(source) for source in sources if not isinstance(source, Mapping)]
+        where = ": ".join([self.name, *named])
+        weights = self.join_official(
+            [source if isinstance(source, Mapping) else read_official_checkpoint(source) for source in sources]
+        )
         names = self.official_names()
         own = self.state_dict()
         unknown, missing = sorted(weights.keys() - names.keys()), sorted(names.keys() - weights.keys())
@@ -384,93 +397,3 @@ class Method(nn.Module, ABC):
                 )
             loaded[name] = tensor.to(own[name].dtype)
         self.load_state_dict({**own, **loaded})
-
-
-def list_methods() -> list[str]:
-    """Return the names of all methods, sorted."""
-    return sorted(METHODS)
-
-
-def method_class(name: str) -> type[Method]:
-    """Return the class of a method, or raise `UsageError` naming the nearest one."""
-    if name not in METHODS:
-        raise unknown_name("method", name, list_methods())
-    module, attribute = METHODS[name]
-    found: type[Method] = getattr(importlib.import_module(module), attribute)
-    return found
-
-
-def create_method(
-    name: str,
-    *,
-    num_classes: int | None = None,
-    feature_dim: int | None = None,
-    preset: str = "thumos14",
-    classes: tuple[str, ...] | None = None,
-    **config: Any,
-) -> Method:
-    """Build a method with fresh weights.
-
-    Args:
-        name: one of `list_methods()`.
-        num_classes: number of action classes C; may be left out when `classes` is given.
-        feature_dim: channels D of the snippet features (all streams together); default 2048.
-        preset: one of the method's presets: the values of its paper and official code for that data set.
-        classes: class names in channel order.
-        **config: settings that differ from the preset; keys of the method's config, nested ones dotted or as mappings.
-
-    Raises:
-        UsageError: unknown method, preset or setting (the nearest names are given), or a value out of range.
-    """
-    cls = method_class(name)
-    if preset not in cls.presets:
-        raise unknown_name("preset", preset, list(cls.presets), where=name)
-    if num_classes is None:
-        if not classes:
-            raise UsageError(
-                "the number of classes is not known",
-                expected="num_classes or classes",
-                where=name,
-                next_step="Give one of the two",
-            )
-        num_classes = len(classes)
-    resolved = settings.override(settings.override(cls.Config(), cls.presets[preset]), config)
-    return cls(num_classes, 2048 if feature_dim is None else feature_dim, resolved, classes)
-
-
-def read_official_checkpoint(path: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """Read the weights out of a checkpoint file without running anything that is pickled in it.
-
-    Understands plain state dicts and files that keep one under `state_dict` (Lightning) or `model_state_dict`.
-
-    Raises:
-        DataError: the file is missing, truncated, or holds objects other than tensors and plain containers.
-    """
-    path = Path(require_file(path, "a checkpoint file"))
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            content: Any = load_file(path)
-        else:
-            with torch.serialization.safe_globals([argparse.Namespace]):  # Lightning keeps its hyper-parameters so
-                content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises many kinds for broken files
-        raise DataError(
-            f"cannot be read as a checkpoint: {str(error).splitlines()[0][:200]}",
-            expected="a file of tensors and plain containers",
-            where=path,
-            next_step="If it is complete, turn it into tensors first: wtal weights convert",
-        ) from error
-    for key in ("state_dict", "model_state_dict"):
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-    if not isinstance(content, Mapping) or not all(isinstance(v, Tensor) for v in content.values()):
-        raise DataError(
-            "holds no state dict",
-            expected="{name: tensor}",
-            got=type(content).__name__,
-            where=path,
-            next_step="Save the model with torch.save(model.state_dict(), ...)",
-        )
-    return {str(key): value for key, value in content.items()}

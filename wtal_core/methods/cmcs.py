@@ -36,7 +36,6 @@ code trains RGB, flow and early fusion alike; early fusion is the default here b
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -47,6 +46,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wtal_core.arrays import FloatArray, IntArray
+from wtal_core.data.features.sample_rate import at_sample_rate
+from wtal_core.data.features.store import FeatureStore
 from wtal_core.errors import DataError, UsageError
 from wtal_core.localization import (
     Curves,
@@ -58,13 +59,14 @@ from wtal_core.localization import (
     to_frames,
     upsample,
 )
-from wtal_core.methods.base import Batch, Method, Recipe, read_official_checkpoint
+from wtal_core.methods.base import Batch, Method
 from wtal_core.methods.pooling import cross_entropy_with_targets
-from wtal_core.records import Activations
+from wtal_core.methods.recipe import Recipe
+from wtal_core.records import Activations, Trace, View
 from wtal_core.settings import check, option
 from wtal_core.snippet_grid import SnippetGrid, seconds_of
 
-__all__ = ["CMCS", "CMCSConfig", "CMCSLocalization", "late_fusion_checkpoint"]
+__all__ = ["CMCS", "CMCSConfig", "CMCSLocalization"]
 
 
 # -- settings -----------------------------------------------------------------------------------------------------
@@ -354,6 +356,18 @@ class CMCS(Method):
         "activitynet13": _ACTIVITYNET,
         "activitynet13-late": {**_ACTIVITYNET, **_LATE},
     }
+    views: ClassVar[tuple[View, ...]] = (
+        View("cas", "CAS · {label}", (Trace("cas", "CAS", "instance"), Trace("cas", "background", "background", True)),
+             about="mean over the branches, softmax over the classes"),
+        View("branches", "Branches · {label}", (Trace("branch_cas"),), about="CAS of every branch"),
+        View("extra", "Streams · {label}",
+             (Trace("extra_cas.rgb", "RGB", "rgb"), Trace("extra_cas.flow", "flow", "flow")),
+             about="CAS of each stream; late fusion is their mean", figure=False),
+        View("attention", "Attention", (Trace("attention.temporal", "temporal", "temporal"),), sources=("attention",)),
+    )  # fmt: skip
+    quick: ClassVar[Mapping[str, Any]] = {
+        "training.steps": 250, "training.lr": 5e-3, "training.hard_negatives": True
+    }  # fmt: skip
     config: CMCSConfig
 
     def __init__(
@@ -364,6 +378,24 @@ class CMCS(Method):
         self.networks = nn.ModuleDict(
             {s: MultiBranchNetwork(self.stream_width(s), num_classes, config) for s in streams}
         )
+
+    @classmethod
+    def read_features(cls, config: CMCSConfig, store: FeatureStore, *, training: bool) -> FeatureStore:
+        """Read dense features at `sample_rate`; a training visit sees one of their phases."""
+        return at_sample_rate(store, config.sample_rate, phases=training)
+
+    @classmethod
+    def official_files(cls, config: CMCSConfig) -> tuple[str, ...]:
+        """Return one file, or with late fusion one for each stream."""
+        return ("checkpoint of RGB", "checkpoint of flow") if config.streams == "late" else ("checkpoint",)
+
+    def join_official(self, weights: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+        """Join the checkpoints of late fusion: `{"rgb/<official key>": ..., "flow/<official key>": ...}`."""
+        if len(weights) == 1:
+            return weights[0]
+        return {
+            f"{stream}/{key}": v for stream, one in zip(self.networks, weights, strict=True) for key, v in one.items()
+        }
 
     def official_names(self) -> dict[str, str]:
         """Names of the official state dicts; with late fusion those of both files, prefixed by `rgb/` and `flow/`."""
@@ -589,27 +621,3 @@ def _dilated(runs: Runs, sizes: IntArray, lengths: IntArray) -> Runs:
         *(np.concatenate([getattr(p, name) for p in parts]) for name in ("row", "threshold", "first", "last"))
     )
     return joined.select(np.argsort(joined.row, kind="stable"))  # videos of several strides: back in row order
-
-
-# -- official checkpoints -------------------------------------------------------------------------------------------
-
-
-def late_fusion_checkpoint(
-    rgb: str | os.PathLike[str] | Mapping[str, Any], flow: str | os.PathLike[str] | Mapping[str, Any]
-) -> dict[str, Any]:
-    """Join the two official checkpoints of late fusion for `load_official` of a CMCS with `streams="late"`.
-
-    Args:
-        rgb, flow: a file or `{official key: array}` each.
-
-    Returns:
-        `{"rgb/<official key>": ..., "flow/<official key>": ...}`.
-
-    Raises:
-        DataError: a file cannot be read safely.
-    """
-    return {
-        f"{stream}/{key}": value
-        for stream, source in (("rgb", rgb), ("flow", flow))
-        for key, value in (source if isinstance(source, Mapping) else read_official_checkpoint(source)).items()
-    }

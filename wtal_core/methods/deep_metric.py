@@ -39,9 +39,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wtal_core.localization import Curves, Proposals, midpoint_thresholds, run_maxima, runs_above
-from wtal_core.methods.base import Batch, Method, Recipe
+from wtal_core.methods.base import Batch, Method
 from wtal_core.methods.pooling import masked_softmax_over_time, normalised_targets
-from wtal_core.records import Activations
+from wtal_core.methods.recipe import Recipe
+from wtal_core.records import Activations, Trace, View
 from wtal_core.settings import check, option
 from wtal_core.snippet_grid import SnippetGrid, seconds_of
 
@@ -136,6 +137,16 @@ class DeepMetric(Method):
         # The paper reports ActivityNet 1.2 but gives no other setting for it, and the code has no path for it.
         "activitynet12": {},
     }
+    views: ClassVar[tuple[View, ...]] = (
+        View("cas", "CAS · {label}", (Trace("cas", "CAS", "instance"),), about="class logits",
+             sources=("cas", "logit")),
+        View("extra", "Similarity · {label}", (Trace("extra_cas.similarity", "similarity", "similarity"),),
+             about="cosine similarity of each snippet to the class weight"),
+    )  # fmt: skip
+    quick: ClassVar[Mapping[str, Any]] = {
+        "training.steps": 300, "training.batch_size": 12, "training.videos_per_class": 4,
+        "training.classes_per_batch": 3, "training.lr": 5e-3, "training.snippets": 60,
+    }  # fmt: skip
     config: DeepMetricConfig
 
     def __init__(

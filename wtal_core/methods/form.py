@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from wtal_core import settings
-from wtal_core.errors import UsageError, unknown_name
-from wtal_core.methods.base import method_class
+from wtal_core.errors import UsageError
+from wtal_core.methods.registry import method_class
 from wtal_core.settings import Option
 
 __all__ = ["GROUPS", "config_of", "parse_text", "setting_groups", "to_text", "try_change"]
@@ -21,16 +21,13 @@ GROUPS = ("network", "losses", "localization", "training")
 _LOSS = re.compile(r"\bloss(es)?\b|\bL_\w|targets|branch norms", re.IGNORECASE)
 
 
-def config_of(method: str, preset: str, changes: Mapping[str, Any] | None = None) -> Any:
+def config_of(method: str, preset: str | None, changes: Mapping[str, Any] | None = None) -> Any:
     """Return the config of a method's preset with changes.
 
     Raises:
         UsageError: method, preset or a setting is unknown, or a value is out of range.
     """
-    cls = method_class(method)
-    if preset not in cls.presets:
-        raise unknown_name("preset", preset, list(cls.presets), where=method)
-    return settings.override(settings.override(cls.Config(), cls.presets[preset]), dict(changes or {}))
+    return settings.override(method_class(method).preset_config(preset), dict(changes or {}))
 
 
 def setting_groups(config: Any) -> dict[str, tuple[Option, ...]]:

@@ -32,7 +32,7 @@ Differences between the paper and the official code (github asrafulashiq/hamnet)
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -51,10 +51,11 @@ from wtal_core.localization import (
     runs_above,
     soft_nms,
 )
-from wtal_core.methods.base import Batch, Method, Recipe
+from wtal_core.methods.base import Batch, Method
 from wtal_core.methods.pooling import cross_entropy_with_targets, masked_mean, normalised_targets, topk_mean
+from wtal_core.methods.recipe import Recipe
 from wtal_core.methods.temporal_convolution import convolve_snippets
-from wtal_core.records import Activations
+from wtal_core.records import Activations, Lens, Trace, View
 from wtal_core.settings import check, option
 from wtal_core.snippet_grid import SnippetGrid, seconds_of
 
@@ -187,6 +188,19 @@ class HybridAttention:
     threshold: Tensor
 
 
+def drop_snippets(a: Tensor, exists: Tensor, config: HAMNetConfig) -> tuple[Tensor, Tensor]:
+    """Return the videos' drop thresholds `(B, 1, 1)` and what they drop, bool `(B, T, 1)`, of a soft attention."""
+    highest = a.masked_fill(~exists, float("-inf")).amax(1, keepdim=True)  # (B, 1, 1)
+    lowest = a.masked_fill(~exists, float("inf")).amin(1, keepdim=True)
+    if config.drop_mode == "absolute":
+        threshold = torch.full_like(highest, config.gamma)
+    elif config.include_min:
+        threshold = lowest + config.gamma * (highest - lowest)
+    else:
+        threshold = config.gamma * highest
+    return threshold, (a < threshold if config.drop == "inverse" else a >= threshold) & exists
+
+
 class HAMNet(Method):
     """Hybrid attention: soft, semi-soft and hard (AAAI 2021)."""
 
@@ -201,6 +215,22 @@ class HAMNet(Method):
             **dict.fromkeys(("bcl_weight", "sal_weight", "ssal_weight", "hal_weight"), 0.5),
         },
     }
+    views: ClassVar[tuple[View, ...]] = (
+        View("cas", "CAS · {label}", (Trace("cas", "CAS", "instance"), Trace("cas", "background", "background", True)),
+             about="class logits"),
+        View("attention", "Attention", (
+            Trace("attention.foreground", "soft", "foreground"),
+            Trace("attention.semi_soft", "semi-soft", "semi_soft"),
+            Trace("attention.hard", "hard", "hard"),
+        ), sources=("attention",), lens="gamma"),
+        View("dropped", "Dropped", (Trace("drop_mask"),), kind="mask",
+             about="most discriminative snippets, dropped by the attention"),
+    )  # fmt: skip
+    quick: ClassVar[Mapping[str, Any]] = {
+        # 32 channels leave nothing to drop, and the attention needs room to open in a few hundred steps.
+        "training.steps": 160, "training.batch_size": 10, "training.snippets": 60, "training.lr": 1e-3,
+        "dropout": 0.0, "sparse_weight": 0.3, "guide_weight": 0.3,
+    }  # fmt: skip
     config: HAMNetConfig
 
     def __init__(
@@ -263,15 +293,7 @@ class HAMNet(Method):
         config = self.config
         exists = torch.ones_like(a, dtype=torch.bool) if mask is None else mask[..., None]
         with torch.no_grad():
-            highest = a.masked_fill(~exists, float("-inf")).amax(1, keepdim=True)  # (B, 1, 1)
-            lowest = a.masked_fill(~exists, float("inf")).amin(1, keepdim=True)
-            if config.drop_mode == "absolute":
-                threshold = torch.full_like(highest, config.gamma)
-            elif config.include_min:
-                threshold = lowest + config.gamma * (highest - lowest)
-            else:
-                threshold = config.gamma * highest
-            dropped = (a < threshold if config.drop == "inverse" else a >= threshold) & exists
+            threshold, dropped = drop_snippets(a, exists, config)
             if config.drop == "random" and self.training:
                 # As many as the threshold would drop: those with the lowest ranks of a random order.
                 order = torch.rand_like(a).masked_fill(~exists, float("inf")).argsort(1).argsort(1)
@@ -399,3 +421,31 @@ class HAMNet(Method):
         if settings.suppression == "hard":
             return proposals.with_rivals(nms(*columns, threshold=settings.tiou, plus_one=settings.plus_one))
         return proposals
+
+
+# -- lens -------------------------------------------------------------------------------------------------------------
+
+
+def _stored_drop(activations: Activations, config: HAMNetConfig) -> tuple[Tensor, Tensor]:
+    a = torch.as_tensor(np.asarray(activations.attention["foreground"], dtype=np.float32))[None, :, None]  # (1, T, 1)
+    return drop_snippets(a, torch.ones_like(a, dtype=torch.bool), config)
+
+
+def _with_drop(activations: Activations, config: HAMNetConfig) -> Activations:
+    """Return activations with semi-soft and hard attention and drop mask of a config's drop threshold."""
+    a = np.asarray(activations.attention["foreground"])
+    dropped = _stored_drop(activations, config)[1][0, :, 0].numpy()
+    semi_soft = np.where(dropped, 0, a).astype(a.dtype)
+    attention = {**activations.attention, "semi_soft": semi_soft, "hard": (semi_soft > 0).astype(a.dtype)}
+    return replace(activations, attention=attention, drop_mask=dropped)
+
+
+HAMNet.lenses = (
+    Lens(
+        key="gamma",
+        label="drop threshold γ (lens)",
+        about="Which snippets the hybrid attention would drop; detections do not depend on it.",
+        apply=_with_drop,
+        threshold=lambda activations, config: float(_stored_drop(activations, config)[0]),
+    ),
+)

@@ -14,7 +14,6 @@ from wtal_core.methods import create_method
 from wtal_core.papers.reproduction import RowPlan
 from wtal_core.progress import progress_bar
 from wtal_core.runs.folder import Run
-from wtal_core.runs.pipeline import feature_view
 from wtal_core.training.benchmark import time_method
 
 __all__ = ["Estimate", "estimate_training", "recorded_pace"]
@@ -114,7 +113,7 @@ def _timed_pace(plan: RowPlan, dataset: Dataset, features: str | None, device: s
         method = create_method(
             run.method, classes=dataset.classes, feature_dim=store.dim, preset=run.preset, **dict(run.changes)
         )
-        view = feature_view(method.config, store, phases=True)
+        view = method.read_features(method.config, store, training=True)
         lengths = [view.shape(video)[-2] for video in videos_with_features(store, dataset.videos("train"))]
     times = time_method(method, lengths=lengths, device=device, repeats=_TIMED_STEPS)
     return {time.stage: median(time.wall) for time in times}

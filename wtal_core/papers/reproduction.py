@@ -109,7 +109,7 @@ def plan_rows(
             try:
                 method = runs[0].build(dataset, store)
                 stages = {stage.name: stage.recipe.steps for stage in method.stages()}
-                hindrances = preflight(dataset, method.config, features=features)
+                hindrances = preflight(dataset, type(method), method.config, features=features)
                 obstacle = obstacle or " ".join(o.message for o in hindrances)
             except WtalError as error:  # the features do not have the streams
                 obstacle = obstacle or str(error)

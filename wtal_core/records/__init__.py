@@ -6,22 +6,29 @@ operations. All times are seconds of the source video; intervals are `[start, en
 
 from __future__ import annotations
 
-from wtal_core.records.activations import Activations, Boundaries
+from wtal_core.records.activations import TRACK_KINDS, Activations, Boundaries, Track
 from wtal_core.records.annotations import Annotations, VideoInfo
 from wtal_core.records.evaluation import Evaluation
 from wtal_core.records.features import Provenance, VideoFeatures
 from wtal_core.records.tables import Detections, Segments, as_names, factorize
+from wtal_core.records.views import Lens, Trace, View, default_views
 
 __all__ = [
+    "TRACK_KINDS",
     "Activations",
     "Annotations",
     "Boundaries",
     "Detections",
     "Evaluation",
+    "Lens",
     "Provenance",
     "Segments",
+    "Trace",
+    "Track",
     "VideoFeatures",
     "VideoInfo",
+    "View",
     "as_names",
+    "default_views",
     "factorize",
 ]

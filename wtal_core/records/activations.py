@@ -11,19 +11,32 @@ import numpy as np
 import numpy.typing as npt
 
 from wtal_core.arrays import FloatArray, IntArray, NameArray
-from wtal_core.errors import DataError
+from wtal_core.errors import DataError, unknown_name
 from wtal_core.records.pickling import Picklable
 from wtal_core.snippet_grid import SnippetGrid
 
-__all__ = ["Activations", "Boundaries"]
+__all__ = ["TRACK_KINDS", "Activations", "Boundaries", "Track"]
+
+#: Kind of a track -> shape of its values, for T snippets, C classes (a map may have a background channel more).
+TRACK_KINDS: Mapping[str, str] = MappingProxyType(
+    {
+        "curve": "(T,)",
+        "map": "(T, C) or (T, C + 1)",
+        "branches": "(K, T, C) or (K, T, C + 1)",
+        "mask": "(T,) bool",
+        "embedding": "(T, D')",
+        "proposals": "a table of boundaries",
+        "scalar": "one number",
+    }
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Boundaries:
-    """ACN's regressed proposals of one video, all streams and anchors in one flat list.
+    """Proposals of one video before suppression, all streams and anchors in one flat list (ACN's regressed ones).
 
     Args:
-        stream: `(N,)` stream names ("rgb", "flow").
+        stream: `(N,)` stream names ("rgb", "flow"), "" where there is one.
         anchor: `(N,)` anchor sizes P in snippets.
         raw: `(N, 2)` anchor boundaries in snippets, inclusive `[xs, xe]`: they cover `[xs, xe + 1)`.
         refined: `(N, 2)` regressed boundaries, same convention.
@@ -63,6 +76,71 @@ class Boundaries:
     def __len__(self) -> int:
         return len(self.anchor)
 
+    @classmethod
+    def of(
+        cls,
+        start: npt.ArrayLike,
+        end: npt.ArrayLike,
+        score: npt.ArrayLike,
+        *,
+        raw: npt.ArrayLike | None = None,
+    ) -> Boundaries:
+        """Build from any method's proposals.
+
+        Args:
+            start, end: `(N,)` first snippet, and one after the last; need not be whole.
+            score: `(N, C)`, high is good.
+            raw: `(N, 2)` start and end before they were refined; default: the same.
+        """
+        refined = np.stack([np.asarray(start, np.float64), np.asarray(end, np.float64) - 1], axis=1)
+        before = refined if raw is None else np.asarray(raw, np.float64) - np.array([0.0, 1.0])
+        stream = np.full(len(refined), "", dtype=object)
+        return cls(
+            stream=stream,
+            anchor=np.rint(before[:, 1] - before[:, 0] + 1).astype(np.int64),
+            raw=before,
+            refined=refined,
+            coherence=np.zeros(len(refined)),
+            oic=-np.asarray(score, np.float64),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """One named result of a method for a video.
+
+    Args:
+        kind: one of `TRACK_KINDS`, which says the shape of the values.
+        values: an array, or `Boundaries` for "proposals".
+        meaning: what it is, one line.
+        low, high: range of the values where it is fixed.
+        log: whether its scale is logarithmic.
+        legend: names of the K branches.
+    """
+
+    kind: str
+    values: Any
+    meaning: str = ""
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    legend: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind not in TRACK_KINDS:
+            raise unknown_name("kind of track", self.kind, TRACK_KINDS, where="Track")
+        object.__setattr__(self, "legend", tuple(self.legend))
+        if self.kind == "proposals" and not isinstance(self.values, Boundaries):
+            raise DataError(
+                "is not a table of proposals",
+                expected="Boundaries",
+                got=type(self.values).__name__,
+                where="Track",
+                next_step="Build it with Boundaries.of(start, end, score)",
+            )
+        if self.kind != "proposals":
+            object.__setattr__(self, "values", np.asarray(self.values))
+
 
 @dataclass(frozen=True, eq=False)
 class Activations(Picklable):
@@ -81,6 +159,7 @@ class Activations(Picklable):
         embedding: `(T, D')` snippet embedding (deep metric), or None.
         extra_cas: further sequences `{name: (T, C) or (T, C + 1)}`: ACM-Net "context", "background", "unattended";
             ACN "rgb", "flow"; deep metric "similarity".
+        tracks: whatever else the method has to show, `{name: Track}`; a name holds no dot.
         method: name of the method that made it.
 
     Raises:
@@ -98,11 +177,13 @@ class Activations(Picklable):
     embedding: npt.NDArray[np.floating[Any]] | None = None
     extra_cas: Mapping[str, npt.NDArray[np.floating[Any]]] = field(default_factory=dict)
     method: str = ""
+    tracks: Mapping[str, Track] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))
         object.__setattr__(self, "attention", MappingProxyType(dict(self.attention)))
         object.__setattr__(self, "extra_cas", MappingProxyType(dict(self.extra_cas)))
+        object.__setattr__(self, "tracks", MappingProxyType(dict(self.tracks)))
         t, c = self.grid.num_snippets, len(self.classes)
         wide: set[tuple[int, ...]] = {(t, c), (t, c + 1)}
         expected: list[tuple[str, Any, set[tuple[int, ...]]]] = [
@@ -117,6 +198,20 @@ class Activations(Picklable):
             expected.append(("branch_cas", self.branch_cas, {(*branches, *shape) for shape in wide}))
         if self.embedding is not None:
             expected.append(("embedding", self.embedding, {(t, *(np.shape(self.embedding)[1:2] or (1,)))}))
+        for name, track in self.tracks.items():
+            if "." in name or not name or name in _OWN:
+                raise DataError(
+                    f"{name!r} cannot name a track",
+                    expected=f"a name without a dot, and none of {', '.join(_OWN)}",
+                    where="Activations.tracks",
+                    next_step="Choose another name",
+                )
+            if track.kind != "proposals":
+                shape = np.shape(track.values)
+                of: dict[str, set[tuple[int, ...]]] = {"curve": {(t,)}, "mask": {(t,)}, "scalar": {()}, "map": wide}
+                of["branches"] = {(*shape[:1], *s) for s in wide}
+                of["embedding"] = {(t, *(shape[1:2] or (1,)))}
+                expected.append((f"tracks[{name!r}]", track.values, of[track.kind]))
         for name, value, shapes in expected:
             if value is None:
                 continue
@@ -145,3 +240,22 @@ class Activations(Picklable):
     def action_cas(self) -> npt.NDArray[np.floating[Any]]:
         """`(T, C)`: the CAS without the background channel."""
         return self.cas[:, : len(self.classes)]
+
+    def all_tracks(self) -> dict[str, Track]:
+        """Return every track by its address: what the five methods call by names of their own, then `tracks`."""
+        found = {"cas": Track("map", self.cas)} if self.cas.size else {}
+        if self.branch_cas is not None:
+            found["branch_cas"] = Track("branches", self.branch_cas)
+        found |= {f"attention.{name}": Track("curve", values) for name, values in self.attention.items()}
+        found |= {f"extra_cas.{name}": Track("map", values) for name, values in self.extra_cas.items()}
+        if self.drop_mask is not None:
+            found["drop_mask"] = Track("mask", self.drop_mask)
+        if self.boundaries is not None:
+            found["boundaries"] = Track("proposals", self.boundaries)
+        if self.embedding is not None:
+            found["embedding"] = Track("embedding", self.embedding)
+        return found | dict(self.tracks)
+
+
+#: Addresses that are no names of further tracks.
+_OWN = ("cas", "branch_cas", "drop_mask", "boundaries", "embedding", "video_scores")

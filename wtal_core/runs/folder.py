@@ -27,9 +27,10 @@ from wtal_core import settings
 from wtal_core.data.activations import ActivationStore
 from wtal_core.errors import DataError, UsageError
 from wtal_core.files import atomic_path, read_json, read_text, require_folder, write_json, write_text
-from wtal_core.methods import Method, method_class
+from wtal_core.methods import Method, method_class, name_of
 from wtal_core.processes import SILENT_SECONDS, identity, liveness
-from wtal_core.records import Provenance
+from wtal_core.records import Provenance, View
+from wtal_core.records.views import views_from_plain
 from wtal_core.version import __version__
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class RunInfo:
         dataset: Dataset,
         store: FeatureStore,
         *,
-        preset: str = "thumos14",
+        preset: str | None = None,
         features: str | None = None,
         train: str = "train",
         test: str = "test",
@@ -94,15 +95,15 @@ class RunInfo:
             method: as it will be trained; weights do not matter.
             dataset: what it is trained on.
             store: the features, and what made them.
-            preset: preset of the method.
+            preset: preset of the method; default its first.
             features: which of the data set's features `store` is; default: the first.
             train, test: splits; a `test` that the data set does not have is left out.
             seed: seed of everything random.
             training: options of the training that a resumed one is told again.
         """
         return cls(
-            method=method.name,
-            preset=preset,
+            method=name_of(type(method)),
+            preset=preset or next(iter(method.presets)),
             config=settings.to_dict(method.config),
             classes=dataset.classes,
             feature_dim=store.dim,
@@ -400,14 +401,24 @@ class Run:
 
     # -- the method -------------------------------------------------------------------------------------------------
 
+    @property
+    def method_class(self) -> type[Method]:
+        """Class of the method."""
+        return method_class(self.info.method)
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """What its method declares of how it is shown: as stored with the run, else as the method says now."""
+        file = self.folder / "views.json"
+        return views_from_plain(read_json(file, "views"), file) if file.is_file() else self.method_class.views
+
     def config(self) -> Any:
         """Return the method's resolved config."""
-        return settings.build(method_class(self.info.method).Config, self.info.config, self.folder / "run.yaml")
+        return settings.build(self.method_class.Config, self.info.config, self.folder / "run.yaml")
 
     def new_method(self) -> Method:
         """Return the method with fresh weights."""
-        cls = method_class(self.info.method)
-        return cls(len(self.info.classes), self.info.feature_dim, self.config(), self.info.classes)
+        return self.method_class(len(self.info.classes), self.info.feature_dim, self.config(), self.info.classes)
 
     def method(self, which: str = "last", device: str | torch.device = "cpu") -> Method:
         """Return the method with the weights of a checkpoint, in eval mode on `device`."""

@@ -11,10 +11,9 @@ from typing import Any
 from wtal_core import settings
 from wtal_core.data.annotations import THUMOS14_CLASS_IDS
 from wtal_core.data.dataset import Dataset
-from wtal_core.errors import DataError, UsageError
+from wtal_core.errors import UsageError
 from wtal_core.files import read_text
-from wtal_core.methods import Method, create_method
-from wtal_core.methods.base import read_official_checkpoint
+from wtal_core.methods import create_method
 from wtal_core.records import Provenance
 from wtal_core.runs.folder import Run, RunInfo
 
@@ -61,7 +60,7 @@ def import_official(
     *,
     classes: Sequence[str] = (),
     feature_dim: int | None = None,
-    preset: str = "thumos14",
+    preset: str | None = None,
     changes: Mapping[str, Any] | None = None,
     extractor: str = "",
     dataset: Dataset | None = None,
@@ -71,7 +70,7 @@ def import_official(
 
     Args:
         method: name of the method.
-        checkpoints: one file; for CMCS with `streams="late"` two, RGB and flow.
+        checkpoints: one file of each of the method's `official_files`.
         out: run folder to make.
         classes: class names in channel order; default the data set's.
         feature_dim: channels D; default the data set's features, else 2048.
@@ -97,7 +96,7 @@ def import_official(
         with dataset.features(features) as store:
             feature_dim = store.dim
     model = create_method(method, classes=names, feature_dim=feature_dim, preset=preset, **dict(changes or {}))
-    model.load_official(_weights(model, [Path(c) for c in checkpoints]))
+    model.load_official(*checkpoints)
     source: dict[str, Any] = {}
     if dataset is not None:
         source = {
@@ -110,7 +109,7 @@ def import_official(
     files = " and ".join(Path(c).name for c in checkpoints)
     info = RunInfo(
         method=method,
-        preset=preset,
+        preset=preset or next(iter(model.presets)),
         config=settings.to_dict(model.config),
         classes=names,
         feature_dim=model.feature_dim,
@@ -122,39 +121,3 @@ def import_official(
         run.save_checkpoint("last", {"model": model.state_dict()})
         run.set_status("finished", message=f"imported from {files}")
     return run
-
-
-def _weights(model: Method, files: Sequence[Path]) -> Mapping[str, Any]:
-    """Read the file or files that the method's config asks for."""
-    two = model.name == "cmcs" and getattr(model.config, "streams", "") == "late"
-    if len(files) != (2 if two else 1):
-        raise UsageError(
-            "late fusion has two checkpoints" if two else "one checkpoint is expected",
-            expected="RGB and flow, in this order" if two else "one file",
-            got=f"{len(files)} files",
-            where=model.name,
-            next_step=f"Give {'two files' if two else 'one file'}",
-        )
-    read = [_read(file) for file in files]
-    if not two:
-        return read[0]
-    from wtal_core.methods.cmcs import late_fusion_checkpoint
-
-    return late_fusion_checkpoint(*read)
-
-
-def _read(file: Path) -> Mapping[str, Any]:
-    """Read a checkpoint: what PyTorch saved, safetensors, or an .npz of arrays under their official names."""
-    if file.suffix == ".npz":
-        from wtal_core.data.safe_load import load_npz
-
-        arrays = load_npz(file)
-        if not arrays or any(getattr(a, "dtype", None) is None or a.dtype == object for a in arrays.values()):
-            raise DataError(
-                "holds no state dict",
-                expected="{official key: array of numbers}",
-                where=file,
-                next_step="'wtal data explain' says what the file holds",
-            )
-        return dict(arrays)
-    return read_official_checkpoint(file)

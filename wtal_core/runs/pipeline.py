@@ -17,14 +17,12 @@ from wtal_core import settings
 from wtal_core.data import write_detections
 from wtal_core.data.activations import ActivationWriter
 from wtal_core.data.dataset import Dataset
-from wtal_core.data.features.sample_rate import at_sample_rate
 from wtal_core.data.features.store import FeatureStore, videos_with_features
 from wtal_core.data.hdf5 import fresh_path, has_entries, remove_entries, remove_unfinished
 from wtal_core.errors import DataError, UsageError
 from wtal_core.evaluation import evaluate
 from wtal_core.files import read_json, write_json
 from wtal_core.methods import Method, method_class
-from wtal_core.methods.streams import check_streams
 from wtal_core.progress import track
 from wtal_core.records import Activations, Annotations, Detections, Evaluation, Provenance
 from wtal_core.runs.folder import Run
@@ -33,7 +31,6 @@ __all__ = [
     "Inference",
     "check_provenance",
     "evaluate_run",
-    "feature_view",
     "infer",
     "infer_videos",
     "localize",
@@ -87,16 +84,11 @@ def check_provenance(
         )
 
 
-def feature_view(config: Any, store: FeatureStore, *, phases: bool) -> FeatureStore:
-    """Return the features as a method's config wants to read them (CMCS: `sample_rate`)."""
-    return at_sample_rate(store, getattr(config, "sample_rate", 0.0), phases=phases)
-
-
 def infer_videos(
     method: Method, store: FeatureStore, videos: Iterable[str], *, quiet: bool = True
 ) -> dict[str, Activations]:
     """Compute the activations of videos in memory, for validation during a training."""
-    store = feature_view(method.config, store, phases=False)
+    store = method.read_features(method.config, store, training=False)
     return {
         video: method.activations(features.data, grid=features.grid, video=video)
         for video, features in ((v, store.read(v)) for v in track(list(videos), "infer", quiet=quiet))
@@ -140,9 +132,9 @@ def infer(
         )
     if not any_features:
         check_provenance(run.info.provenance, store.provenance(present[0]), where=run.folder)
-        check_streams(run.config(), store.provenance(present[0]), store.dim, where=run.folder)
+        run.method_class.check_features(run.config(), store, where=run.folder)
     method = run.method(checkpoint, device)
-    store = feature_view(method.config, store, phases=False)
+    store = method.read_features(method.config, store, training=False)
     stored = run.activations_path
     fresh = fresh_path(stored, checkpoint)
     if not keep:  # what an interrupted inference left may be of other weights

@@ -187,7 +187,7 @@ def time_localization(
         stored[f"v{i:04d}"] = method.activations(
             _bumpy(int(length), dim, rng), grid=SnippetGrid.preset("i3d-25fps-16", int(length))
         )
-    stored = {video: _trained_like(method, acts, rng) for video, acts in stored.items()}
+    stored = {video: _trained_like(acts, rng) for video, acts in stored.items()}
     localization = method.config.localization
     wall, cpu = [], []
     proposals = detections = 0
@@ -213,7 +213,7 @@ def _bumps(length: int, rng: np.random.Generator) -> np.ndarray[Any, np.dtype[np
     return np.asarray(np.clip(bumps + rng.normal(0, 0.04, length), 0, 1))
 
 
-def _trained_like(method: Method, acts: Activations, rng: np.random.Generator) -> Activations:
+def _trained_like(acts: Activations, rng: np.random.Generator) -> Activations:
     """Give activations the shape of a trained model's: two classes that pass, attention and CAS that rise together."""
     from dataclasses import replace
 
@@ -223,15 +223,13 @@ def _trained_like(method: Method, acts: Activations, rng: np.random.Generator) -
     scores = np.full(count, 0.01)
     scores[shown] = (0.6, 0.3)
     cas = np.array(acts.cas, dtype=np.float64)
-    is_probability = method.name in ("cmcs", "acmnet", "acn")
+    is_probability = bool(cas.min() >= 0 and cas.max() <= 1)
     cas[:, shown] = 0.9 * bump[:, None] if is_probability else 6 * bump[:, None] - 2
     if is_probability:
         cas /= np.maximum(cas.sum(1, keepdims=True), 1.0)
-    attention = {n: (a if n in ("rgb", "flow") else bump.astype(np.float32)) for n, a in acts.attention.items()}
-    extra = {
-        n: (cas[:, : e.shape[1]].astype(np.float32) if n in ("rgb", "flow") else e) for n, e in acts.extra_cas.items()
-    }
-    scale = 1.0 if method.name in ("cmcs", "acmnet", "acn", "hamnet") else 4.0
+    attention = {name: bump.astype(np.float32) for name in acts.attention}
+    extra = {name: cas[:, : values.shape[1]].astype(np.float32) for name, values in acts.extra_cas.items()}
+    scale = 1.0 if acts.video_scores.min() >= 0 and acts.video_scores.max() <= 1 else 4.0  # probabilities or logits
     return replace(
         acts,
         cas=cas.astype(np.float32),

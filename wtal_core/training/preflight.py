@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from wtal_core import settings
 from wtal_core.data.dataset import Dataset
-from wtal_core.methods import Recipe
-from wtal_core.methods.streams import may_be_rgb_and_flow, splits_streams
+from wtal_core.methods import Method, Recipe
 
 __all__ = ["Obstacle", "preflight"]
 
@@ -29,7 +27,9 @@ class Obstacle:
     remedy_name: str = ""
 
 
-def preflight(dataset: Dataset, config: Any, *, split: str = "train", features: str | None = None) -> list[Obstacle]:
+def preflight(
+    dataset: Dataset, method: type[Method], config: Any, *, split: str = "train", features: str | None = None
+) -> list[Obstacle]:
     """Return what would stop a training of `config` on a data set, [] where nothing is known to.
 
     Raises:
@@ -55,13 +55,11 @@ def preflight(dataset: Dataset, config: Any, *, split: str = "train", features: 
                 "Train without static clips",
             )
         )
-    if dataset.feature_names and splits_streams(config):
+    if dataset.feature_names:
         with dataset.features(features) as store:
-            made, dim = store.provenance(store.videos[0]), store.dim
-        if not may_be_rgb_and_flow(made, dim):
-            have = " + ".join(f"{name} ({width})" for name, width in made.modalities)
-            message = f"The features have {dim} channels{have and f', {have}'}, not RGB and flow of the same width."
-            whole = not splits_streams(settings.override(config, {"streams": "both"}))
-            remedy, name = ({"streams": "both"}, "Train on all channels") if whole else ({}, "")
-            found.append(Obstacle(message, remedy, name))
+            refusal = method.accepts(config, store)
+        if refusal is not None:
+            have = f": {refusal.got}" if refusal.got else ""
+            message = f"{refusal.message[:1].upper()}{refusal.message[1:]}{have}."
+            found.append(Obstacle(message, refusal.remedy, refusal.remedy_name))
     return found

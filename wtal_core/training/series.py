@@ -16,10 +16,9 @@ from wtal_core.devices import choose_device
 from wtal_core.errors import UsageError, WtalError
 from wtal_core.evaluation import parse_tiou
 from wtal_core.methods import Method, create_method
-from wtal_core.methods.streams import check_streams
 from wtal_core.progress import Advance, listening, progress_bar
 from wtal_core.runs.folder import Run, RunInfo
-from wtal_core.runs.pipeline import check_provenance, evaluate_run, feature_view, infer, localize
+from wtal_core.runs.pipeline import check_provenance, evaluate_run, infer, localize
 from wtal_core.runs.registry import stored_evaluations
 from wtal_core.training.corpus import Corpus
 from wtal_core.training.loop import train
@@ -100,7 +99,7 @@ class PlannedRun:
             UsageError: the method takes streams apart that the features do not have.
         """
         method = self.build(dataset, store)
-        check_streams(method.config, store.provenance(store.videos[0]), store.dim, where=dataset.folder)
+        method.check_features(method.config, store, where=dataset.folder)
         info = RunInfo.of(
             method,
             dataset,
@@ -181,7 +180,7 @@ def train_series(
             for run, own in zip(runs, stages, strict=True)
         ]
         corpus: Corpus | None = None
-        kind: tuple[float, bool] | None = None
+        kind: tuple[FeatureStore, bool] | None = None
         with progress_bar("train", sum(steps), quiet=quiet) as advance:
             for number, (plan, run) in enumerate(zip(planned, runs, strict=True)):
                 try:
@@ -189,12 +188,12 @@ def train_series(
                     if not _is_trained(run):
                         advance(0, f"{number + 1}/{len(planned)} {plan.folder.name}")
                         hard = any(stage.recipe.hard_negatives for stage in stages[number])
-                        wanted = (getattr(run.config(), "sample_rate", 0.0), hard)
+                        wanted = (run.method_class.read_features(run.config(), store, training=True), hard)
                         if corpus is None or wanted != kind:
                             corpus, kind = None, wanted  # the one before makes room
                             with listening(_nobody):
                                 corpus = Corpus.load(
-                                    feature_view(run.config(), store, phases=True),
+                                    wanted[0],
                                     dataset.annotations,
                                     dataset.videos("train"),
                                     device=where,

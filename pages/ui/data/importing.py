@@ -15,6 +15,7 @@ from wtal_core.data.additions import check_detections
 from wtal_core.devices import list_devices
 from wtal_core.errors import UsageError, counted
 from wtal_core.methods import list_methods, method_class
+from wtal_core.methods.form import config_of
 from wtal_core.runs.importing import CLASS_LISTS, class_names, import_official
 from wtal_core.settings import parse_assignments
 from wtal_core.snippet_grid import GRID_PRESETS
@@ -170,17 +171,14 @@ def _import_weights() -> None:
         with left:
             a, b = st.columns(2)
             methods = list_methods()
-            method = a.selectbox("Method", methods, index=methods.index("cmcs"), key="data.weights.method")
+            method = a.selectbox("Method", methods, key="data.weights.method")
             presets = list(method_class(method).presets)
             preset = b.selectbox("Preset", presets, key=f"data.weights.preset.{method}")
-            late = method == "cmcs" and preset.endswith("-late")
+            wanted = method_class(method).official_files(config_of(method, preset))
             files = [
-                ask_file(
-                    "Checkpoint" + (" of RGB" if late else ""), "weights", hint=".pt, .pth, .pkl, .safetensors, .npz"
-                )
+                ask_file(what[:1].upper() + what[1:], f"weights{n or ''}", hint=".pt, .pth, .pkl, .safetensors, .npz")
+                for n, what in enumerate(wanted)
             ]
-            if late:
-                files.append(ask_file("Checkpoint of flow", "weights2"))
         with right:
             known = {i: entry for i, entry in loaders.datasets().items() if not entry.error}
             dataset_id = st.selectbox("Data set it will be used on", [None, *known], key="data.weights.dataset",

@@ -18,7 +18,7 @@ from wtal_core.devices import list_devices
 from wtal_core.errors import WtalError, counted
 from wtal_core.methods import Method
 from wtal_core.runs.folder import Run
-from wtal_core.runs.pipeline import check_provenance, feature_view
+from wtal_core.runs.pipeline import check_provenance
 from wtal_core.settings import parse_assignments
 from wtal_core.video import flow
 
@@ -91,7 +91,7 @@ def _duration(seconds: float) -> str:
 def _features(view: View, run: Run) -> FeatureStore:
     """Return the features as the run's model reads them."""
     store = loaders.load_features(view.dataset_id, run.info.dataset.get("features"))
-    return feature_view(run.config(), store, phases=False)
+    return run.method_class.read_features(run.config(), store, training=False)
 
 
 def why_not(view: View, run: Run) -> str:
@@ -175,13 +175,15 @@ def _question(view: View, run: Run, lead: str) -> _Question:
             persist_state="session",
         )
     changes: dict[str, Any] = {}
-    if hasattr(config, "drop_mode"):
-        gamma = st.slider(
-            "Drop threshold γ", 0.0, 1.0, float(config.gamma), 0.01,
-            key=f"explore.gamma.{lead}", persist_state="session", help=f"The run was trained with {config.gamma:g}.",
+    for lens in run.method_class.lenses:
+        trained = float(getattr(config, lens.key))
+        at = st.slider(
+            lens.label.removesuffix(" (lens)").capitalize(), lens.low, lens.high, trained, lens.step,
+            key=f"explore.lens.{lens.key}.{lead}", persist_state="session",
+            help=f"The run was trained with {trained:g}.",
         )  # fmt: skip
-        if abs(gamma - config.gamma) > 1e-9:
-            changes["gamma"] = gamma
+        if abs(at - trained) > 1e-9:
+            changes[lens.key] = at
     text = st.text_input(
         "Changed settings",
         key=f"explore.changes.{lead}",

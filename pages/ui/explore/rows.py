@@ -11,10 +11,10 @@ import streamlit as st
 from pages.ui import background, loaders, media
 from pages.ui.errors import guard
 from pages.ui.explore.recompute import erasable, flow_folder, why_not
-from pages.ui.explore.view import Panel, View, answer_of, erased_of, lens
+from pages.ui.explore.view import Panel, View, answer_of, erased_of, lens_value
 from wtal_core.analysis import live
 from wtal_core.analysis.explain import explain, explain_stored, judge
-from wtal_core.figures import tracks
+from wtal_core.figures import rows
 from wtal_core.records import Activations
 from wtal_core.runs.folder import Run
 from wtal_core.settings import override
@@ -26,42 +26,42 @@ _LETTERS = "ABCD"
 
 
 @st.cache_resource(max_entries=24, show_spinner=False)
-def _run_tracks(
+def _activation_rows(
     key: tuple[Any, ...], _acts: Activations, _before: Activations | None, **what: Any
-) -> list[tracks.Track]:
-    return tracks.run_tracks(_acts, before=_before, **what)
+) -> list[rows.Row]:
+    return rows.activation_rows(_acts, before=_before, **what)
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
-def _stored_track(
+def _stored_row(
     stamps: tuple[Any, ...], run_id: str, title: str, letter: str, key: str, tiou: float, protocol: str, _view: View
-) -> tracks.Track:
+) -> rows.Row:
     """Return the track of a run's stored detections, which no slider moves."""
-    rows = loaders.load_detections(run_id).for_video(_view.video).sorted()
-    verdicts = judge(rows, _view.annotations, _view.video, tiou=tiou, protocol=protocol)
+    stored = loaders.load_detections(run_id).for_video(_view.video).sorted()
+    verdicts = judge(stored, _view.annotations, _view.video, tiou=tiou, protocol=protocol)
     acts = (
         loaders.load_activations(run_id).get(_view.video)
         if loaders.load_run(run_id).activations_path.is_file()
         else None
     )
-    explained = explain_stored(rows, verdicts, acts)
-    return tracks.detection_track(explained, verdicts, run=letter, title=title, key=key)
+    explained = explain_stored(stored, verdicts, acts)
+    return rows.detection_row(explained, verdicts, run=letter, title=title, key=key)
 
 
 @dataclass
 class _Stack:
     """Tracks and facts, gathered run by run."""
 
-    detections: list[tracks.Track] = field(default_factory=list)
-    curves: list[tracks.Track] = field(default_factory=list)
+    detections: list[rows.Row] = field(default_factory=list)
+    curves: list[rows.Row] = field(default_factory=list)
     scores: list[dict[str, Any]] = field(default_factory=list)
     grid: Any = None
     erasable: bool = False
 
 
-def build(view: View, rules: Panel) -> tuple[list[tracks.Track], dict[str, Any]]:
+def build(view: View, rules: Panel) -> tuple[list[rows.Row], dict[str, Any]]:
     """Return the tracks from top to bottom, and what else the timeline is told."""
-    truth = [*tracks.truth_tracks(view.annotations, view.video), *_flow_tracks(view)]
+    truth = [*rows.truth_rows(view.annotations, view.video), *_flow_rows(view)]
     stack = _Stack()
     entries = loaders.runs()
     for place, run_id in enumerate(view.runs):
@@ -101,9 +101,7 @@ def _add_run(stack: _Stack, view: View, rules: Panel, run_id: str, title: str, p
     def add_stored(key: str, name: str) -> None:
         stamps = (str(run.folder), *map(loaders.stamp, (run.detections_path, run.activations_path)))
         subject = (*stamps, view.subject, str(view.dataset.folder), *loaders.dataset_stamp(view.dataset.folder))
-        stack.detections.append(
-            _stored_track(subject, run_id, name, letter, key, rules.tiou, rules.protocol, _view=view)
-        )
+        stack.detections.append(_stored_row(subject, run_id, name, letter, key, rules.tiou, rules.protocol, _view=view))
 
     if acts is None:
         add_stored("det", title)
@@ -113,7 +111,7 @@ def _add_run(stack: _Stack, view: View, rules: Panel, run_id: str, title: str, p
     result = live.localize_video(run.info.method, view.video, acts, settings)
     verdicts = judge(result.detections, view.annotations, view.video, tiou=rules.tiou, protocol=rules.protocol)
     explained = explain(result, acts, verdicts)
-    found = tracks.detection_track(explained, verdicts, run=letter, title=title, key="det")
+    found = rows.detection_row(explained, verdicts, run=letter, title=title, key="det")
     if answer is not None:
         found = replace(found, note=f"{answer.what} · {found.note}", about=f"asked again: {answer.what}")
     stack.detections.append(found)
@@ -122,23 +120,27 @@ def _add_run(stack: _Stack, view: View, rules: Panel, run_id: str, title: str, p
     stack.grid = stack.grid or acts.grid
     if lead:
         stack.scores, stack.erasable = _video_scores(view, acts), erasable(view, run)
-    limit, gamma = None, None
     before = stored if answer is not None else None
-    if acts.drop_mask is not None and hasattr(run.config(), "drop_mode"):
-        config = run.config() if answer is None else override(run.config(), dict(answer.changes))
-        gamma = lens(view, run_id, config) if lead else float(config.gamma)
-        acts = live.with_drop(acts, config, gamma)
-        limit, _ = live.drop_lens(acts.attention["foreground"], config, gamma)
+    config = run.config() if answer is None else override(run.config(), dict(answer.changes))
+    at, limits = {}, {}
+    for lens in run.method_class.lenses:
+        at[lens.key] = lens_value(view, run_id, config, lens) if lead else float(getattr(config, lens.key))
+        config = override(config, {lens.key: at[lens.key]})
+        acts = lens.apply(acts, config)
+        if lens.threshold is not None:
+            limits[lens.key] = lens.threshold(acts, config)
     key = (
         str(run.folder),
         loaders.stamp(run.activations_path),
         view.video,
         view.label,
         letter,
-        gamma,
+        tuple(at.items()),
         answer.key if answer else (),
     )
-    stack.curves += _run_tracks(key, acts, before, label=view.label, run=letter, lead=lead, drop_threshold=limit)
+    stack.curves += _activation_rows(
+        key, acts, before, label=view.label, run=letter, lead=lead, views=run.views, thresholds=limits
+    )
 
 
 def _why_unseen(view: View, run: Run, title: str, lead: bool) -> str:
@@ -157,20 +159,20 @@ def _video_scores(view: View, acts: Activations) -> list[dict[str, Any]]:
     return [{"label": c, "score": s, "share": (s - low) / (high - low or 1), "truth": c in present} for s, c in order]
 
 
-def _flow_tracks(view: View) -> Sequence[tracks.Track]:
+def _flow_rows(view: View) -> Sequence[rows.Row]:
     """Return optical-flow intensity and mined static clips where they were computed, else the offer to do so."""
     path = loaders.video_file(view.dataset, view.video)
     if path is None:
         return []
     kept = flow.stored_flow(flow_folder(), path)
     if kept is not None:
-        return tracks.flow_track(kept.intensity, kept.fps, kept.duration, kept.static)
+        return rows.flow_rows(kept.intensity, kept.fps, kept.duration, kept.static)
     job = background.of(f"flow:{view.subject}")
     about = "compute its intensity, frame to frame, and the static clips that CMCS mines from it; kept for next time"
     if job is not None and job.error is not None:
-        return [tracks.offer_track("flow", "Optical flow", "Try again", f"it could not be computed: {job.error}")]
+        return [rows.offer_row("flow", "Optical flow", "Try again", f"it could not be computed: {job.error}")]
     running = job is not None and job.running
-    return [tracks.offer_track("flow", "Optical flow", "" if running else "Compute", about)]
+    return [rows.offer_row("flow", "Optical flow", "" if running else "Compute", about)]
 
 
 def _video(view: View, shown: media.Media) -> dict[str, Any]:

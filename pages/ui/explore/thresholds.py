@@ -9,16 +9,16 @@ import streamlit as st
 from pages.ui import loaders, theme
 from pages.ui.errors import guard
 from pages.ui.explore.live_controls import controls, fields_of, read_values
-from pages.ui.explore.view import Again, View, again_of, asked_gamma, lens
+from pages.ui.explore.view import Again, View, again_of, asked_value, lens_value
 from pages.ui.selection import select, selection
 from wtal_core.analysis import live
 from wtal_core.errors import WtalError, counted
-from wtal_core.figures.tracks import Track
+from wtal_core.figures.rows import Row
 
 __all__ = ["show_scores", "show_table", "tune_controls", "with_recomputed"]
 
 _CONTROLS = "controls"
-_LENS = "~gamma"
+_LENS = "lens."  # in front of the key of a lens
 
 
 def with_recomputed(split: live.LiveSplit, lead: str, view: View, protocol: str) -> live.LiveSplit:
@@ -47,13 +47,14 @@ def tune_controls(view: View, lead: str, split: live.LiveSplit) -> dict[str, Any
         changes = {}
     fields = fields_of(split.localization, changes)
     config = split.run.config()
-    gamma = asked_gamma(view, lead, config) if hasattr(config, "drop_mode") else None
-    if gamma is not None:
+    stored = {}
+    for lens in split.run.method_class.lenses:
+        stored[lens.key] = asked_value(view, lead, config, lens.key)
         fields.append(
             {
-                "key": _LENS, "label": "drop threshold γ (lens)", "kind": "range", "integer": False,
-                "help": "Which snippets the hybrid attention would drop; detections do not depend on it.",
-                "value": lens(view, lead, config), "stored": gamma, "low": 0.0, "high": 1.0, "step": 0.01,
+                "key": _LENS + lens.key, "label": lens.label, "kind": "range", "integer": False, "help": lens.about,
+                "value": lens_value(view, lead, config, lens), "stored": stored[lens.key],
+                "low": lens.low, "high": lens.high, "step": lens.step,
             }
         )  # fmt: skip
     problem = st.session_state.get("explore.problem", "")
@@ -61,10 +62,10 @@ def tune_controls(view: View, lead: str, split: live.LiveSplit) -> dict[str, Any
         st.caption(f":red[{problem}]")
     report = st.session_state.get("explore.values", {})
     scope = f"{lead}|{split.run.folder}|{st.session_state.get('explore.form', 0)}"
-    st.session_state["explore.tuned"] = (scope, split.localization, gamma)
+    st.session_state["explore.tuned"] = (scope, split.localization, stored)
     controls(fields, _CONTROLS, scope=scope, ack=report.get(scope, 0), on_values=_tuned)
     one, two = st.columns(2, gap="small")
-    untouched = not changes and selection().gamma is None
+    untouched = not changes and not selection().lenses
     one.button("Reset", on_click=_reset, disabled=untouched, width="stretch", help="Back to the stored run.")
     again = again_of(lead)
     again = again if again is not None and again.whole else None
@@ -93,20 +94,20 @@ def _keep(view: View, split: live.LiveSplit, changes: dict[str, Any], again: Aga
 def _tuned() -> None:
     """Take in what the controls report: changed settings and the lens go into the selection."""
     event = st.session_state[_CONTROLS].get("values")
-    scope, localization, gamma = st.session_state.get("explore.tuned", ("", None, None))
+    scope, localization, stored = st.session_state.get("explore.tuned", ("", None, {}))
     if not event or event.get("scope") != scope:
         return
     st.session_state["explore.values"] = {scope: event["seq"]}
     values = dict(event["values"])
-    shown = values.pop(_LENS, gamma)
+    shown = {key: round(float(values.pop(_LENS + key, at)), 4) for key, at in stored.items()}
     changes, st.session_state["explore.problem"] = read_values(localization, values)
-    select(settings=changes, gamma=None if shown == gamma else round(float(shown), 4))
+    select(settings=changes, lenses={key: at for key, at in shown.items() if at != stored[key]})
 
 
 def _reset() -> None:
     st.session_state["explore.form"] = st.session_state.get("explore.form", 0) + 1
     st.session_state.pop("explore.problem", None)
-    select(settings={}, gamma=None)
+    select(settings={}, lenses={})
 
 
 def show_scores(place: Any, split: live.LiveSplit, changes: dict[str, Any], tiou: float) -> None:
@@ -134,7 +135,7 @@ def _delta(value: float) -> str:
     return f'<td class="{kind}">{text}</td>'
 
 
-def show_table(place: Any, shown: list[Track], video: str) -> None:
+def show_table(place: Any, shown: list[Row], video: str) -> None:
     """Show the leading run's detections and the ground truth as a table: to read aloud, sort and copy."""
     rows = [
         {"start": i["start"], "end": i["end"], "verdict": i["verdict"], "score": i["score"], "label": i["label"]}

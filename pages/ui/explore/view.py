@@ -12,7 +12,7 @@ from pages.ui import loaders
 from pages.ui.selection import selection
 from wtal_core.analysis import live
 from wtal_core.data import Dataset
-from wtal_core.records import Activations, Annotations
+from wtal_core.records import Activations, Annotations, Lens
 
 __all__ = [
     "Again",
@@ -21,11 +21,11 @@ __all__ = [
     "View",
     "again_of",
     "answer_of",
-    "asked_gamma",
+    "asked_value",
     "clear_erased",
     "erased_of",
     "forget_again",
-    "lens",
+    "lens_value",
     "live_split",
 ]
 
@@ -168,16 +168,16 @@ def answer_of(view: View, run_id: str) -> Answer | None:
     return None
 
 
-def asked_gamma(view: View, run_id: str, config: Any) -> float:
-    """Return the drop threshold that HAM-Net was asked with: the run's own, unless it was asked again."""
+def asked_value(view: View, run_id: str, config: Any, key: str) -> float:
+    """Return the value of a lens's setting that the model was asked with: the run's own, unless it was asked again."""
     answer = answer_of(view, run_id)
-    return float(config.gamma if answer is None else answer.changes.get("gamma", config.gamma))
+    return float(getattr(config, key) if answer is None else answer.changes.get(key, getattr(config, key)))
 
 
-def lens(view: View, run_id: str, config: Any) -> float:
-    """Return the drop threshold that HAM-Net's lens shows: the link's, else that which the model was asked with."""
-    gamma = selection().gamma
-    return asked_gamma(view, run_id, config) if gamma is None else gamma
+def lens_value(view: View, run_id: str, config: Any, lens: Lens) -> float:
+    """Return the value that a lens shows: the link's, else that which the model was asked with."""
+    at = selection().lenses.get(lens.key)
+    return asked_value(view, run_id, config, lens.key) if at is None else min(max(at, lens.low), lens.high)
 
 
 def live_split(run_id: str, dataset_id: str, split: str, protocol: str) -> live.LiveSplit:

@@ -14,7 +14,7 @@ import numpy as np
 import streamlit as st
 
 from pages.ui.theme import PALETTE
-from wtal_core.figures.tracks import Track
+from wtal_core.figures.rows import Row
 from wtal_core.files import jsonable
 from wtal_core.snippet_grid import SnippetGrid
 
@@ -59,7 +59,7 @@ _PLAIN = ["key", "title", "kind", "run", "about", "low", "high", "row", "note", 
 _LISTS = ["items", "misses", "spans", "names", "limits", "sources"]
 
 
-def _track(track: Track, arrays: _Arrays) -> dict[str, Any]:
+def _track(track: Row, arrays: _Arrays) -> dict[str, Any]:
     """Return a track as plain values, its arrays by number."""
     plain: dict[str, Any] = {name: getattr(track, name) for name in _PLAIN}
     plain |= {name: list(getattr(track, name)) for name in _LISTS}
@@ -99,7 +99,7 @@ class Payload:
     arrays: bytes
 
 
-def pack(tracks: Sequence[Track], *, start: Mapping[str, Any], **facts: Any) -> Payload:
+def pack(tracks: Sequence[Row], *, start: Mapping[str, Any], **facts: Any) -> Payload:
     """Pack tracks and facts for the browser.
 
     Args:

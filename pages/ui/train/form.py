@@ -278,7 +278,7 @@ def _launch(
         _check_name(name, home)
         changes = {key: value for key, value in values.items() if not key.startswith("run.")}
         config = config_of(method, preset, changes)
-        obstacles = preflight(dataset, config, features=base["features"])
+        obstacles = preflight(dataset, method_class(method), config, features=base["features"])
         for obstacle in obstacles:
             st.warning(obstacle.message, icon=":material/warning:")
             if obstacle.remedy:

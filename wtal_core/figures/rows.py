@@ -7,7 +7,7 @@ float32; heat maps are quantised to 8 bit, which is for drawing only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,10 +17,10 @@ import numpy.typing as npt
 from wtal_core.analysis.explain import Explanation, Verdicts
 from wtal_core.arrays import Array
 from wtal_core.localization import nms
-from wtal_core.records import Activations, Annotations, Segments
+from wtal_core.records import Activations, Annotations, Segments, Trace, View, default_views
 from wtal_core.snippet_grid import SnippetGrid
 
-__all__ = ["Series", "Track", "detection_track", "flow_track", "offer_track", "run_tracks", "truth_tracks"]
+__all__ = ["Row", "Series", "activation_rows", "detection_row", "flow_rows", "offer_row", "truth_rows"]
 
 
 #: Colour roles of named attentions and sequences, and the dash that tells them apart without colour.
@@ -38,7 +38,6 @@ _ROLES: dict[str, tuple[str, tuple[int, ...]]] = {
     "similarity": ("gt", ()),
 }
 _BRANCHES = (("branch0", ()), ("branch1", (6, 2)), ("branch2", (2, 2)), ("branch3", (6, 2, 2, 2)))
-_SHOWN = {"foreground": "soft", "semi_soft": "semi-soft", "temporal": "temporal", "rgb": "RGB"}
 _MOST_BOUNDARIES = 60
 _SAME_BOUNDARIES = 0.4  # tIoU above which boundaries of one stream count as the same
 
@@ -65,7 +64,7 @@ class Series:
 
 
 @dataclass(frozen=True, eq=False)
-class Track:
+class Row:
     """One row of the timeline.
 
     Args:
@@ -88,6 +87,7 @@ class Track:
         sources: names of proposal sources whose threshold is on this track's scale.
         note: a short remark under the title.
         role: colour of "mask".
+        log: whether the scale is logarithmic.
         hidden, folded: how it starts where nobody chose yet.
     """
 
@@ -114,6 +114,7 @@ class Track:
     hidden: bool = False
     folded: bool = False
     labels: int = field(default=1)
+    log: bool = False
 
 
 # -- ground truth -------------------------------------------------------------------------------------------------
@@ -138,18 +139,18 @@ _TRUTH = {
 }
 
 
-def truth_tracks(annotations: Annotations, video: str) -> list[Track]:
+def truth_rows(annotations: Annotations, video: str) -> list[Row]:
     """Return the tracks of what is known to be there: ground truth, then fakes, context, phases, static clips."""
     instances = _items(annotations.instances.for_video(video), "gt")
     ambiguous = _items(annotations.ambiguous.for_video(video), "ambiguous")
-    tracks = [Track("gt", "Ground truth", "segments", items=tuple(sorted(instances + ambiguous, key=_start)))]
+    tracks = [Row("gt", "Ground truth", "segments", items=tuple(sorted(instances + ambiguous, key=_start)))]
     ordered = [*(n for n in _TRUTH if n in annotations.tracks), *(n for n in annotations.tracks if n not in _TRUTH)]
     for name in ordered:
         segments = annotations.tracks[name].for_video(video)
         if len(segments):
             title, role, folded = _TRUTH.get(name, (name.replace("_", " ").capitalize(), "phase", True))
             items = tuple(sorted(_items(segments, role), key=_start))
-            tracks.append(Track(f"truth:{name}", title, "segments", items=items, folded=folded))
+            tracks.append(Row(f"truth:{name}", title, "segments", items=items, folded=folded))
     return tracks
 
 
@@ -160,9 +161,7 @@ def _start(item: Mapping[str, Any]) -> float:
 # -- detections ---------------------------------------------------------------------------------------------------
 
 
-def detection_track(
-    explanations: Sequence[Explanation], verdicts: Verdicts, *, run: str, title: str, key: str
-) -> Track:
+def detection_row(explanations: Sequence[Explanation], verdicts: Verdicts, *, run: str, title: str, key: str) -> Row:
     """Return the track of one set of detections.
 
     Args:
@@ -180,7 +179,7 @@ def detection_track(
         rank = (e.score - low) / (high - low) if high > low else 1.0
         items.append({"id": f"{key}:{run}:{number}", "rank": round(rank, 3), **_plain(e)})
     shown = f"{len(items)} best of {count}" if count > len(items) else f"{count}"
-    return Track(
+    return Row(
         f"{key}:{run}",
         title,
         "detections",
@@ -210,9 +209,9 @@ def _plain(value: Any) -> dict[str, Any]:
     return plain
 
 
-def offer_track(key: str, title: str, offer: str, about: str) -> Track:
+def offer_row(key: str, title: str, offer: str, about: str) -> Row:
     """Return a row that offers to compute what it would show; without an offer it is being computed."""
-    return Track(key, title, "offer", note=offer, about=about)
+    return Row(key, title, "offer", note=offer, about=about)
 
 
 # -- what a method says -------------------------------------------------------------------------------------------
@@ -236,166 +235,141 @@ def _series(name: str, values: Array, role: str, dash: tuple[int, ...] = (), *, 
     return Series(name, np.ascontiguousarray(values, dtype=np.float32), role, dash, ghost)
 
 
-def _lines(key: str, title: str, run: str, grid: SnippetGrid, series: Sequence[Series], **more: Any) -> Track:
+def _lines(key: str, title: str, run: str, grid: SnippetGrid, series: Sequence[Series], **more: Any) -> Row:
     low, high = _range([s.values for s in series])
-    return Track(f"{key}:{run}", title, "lines", run=run, grid=grid, series=tuple(series), low=low, high=high, **more)
+    return Row(f"{key}:{run}", title, "lines", run=run, grid=grid, series=tuple(series), low=low, high=high, **more)
 
 
-def _heat(key: str, title: str, run: str, cas: Array, acts: Activations, label: int, **more: Any) -> Track:
-    """Return a heat map of every class; the background channel is the last row."""
-    values = np.asarray(cas, dtype=np.float32)
-    low, high = float(values.min()), float(values.max())
-    cells = np.rint((values.T - low) * (255.0 / (high - low if high > low else 1.0))).astype(np.uint8)
-    names = (*acts.classes, "background")[: values.shape[1]]
-    return Track(
-        f"{key}:{run}", title, "heat", about="every class, one row each", run=run, grid=acts.grid,
-        cells=np.ascontiguousarray(cells), names=names,
-        row=label, low=low, high=high, **more,
-    )  # fmt: skip
-
-
-def run_tracks(
+def activation_rows(
     activations: Activations,
     label: str,
     *,
     run: str,
+    views: tuple[View, ...] = (),
     lead: bool = True,
     before: Activations | None = None,
-    drop_threshold: float | None = None,
-) -> list[Track]:
-    """Return the curves and heat maps of one run for one class.
+    thresholds: Mapping[str, float] | None = None,
+) -> list[Row]:
+    """Return the curves, maps and masks of one run for one class.
 
     Args:
         activations: of the video.
         label: class that per-class curves show.
         run: letter of the run.
+        views: what its method declares; tracks that these do not name get rows by their kind.
         lead: whether it is the run in the lead; the others get no heat maps and start hidden.
         before: activations before snippets were erased or the model was asked again, drawn as ghosts.
-        drop_threshold: HAM-Net: value of the attention above which snippets are dropped.
+        thresholds: `{key of a lens: its threshold}`, drawn in the row that names the lens.
     """
-    acts, grid = activations, activations.grid
-    c = acts.classes.index(label) if label in acts.classes else 0
-    name = acts.classes[c]
-    tracks: list[Track] = []
-    comparable = before is not None and before.cas.shape == acts.cas.shape
+    c = activations.classes.index(label) if label in activations.classes else 0
+    shown = [view for view in default_views(activations, views) if lead or view.kind != "heat"]
+    rows: list[Row] = []
+    for view in shown:
+        drawn = _Drawing(activations, view, c, run, before, dict(thresholds or {}))
+        rows += [replace(row, hidden=not lead) for row in _DRAWN[view.kind](drawn)]
+    return rows
 
-    def ghosts(of: Any) -> list[Series]:
-        if not comparable or before is None:
+
+@dataclass(frozen=True, eq=False)
+class _Drawing:
+    """A view to be drawn: of which activations, for which class, and what is drawn with it."""
+
+    activations: Activations
+    view: View
+    label: int
+    run: str
+    before: Activations | None
+    thresholds: Mapping[str, float]
+
+    @property
+    def title(self) -> str:
+        names = self.activations.classes
+        return self.view.title.replace("{label}", names[self.label] if names else "")
+
+    def row(self, kind: str, **more: Any) -> Row:
+        view = self.view
+        row = Row(f"{view.key}:{self.run}", self.title, kind, run=self.run, about=view.about,
+                  grid=self.activations.grid, sources=view.sources, folded=view.folded, log=view.log)  # fmt: skip
+        return replace(row, **more)
+
+    def values(self, activations: Activations, trace: Trace) -> list[Array]:
+        """Return the curves of a trace: one, or one for each branch; none where the track is not there."""
+        track = activations.all_tracks().get(trace.track)
+        if track is None:
             return []
-        values = of(before)
-        return [] if values is None else [_series("before", values, "ghost", (2, 2), ghost=True)]
+        values = np.asarray(track.values)
+        if track.kind in ("map", "branches"):
+            channel = -1 if trace.background else self.label
+            return list(values[..., channel]) if track.kind == "branches" else [values[:, channel]]
+        return [values.astype(np.float32)]
 
-    # class activation sequences
-    series = [_series("CAS", acts.cas[:, c], "instance")]
-    if acts.has_background:
-        series.append(_series("background", acts.cas[:, -1], "background", (2, 2)))
-    tracks.append(
-        _lines(
-            "cas", f"CAS · {name}", run, grid, [*series, *ghosts(lambda a: a.cas[:, c])],
-            about="class activation sequence of the class", hidden=not lead,
-            sources=("cas", "logit") if acts.method in ("acmnet", "deep_metric") else (),
+
+def _draw_lines(drawing: _Drawing) -> list[Row]:
+    series: list[Series] = []
+    for trace in drawing.view.traces:
+        track = drawing.activations.all_tracks()[trace.track]
+        curves = drawing.values(drawing.activations, trace)
+        for k, values in enumerate(curves):
+            if track.kind == "branches":
+                name = track.legend[k] if track.legend else f"branch {k + 1}"
+                look: tuple[str, tuple[int, ...]] = _BRANCHES[k % len(_BRANCHES)]
+            else:
+                name = trace.name or trace.track.rpartition(".")[2].replace("_", " ")
+                look = _ROLES.get(trace.role or trace.track.rpartition(".")[2]) or _BRANCHES[len(series) % 4]
+            series.append(_series(name, values, *look))
+    before = drawing.before
+    if before is not None and before.grid == drawing.activations.grid and before.classes == drawing.activations.classes:
+        ghosts = drawing.values(before, drawing.view.traces[0])
+        series += [_series("before", values, "ghost", (2, 2), ghost=True) for values in ghosts if len(ghosts) == 1]
+    low, high = _range([s.values for s in series])
+    view = drawing.view
+    at = drawing.thresholds.get(view.lens)
+    return [
+        drawing.row(
+            view.kind, series=tuple(series), low=low if view.low is None else view.low,
+            high=high if view.high is None else view.high,
+            limits=() if at is None else ({"value": at, "role": "fp"},),
         )
-    )  # fmt: skip
-    if acts.branch_cas is not None:
-        branches = [
-            _series(f"branch {k + 1}", branch[:, c], *_BRANCHES[k % len(_BRANCHES)])
-            for k, branch in enumerate(acts.branch_cas)
-        ]
-        tracks.append(
-            _lines("branches", f"Branches · {name}", run, grid, branches, about="CAS of every branch", hidden=not lead)
-        )
-    if acts.extra_cas:
-        own = [("instance", acts.cas)] if acts.method == "acmnet" else []
-        extra = [
-            _series(_SHOWN.get(n, n), values[:, c], *_ROLES.get(n, ("instance", ())))
-            for n, values in (*own, *acts.extra_cas.items())
-        ]
-        title = {"acmnet": "Attended CAS", "deep_metric": "Similarity", "acn": "Streams"}.get(
-            acts.method, "CAS of parts"
-        )
-        about = "cosine similarity of each snippet to the class weight" if acts.method == "deep_metric" else ""
-        tracks.append(_lines("extra", f"{title} · {name}", run, grid, extra, about=about, hidden=not lead))
-
-    # attention; ranks (ACN) are on a scale of their own
-    ranks = {n: values for n, values in acts.attention.items() if n.endswith("_rank")}
-    plain = {n: values for n, values in acts.attention.items() if n not in ranks}
-    if plain:
-        lines = _attention_lines(plain)
-        first = next(iter(plain))
-        limits = () if drop_threshold is None else ({"value": drop_threshold, "role": "fp"},)
-        tracks.append(
-            _lines(
-                "attention", "Attention", run, grid, [*lines, *ghosts(lambda a: a.attention.get(first))],
-                limits=limits, sources=("attention",), hidden=not lead,
-            )
-        )  # fmt: skip
-        total = np.sum(list(plain.values()), axis=0)
-        if len(plain) > 2 and np.allclose(total, 1.0, atol=1e-3):
-            tracks.append(
-                Track(
-                    f"area:{run}",
-                    "Attention, stacked",
-                    "area",
-                    run=run,
-                    grid=grid,
-                    series=tuple(lines),
-                    hidden=not lead,
-                )
-            )
-    if ranks:
-        named = _attention_lines({n.removesuffix("_rank"): values for n, values in ranks.items()})
-        about = "attention as a rank, which the keep threshold compares"
-        tracks.append(_lines("rank", "Attention rank", run, grid, named, about=about, hidden=not lead, folded=True))
-    if acts.drop_mask is not None:
-        share = float(np.mean(acts.drop_mask))
-        tracks.append(
-            Track(
-                f"dropped:{run}", f"Dropped {100 * share:.0f} %", "mask", run=run, role="fp", hidden=not lead,
-                spans=_spans(acts.drop_mask, grid), about="most discriminative snippets, dropped by the attention",
-            )
-        )  # fmt: skip
-
-    # ACN's boundaries
-    if acts.boundaries is not None and len(acts.boundaries):
-        tracks.append(_boundary_track(acts, c, run, hidden=not lead))
-    if lead:
-        tracks.append(_heat("heat", "CAS map", run, acts.cas, acts, c))
-        for k, branch in enumerate(acts.branch_cas if acts.branch_cas is not None else ()):
-            tracks.append(_heat(f"heat.b{k + 1}", f"Branch {k + 1} map", run, branch, acts, c, folded=True))
-        for n, values in acts.extra_cas.items():
-            shown = _SHOWN.get(n, n)
-            tracks.append(
-                _heat(
-                    f"heat.{n}",
-                    f"{shown if shown.isupper() else shown.capitalize()} map",
-                    run,
-                    values,
-                    acts,
-                    c,
-                    folded=True,
-                )
-            )
-    return tracks
+    ]  # fmt: skip
 
 
-def _attention_lines(attention: Mapping[str, Array]) -> list[Series]:
-    return [_series(_SHOWN.get(n, n), values, *_ROLES.get(n, ("instance", ()))) for n, values in attention.items()]
+def _draw_heat(drawing: _Drawing) -> list[Row]:
+    rows = []
+    for trace in drawing.view.traces:
+        track = drawing.activations.all_tracks()[trace.track]
+        values = np.asarray(track.values, dtype=np.float32)
+        for k, cas in enumerate(values if track.kind == "branches" else [values]):
+            many = track.kind == "branches"
+            key, title = drawing.view.key, drawing.title
+            if many:
+                key, title = f"{key}.{k + 1}", f"{track.legend[k] if track.legend else f'Branch {k + 1}'} map"
+            low, high = float(cas.min()), float(cas.max())
+            cells = np.rint((cas.T - low) * (255.0 / (high - low if high > low else 1.0))).astype(np.uint8)
+            names = (*drawing.activations.classes, "background")[: cas.shape[1]]
+            rows.append(
+                drawing.row("heat", key=f"{key}:{drawing.run}", title=title, cells=np.ascontiguousarray(cells),
+                            names=names, row=drawing.label, low=low, high=high)
+            )  # fmt: skip
+    return rows
 
 
-def _spans(mask: Array, grid: SnippetGrid) -> tuple[tuple[float, float], ...]:
-    """Return the runs of True in seconds."""
-    edges = np.diff(np.concatenate([[0], np.asarray(mask, dtype=np.int8), [0]]))
-    first, last = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
-    return tuple(zip(grid.to_seconds(first).tolist(), grid.to_seconds(last).tolist(), strict=True))
+def _draw_mask(drawing: _Drawing) -> list[Row]:
+    mask = np.asarray(drawing.activations.all_tracks()[drawing.view.traces[0].track].values, dtype=bool)
+    title = f"{drawing.title} {100 * float(mask.mean()):.0f} %"
+    role = drawing.view.traces[0].role or "fp"
+    return [drawing.row("mask", title=title, role=role, spans=_spans(mask, drawing.activations.grid), grid=None)]
 
 
-def _boundary_track(acts: Activations, c: int, run: str, *, hidden: bool) -> Track:
-    """Return ACN's best boundaries of a class: raw and regressed, with outer-inner contrast and coherence."""
-    b = acts.boundaries
-    assert b is not None
+def _draw_proposals(drawing: _Drawing) -> list[Row]:
+    """Return the best proposals of a class: boundaries before and after regression, with what they were scored by."""
+    acts, c = drawing.activations, drawing.label
+    b = acts.all_tracks()[drawing.view.traces[0].track].values
+    if not len(b) or not acts.classes:
+        return []
     oic = np.asarray(b.oic)[:, c]  # low is good
     # The best of each place: neighbouring anchors find the same boundaries.
-    apart = nms(b.refined[:, 0], b.refined[:, 1] + 1, -oic, b.stream == "flow", threshold=_SAME_BOUNDARIES).keep
+    groups = np.unique(b.stream.astype(str), return_inverse=True)[1]
+    apart = nms(b.refined[:, 0], b.refined[:, 1] + 1, -oic, groups, threshold=_SAME_BOUNDARIES).keep
     best = apart[np.argsort(oic[apart], kind="stable")][:_MOST_BOUNDARIES]
     items = [
         {
@@ -411,13 +385,26 @@ def _boundary_track(acts: Activations, c: int, run: str, *, hidden: bool) -> Tra
         }
         for i in best.tolist()
     ]
-    return Track(
-        f"boundaries:{run}", f"Boundaries · {acts.classes[c]}", "boundaries", run=run, items=tuple(items),
-        hidden=hidden, about="regressed boundaries; dotted: before regression", note=f"{len(items)} best, apart",
-    )  # fmt: skip
+    return [drawing.row("boundaries", items=tuple(items), note=f"{len(items)} best, apart", grid=None)]
 
 
-def flow_track(intensity: Array, fps: float, duration: float, spans: Sequence[tuple[float, float]]) -> list[Track]:
+_DRAWN: Mapping[str, Callable[[_Drawing], list[Row]]] = {
+    "lines": _draw_lines,
+    "area": _draw_lines,
+    "heat": _draw_heat,
+    "mask": _draw_mask,
+    "proposals": _draw_proposals,
+}
+
+
+def _spans(mask: Array, grid: SnippetGrid) -> tuple[tuple[float, float], ...]:
+    """Return the runs of True in seconds."""
+    edges = np.diff(np.concatenate([[0], np.asarray(mask, dtype=np.int8), [0]]))
+    first, last = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
+    return tuple(zip(grid.to_seconds(first).tolist(), grid.to_seconds(last).tolist(), strict=True))
+
+
+def flow_rows(intensity: Array, fps: float, duration: float, spans: Sequence[tuple[float, float]]) -> list[Row]:
     """Return optical-flow intensity and the static clips mined from it.
 
     Args:
@@ -434,4 +421,4 @@ def flow_track(intensity: Array, fps: float, duration: float, spans: Sequence[tu
         low=0.0,
         high=_nice(1.25 * usual) or 1.0,
     )
-    return [line, Track("static", "Static clips, mined", "mask", role="static", spans=tuple(spans))]
+    return [line, Row("static", "Static clips, mined", "mask", role="static", spans=tuple(spans))]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from wtal_core.errors import UsageError
+from wtal_core.methods.features import refused_streams, splits_streams
 from wtal_core.methods.form import config_of
-from wtal_core.methods.streams import check_streams, splits_streams
 from wtal_core.records import Provenance
 
 RGB = (("rgb", 1024),)
@@ -23,11 +22,12 @@ def test_rgb_alone_has_no_halves(method: str, streams: str | None, splits: bool)
     assert splits_streams(config) is splits
     for modalities in (RGB, (("rgb", 768), ("flow", 256)), (("flow", 512), ("rgb", 512)), (*BOTH, ("audio", 1))):
         dim = sum(width for _, width in modalities)
-        if splits:
-            with pytest.raises(UsageError, match=r"f\.h5: the features are not RGB and flow .* got .*\(\d+\)"):
-                check_streams(config, Provenance("x", modalities), dim, where="f.h5")
-        else:
-            check_streams(config, Provenance("x", modalities), dim, where="f.h5")
-    check_streams(config, Provenance("x", BOTH), 1024, where="f.h5")
-    check_streams(config, Provenance("x", (("appearance", 512), ("motion", 512))), 1024, where="f.h5")
-    check_streams(config, Provenance("x"), 1024, where="f.h5")  # they say nothing
+        refusal = refused_streams(config, Provenance("x", modalities), dim)
+        assert (refusal is not None) is splits
+        if refusal is not None:
+            assert modalities[0][0] in refusal.got
+            assert refusal.remedy == ({} if method == "acn" else {"streams": "both"})
+    assert refused_streams(config, Provenance("x", BOTH), 1024) is None
+    named = Provenance("x", (("appearance", 512), ("motion", 512)))
+    assert refused_streams(config, named, 1024) is None
+    assert refused_streams(config, Provenance("x"), 1024) is None  # they say nothing
