@@ -183,6 +183,7 @@ def test_official_weights_become_a_run(open_page: OpenPage, home: Path, tmp_path
     torch.save({o: state[n] for o, n in method.official_names().items()}, tmp_path / "official.pt")
     app = open_page(PAGE, home, tool="import")
     switch(app, "data.import", "Official weights")
+    app.selectbox(key="data.weights.method").set_value("cmcs").run()
     app.text_input(key="data.weights.path").set_value(str(tmp_path / "official.pt")).run()
     press(app, "Import")
     assert "shape" in app.error[0].value  # THUMOS14 has 20 classes
