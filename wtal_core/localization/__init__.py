@@ -64,6 +64,7 @@ Sources: each method's official code as published, except ACN (the paper's defin
 
 from wtal_core.localization.curves import CurveLike, Curves
 from wtal_core.localization.fusion import StreamFusion, discount, fuse_streams, late_fusion
+from wtal_core.localization.generic import GenericLocalization
 from wtal_core.localization.proposals import (
     Proposals,
     Runs,
@@ -88,6 +89,7 @@ __all__ = [
     "Contrast",
     "CurveLike",
     "Curves",
+    "GenericLocalization",
     "Proposals",
     "Runs",
     "StreamFusion",
