@@ -51,34 +51,46 @@ def test_median_filter_pads_with_zeros() -> None:
 
 
 @pytest.mark.parametrize(
-    ("runs", "kept"),
+    ("runs", "official", "whole"),
     [
-        ("0110", "0110"),
-        ("0100", "0000"),
-        ("0011", "0011"),
-        ("0001", "0000"),
-        ("1101", "1100"),
-        ("", ""),
-        ("111", "111"),
+        ("0110", "0110", "0110"),
+        ("0100", "0000", "0000"),
+        ("0011", "0001", "0011"),  # a run that lasts to the end counts one less, and leaves its last frame
+        ("0111", "0111", "0111"),
+        ("0001", "0001", "0000"),
+        ("1101", "1101", "1100"),
+        ("", "", ""),
+        ("111", "111", "111"),
     ],
 )
-def test_runs_shorter_than_two_are_dropped(runs: str, kept: str) -> None:
+def test_runs_shorter_than_two_are_dropped(runs: str, official: str, whole: str) -> None:
     mask = np.array([c == "1" for c in runs], dtype=bool)
-    assert "".join("1" if v else "0" for v in drop_short_runs(mask, 2)) == kept
+    for expected, whole_last_run in ((official, False), (whole, True)):
+        kept = drop_short_runs(mask, 2, whole_last_run=whole_last_run)
+        assert "".join("1" if v else "0" for v in kept) == expected
 
 
-@given(st.lists(st.booleans(), max_size=60), st.integers(0, 9))
-def test_run_removal_equals_a_plain_loop(mask: list[bool], least: int) -> None:
+@given(st.lists(st.booleans(), max_size=60), st.integers(0, 9), st.booleans())
+def test_run_removal_equals_a_plain_loop(mask: list[bool], least: int, whole: bool) -> None:
     expected = list(mask)
     i = 0
     while i < len(mask):
         j = i
         while j < len(mask) and mask[j] == mask[i]:
             j += 1
-        if mask[i] and j - i < least:
-            expected[i:j] = [False] * (j - i)
+        last = j - 1 if j == len(mask) and not whole else j
+        if mask[i] and last - i < least:
+            expected[i:last] = [False] * (last - i)
         i = j
-    assert drop_short_runs(np.array(mask, dtype=bool), least).tolist() == expected
+    assert drop_short_runs(np.array(mask, dtype=bool), least, whole_last_run=whole).tolist() == expected
+
+
+def test_a_run_at_the_end_of_the_video_is_treated_as_configured() -> None:
+    intensity = np.ones(1000)
+    intensity[-50:] = intensity[100:200] = 0
+    for whole, last in ((False, 1), (True, 50)):
+        mask = static_mask(intensity, 25, StaticClipConfig(whole_last_run=whole, smoothing_seconds=0))
+        assert (mask[:-50].sum(), mask[-50:].sum()) == (100, last)
 
 
 def test_still_stretch_is_found() -> None:

@@ -32,6 +32,8 @@ class Static:
     """Frames whose motion lies below this percentile of the video's are static (paper: 25)."""
     min_seconds: float = 2.0
     """Static clips shorter than this are dropped."""
+    whole_last_run: bool = False
+    """Treat a static clip that lasts to the video's end as any other; the official code counts one frame less of it."""
     min_ratio: float = 0.05
     """Videos with a smaller static part are left out."""
     max_ratio: float = 0.30
@@ -51,7 +53,11 @@ class Static:
         from wtal_core.video.static_track import mine_dataset
 
         config = StaticClipConfig(
-            rho=self.rho, min_seconds=self.min_seconds, min_ratio=self.min_ratio, max_ratio=self.max_ratio
+            rho=self.rho,
+            min_seconds=self.min_seconds,
+            whole_last_run=self.whole_last_run,
+            min_ratio=self.min_ratio,
+            max_ratio=self.max_ratio,
         )
         dataset = Dataset.open(self.dataset)
         chosen = self.videos or dataset.videos(self.split)

@@ -26,7 +26,9 @@ the code's:
    normalised CAS, not of the CAS itself.
 8. an outer area that would begin before the video is dropped instead of clipped (`localization.clip_left=True` clips).
 9. static clips: the paper takes the share rho of frames of least flow (Table 5: `wtal data static --rho`); the code
-   cleans that selection up and rejects videos with too little or too much of it (`wtal_core.video.static_clips`).
+   cleans that selection up and rejects videos with too little or too much of it (`wtal_core.video.static_clips`). A
+   clip that lasts to the video's end counts one frame less in the code, and leaves its last frame static where it is
+   too short (`wtal data static --whole-last-run`: as any other clip).
 10. without hard negatives the code has no background class either (`background_class`); the paper does not say.
 
 The published numbers are late fusion for I3D (presets `...-late`) and early fusion for UntrimmedNet (`...-unt`). The

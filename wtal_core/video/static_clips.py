@@ -3,7 +3,8 @@
 CMCS (Liu, Jiang, Wang, CVPR 2019) joins the static snippets of each training video into a pseudo video that is labelled
 background ("hard negatives": same scene, no action). The paper keeps the `rho` percent of frames with the least motion;
 the official code, followed here, further takes the logarithm (which changes no order), median-filters the mask, drops
-short runs and rejects videos in which too little or too much is static.
+short runs and rejects videos in which too little or too much is static. It treats a run that lasts to the end of the
+video differently from all others; `StaticClipConfig.whole_last_run` treats it as them.
 """
 
 from __future__ import annotations
@@ -42,6 +43,9 @@ class StaticClipConfig:
     """Width of the median filter; the odd number of frames just below it (49 at 25 frames a second)."""
     min_seconds: float = 2.0
     """Static runs shorter than this are dropped (50 frames at 25 frames a second)."""
+    whole_last_run: bool = False
+    """Treat a static run that lasts to the video's end as any other. The official code counts one frame less of it,
+    and leaves its last frame static where it drops the run."""
     min_ratio: float = 0.05
     """Reject a video with a smaller static part than this."""
     max_ratio: float = 0.30
@@ -112,12 +116,16 @@ class StaticClips:
         return self.accepted and bool(self.snippet_mask.any())
 
 
-def drop_short_runs(mask: npt.ArrayLike, min_run: int) -> BoolArray:
+def drop_short_runs(mask: npt.ArrayLike, min_run: int, *, whole_last_run: bool = False) -> BoolArray:
     """Return `mask` (N,) without its runs of True of fewer than `min_run`; one of exactly `min_run` stays.
 
-    A run that is still open at the end of the array ends there.
+    Args:
+        whole_last_run: a run that lasts to the end of the array is a run like any other. Otherwise it ends before the
+            last entry, which stays True (official code).
     """
     values = np.asarray(mask, dtype=np.bool_)
+    if not whole_last_run and values.size and values[-1]:
+        return np.append(drop_short_runs(values[:-1], min_run, whole_last_run=True), True)
     first, after = _runs(values)
     keep = after - first >= min_run
     # +1 where a kept run starts, -1 behind its end; the running sum is the mask.
@@ -167,7 +175,8 @@ def static_mask(intensity: npt.ArrayLike, fps: float, config: StaticClipConfig |
         )
     log_intensity = np.log(values + config.epsilon)
     below = log_intensity < np.percentile(log_intensity, config.rho)
-    return drop_short_runs(median_filter(below, config.kernel(fps)), config.min_run(fps))
+    smooth = median_filter(below, config.kernel(fps))
+    return drop_short_runs(smooth, config.min_run(fps), whole_last_run=config.whole_last_run)
 
 
 def mine_static_clips(
