@@ -19,17 +19,17 @@ settings.load_profile("wtal")
 
 
 def shared_folder() -> Path | None:
-    """Return the folder with real annotations, clips and golden numbers, if it stands beside the checkout."""
-    candidates = [os.environ.get("WTAL_SHARED"), REPOSITORY.parent / "shared"]
-    return next((Path(c) for c in candidates if c and (Path(c) / "golden").is_dir()), None)
+    """Return the folder with real files: `$WTAL_SHARED` where that is set, else `shared` beside the checkout."""
+    folder = Path(os.environ.get("WTAL_SHARED") or REPOSITORY.parent / "shared")
+    return folder if (folder / "golden").is_dir() else None
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder with real annotations, clips and golden numbers; tests that need it skip without it."""
+    """The folder with real annotations, clips and trained weights; tests that need it skip without it."""
     folder = shared_folder()
     if folder is None:
-        pytest.skip("needs the folder ../shared (or $WTAL_SHARED) with real data and golden numbers")
+        pytest.skip("needs real files of others: the folder ../shared (or $WTAL_SHARED)")
     return folder
 
 

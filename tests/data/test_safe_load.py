@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.golden.fixtures import NUMBERS
 from wtal_core.data.safe_load import (
     load_npy,
     load_npz,
@@ -473,6 +474,11 @@ def test_a_header_cannot_ask_for_memory_the_file_does_not_fill(tmp_path: Path) -
         arrays["a"]
 
 
+def test_archives_of_this_repository_open() -> None:
+    with load_npz(NUMBERS / "deep_metric.npz") as arrays:
+        assert arrays.header("x").shape == arrays["x"].shape == (20, 200, 64)
+
+
 # -- real files -----------------------------------------------------------------------------------------------------
 
 
@@ -483,8 +489,3 @@ def test_real_object_arrays_equal_what_numpy_reads(shared: Path) -> None:
     for path in files:
         assert same(load_npy(path), np.load(path, allow_pickle=True, encoding="latin1")), path.name
     assert load_npy(folder / "labels_all.npy", encoding="bytes")[0] == [b"Billiards"]
-
-
-def test_golden_archives_open(shared: Path) -> None:
-    with load_npz(shared / "golden" / "metric.npz") as arrays:
-        assert arrays.header("x").shape == arrays["x"].shape == (20, 200, 64)

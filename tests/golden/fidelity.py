@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["LEDGER", "Deviation", "Fidelity"]
+from tests.golden.fixtures import Sample
+from wtal_core.records import Detections
+
+__all__ = ["LEDGER", "Deviation", "Fidelity", "same_detections"]
 
 
 @dataclass
@@ -51,9 +54,16 @@ class Fidelity:
     def __call__(
         self, ours: Any, theirs: Any, quantity: str, *, rtol: float | None = None, atol: float | None = None
     ) -> None:
-        """Record the largest deviation and raise AssertionError where it is beyond the tolerance."""
+        """Record the largest deviation and raise AssertionError where it is beyond the tolerance.
+
+        Where `theirs` is a `Sample`, the same numbers of `ours` are compared.
+        """
         rtol, atol = self.rtol if rtol is None else rtol, self.atol if atol is None else atol
-        a, b = _array(ours), _array(theirs)
+        a = _array(ours)
+        if isinstance(theirs, Sample):
+            assert a.shape == theirs.shape, f"{quantity}: {a.shape} is not {theirs.shape}"
+            a, theirs = a.ravel()[:: theirs.step], theirs.values
+        b = _array(theirs)
         assert a.shape == b.shape, f"{quantity}: {a.shape} is not {b.shape}"
         seen = self.ledger.setdefault((self.method, quantity), Deviation(self.method, quantity))
         seen.rtol, seen.atol = max(seen.rtol, rtol), max(seen.atol, atol)
@@ -70,6 +80,17 @@ class Fidelity:
 
 #: Everything compared in this process, by method and quantity.
 LEDGER: dict[tuple[str, str], Deviation] = {}
+
+
+def same_detections(close: Fidelity, ours: Detections, theirs: np.ndarray) -> None:
+    """Compare with official rows (class, start, end, score): count, order, times to 1e-6 s, scores to 1e-4.
+
+    Times are whole frames and agree to rounding; scores come from the network's float32 outputs.
+    """
+    assert ours.label.tolist() == [f"class_{int(label)}" for label in theirs[:, 0]]
+    close(ours.start, theirs[:, 1], "detections: times", rtol=0, atol=1e-6)
+    close(ours.end, theirs[:, 2], "detections: times", rtol=0, atol=1e-6)
+    close(ours.score, theirs[:, 3], "detections: scores", rtol=0, atol=1e-4)
 
 
 def _array(values: Any) -> np.ndarray:

@@ -1,38 +1,41 @@
-"""ACM-Net against the official modules (`acm_golden.npz`)."""
+"""ACM-Net against the official modules (`numbers/acmnet.npz`)."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from tests.golden.fidelity import Fidelity
+from tests.golden.fixtures import read
 from wtal_core.methods import Batch, create_method
 from wtal_core.methods.acmnet import BRANCHES, ACMNet
+from wtal_core.records import Activations
 from wtal_core.snippet_grid import SnippetGrid
 
-Golden = dict[str, np.ndarray]
-PRESET = {"thu64": "thumos14", "act64": "activitynet13", "short64": "thumos14", "tr256": "thumos14"}
+Golden = dict[str, Any]
+PRESET = {"thu64": "thumos14", "act64": "activitynet13", "short64": "thumos14"}
 
 
 @pytest.fixture(scope="module")
-def golden(shared: Path) -> Golden:
-    with np.load(shared / "golden" / "acm_golden.npz") as file:
-        return {key: file[key] for key in file.files}
+def golden() -> Golden:
+    return read("acmnet")
 
 
 def make(golden: Golden, tag: str) -> ACMNet:
-    dim = golden[f"{tag}/x"].shape[-1]
-    method = create_method("acmnet", num_classes=20, feature_dim=dim, preset=PRESET[tag])
-    prefix = f"{tag}/sd/"
-    method.load_official({k.removeprefix(prefix): v for k, v in golden.items() if k.startswith(prefix)})
+    """Return a network with the weights that all tags share, under the names of the tag's official file."""
+    method = create_method("acmnet", num_classes=20, feature_dim=golden[f"{tag}/x"].shape[-1], preset=PRESET[tag])
+    prefix, conv = "thu64/sd/", "feature_embedding.1" if tag == "act64" else "feature_embedding.0"
+    weights = {k.removeprefix(prefix): v for k, v in golden.items() if k.startswith(prefix)}
+    method.load_official({k.replace("feature_embedding.0", conv): v for k, v in weights.items()})
     assert isinstance(method, ACMNet)
     return method.eval()
 
 
-close = Fidelity("acmnet", rtol=1e-4, atol=1e-5)
+close = Fidelity("acmnet", rtol=1e-4, atol=1e-5)  # float32 sums of 192 products
 
 
 @pytest.mark.parametrize("tag", PRESET)
@@ -52,8 +55,26 @@ def test_network(golden: Golden, tag: str) -> None:
         close(chosen[branch], golden[f"{tag}/{short}_feat"], "branch features")
         close((logits * attention[..., i : i + 1]).softmax(-1), golden[f"{tag}/{short}_cas"], "CAS")
 
+    acts = method.activations(golden[f"{tag}/x"][0])
+    theirs, attention = torch.from_numpy(golden[f"{tag}/logits"][0]), torch.from_numpy(golden[f"{tag}/att"][0])
+    close(acts.cas, (theirs * attention[:, :1]).softmax(-1), "CAS")
+    close(acts.extra_cas["unattended"], theirs.softmax(-1), "CAS")
+    close(acts.video_scores, golden[f"{tag}/inst_cls"][0, :20], "video scores")
+    for i, branch in enumerate(BRANCHES):
+        close(acts.attention[branch], attention[:, i], "attentions")
 
-@pytest.mark.parametrize("tag", ["thu64", "act64", "short64"])
+
+@pytest.mark.parametrize(("length", "wanted"), [(1000, 750), (751, 750), (750, 750), (300, 750), (2000, 75), (10, 75)])
+def test_long_videos_are_sampled_as_by_the_official_test(golden: Golden, length: int, wanted: int) -> None:
+    method, kept = make(golden, "thu64"), golden[f"sample/uniform_{length}_{wanted}"]
+    features = np.random.default_rng(0).random((length, 64), dtype=np.float32)
+    method.config = replace(method.config, test_snippets=0)
+    theirs = method.activations(features[kept])
+    method.config = replace(method.config, test_snippets=wanted)
+    close(method.activations(features).cas, theirs.cas, "CAS of sampled videos", rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("tag", PRESET)
 def test_losses_gradients_and_adam_steps(golden: Golden, tag: str) -> None:
     method = make(golden, tag)
     batch = Batch.of(torch.from_numpy(golden[f"{tag}/x"]), torch.from_numpy(golden[f"{tag}/y"]))
@@ -90,12 +111,17 @@ def test_losses_gradients_and_adam_steps(golden: Golden, tag: str) -> None:
 
 @pytest.mark.parametrize(("variant", "preset"), [("thu", "thumos14"), ("act", "activitynet13")])
 def test_detections(golden: Golden, variant: str, preset: str) -> None:
-    method = make(golden, "tr256")
-    length = int(golden["tr256/vid_len"])
-    grid = SnippetGrid.preset("i3d-25fps-16", length)
-    acts = method.activations(golden["tr256/x"][0], grid=grid)
-    close(acts.cas, golden["tr256/inst_cas"][0], "CAS")
-    close(acts.video_scores, golden["tr256/inst_cls"][0, :20], "video scores")
+    """From what a trained network put out (256 channels, synthetic video)."""
+    scores, attention = golden["tr256/inst_cls"][0, :20], golden["tr256/att"][0]
+    grid = SnippetGrid.preset("i3d-25fps-16", len(attention))
+    assert grid.step_seconds / 20 == pytest.approx(float(golden["tr256/t_factor"]))
+    acts = Activations(
+        cas=golden["tr256/inst_cas"][0],
+        video_scores=scores,
+        grid=grid,
+        classes=tuple(f"class_{i}" for i in range(20)),
+        attention={name: attention[:, i] for i, name in enumerate(BRANCHES)},
+    )
     localization = create_method("acmnet", num_classes=20, feature_dim=256, preset=preset).config.localization
     found = ACMNet.localize_many({"v": acts}, localization)
     every = ACMNet.propose({"v": acts}, localization)

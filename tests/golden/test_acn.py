@@ -1,8 +1,7 @@
-"""ACN against brute-force integrals, finite differences and loops written from the definitions (`acn.npz`)."""
+"""ACN against brute-force integrals, finite differences and loops written from the definitions (`numbers/acn.npz`)."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from tests.golden.fidelity import Fidelity
+from tests.golden.fixtures import read
 from wtal_core.localization import Proposals
 from wtal_core.methods.acn import (
     ACN,
@@ -32,21 +32,20 @@ PADS, AREAS = ("zero", "replicate"), ("inclusive", "disjoint")
 class Golden:
     """The arrays of the file as tensors."""
 
-    def __init__(self, path: Path) -> None:
-        with np.load(path) as file:
-            self.arrays = {key: file[key] for key in file.files}
+    def __init__(self) -> None:
+        self.arrays = read("acn")
 
     def __getitem__(self, key: str) -> Tensor:
         return torch.from_numpy(self.arrays[key])
 
 
 @pytest.fixture(scope="module")
-def golden(shared: Path) -> Golden:
-    return Golden(shared / "golden" / "acn.npz")
+def golden() -> Golden:
+    return Golden()
 
 
-close = Fidelity("acn", rtol=0, atol=1e-10)
-GRADIENTS = 1e-6
+close = Fidelity("acn", rtol=0, atol=1e-10)  # float64
+GRADIENTS = 1e-6  # what central differences with h = 1e-6 are exact to
 
 
 def rows(count: int) -> Tensor:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tests.golden.fidelity import Deviation, Fidelity
+from tests.golden.fixtures import Sample
 
 
 def test_deviations_are_kept_and_judged() -> None:
@@ -23,3 +24,14 @@ def test_deviations_are_kept_and_judged() -> None:
     assert seen.relative == pytest.approx(0.025, abs=1e-6)
     assert seen.share == pytest.approx(0.05 / 0.102, abs=1e-6)
     assert close.ledger["method", "loss"].share > 1
+
+
+def test_a_sample_is_compared_with_the_same_numbers_of_the_whole() -> None:
+    close = Fidelity("method", rtol=0, atol=0, ledger={})
+    ours = np.arange(12.0).reshape(3, 4)
+    close(ours, Sample(np.array([0.0, 5.0, 10.0]), 5, (3, 4)), "cas")
+    assert close.ledger["method", "cas"].numbers == 3
+    with pytest.raises(AssertionError, match="cas"):
+        close(ours, Sample(np.array([0.0, 5.0, 11.0]), 5, (3, 4)), "cas")
+    with pytest.raises(AssertionError, match="is not"):
+        close(ours.T, Sample(np.array([0.0, 5.0, 10.0]), 5, (3, 4)), "cas")

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.golden.fixtures import read
 from wtal_core.errors import DataError
 from wtal_core.training.sampling import BatchSampler, sample_snippets
 
@@ -44,13 +45,23 @@ def test_cells_stay_in_their_cell(length: int, seed: int) -> None:
     assert ((index >= low) & (index <= high)).all()
 
 
-@pytest.mark.parametrize("length", [7, 60, 499, 500, 501, 777, 2600])
-def test_official_draws_obey_the_same_bounds(length: int, shared) -> None:  # type: ignore[no-untyped-def]
-    with np.load(shared / "golden" / "hamnet.npz") as golden:
-        official = golden[f"sample_random_T{length}"]
-    low = np.arange(500) * length // 500
-    high = np.append(low[1:], length - 1)
-    assert ((official >= low) & (official <= high)).all()
+OFFICIAL_DRAWS = [
+    *(("hamnet", "cells", f"sample_random_T{length}", length, 500) for length in (7, 60, 499, 500, 501, 777, 2600)),
+    *(
+        ("acmnet", "cells_or_draws", f"sample/random_{length}_{wanted}_seed123", length, wanted)
+        for length, wanted in ((1000, 750), (300, 750), (750, 750), (751, 750), (2000, 75), (10, 75))
+    ),
+]
+
+
+@pytest.mark.parametrize(("method", "rule", "key", "length", "wanted"), OFFICIAL_DRAWS)
+def test_official_draws_lie_within_ours(method: str, rule: str, key: str, length: int, wanted: int) -> None:
+    """The official codes draw from another random stream, so many draws of ours bound each of theirs."""
+    rng = np.random.default_rng(0)
+    ours = np.array([sample_snippets(rule, length, wanted, rng) for _ in range(1000)])
+    official = read(method)[key]
+    assert official.shape == ours.shape[1:]
+    assert ((official >= ours.min(0)) & (official <= ours.max(0))).all()
 
 
 def test_shuffle_visits_everything_once_a_pass_and_ends_short() -> None:

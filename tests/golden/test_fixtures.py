@@ -1,0 +1,43 @@
+"""The compact golden files: small, plain, described, and what `compact.py` makes of the big ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from tests.golden.compact import MAKERS, compact
+from tests.golden.fixtures import NUMBERS, draw
+
+LIMIT = 1_800_000
+"""Bytes in all; three later methods have room up to 3 MB."""
+
+
+def test_the_files_are_small_plain_and_described() -> None:
+    files = {path.stem: path for path in NUMBERS.glob("*.npz")}
+    assert files.keys() == MAKERS.keys()
+    assert sum(path.stat().st_size for path in files.values()) < LIMIT
+    text = (NUMBERS / "README.md").read_text(encoding="utf-8")
+    for name, path in files.items():
+        assert f"## {path.name}\n" in text
+        with np.load(path, allow_pickle=False) as file:
+            assert all(file[key].dtype != object for key in file.files), name
+
+
+def test_drawn_weights_are_spread_over_kaimings_range() -> None:
+    weights = draw(0, 10, 3, (8, 5, 3))
+    bound = 3 * np.sqrt(6 / 15)
+    assert weights.shape == (8, 5, 3)
+    assert weights.dtype == np.float16
+    assert 0.9 * bound < np.abs(weights).max() <= np.float16(bound)
+    np.testing.assert_array_equal(draw(0, 25, 3, (7, 5, 3)), weights[1:])
+
+
+def test_the_files_are_made_of_the_big_ones(shared: Path) -> None:
+    for name in MAKERS:
+        made = compact(shared / "golden", name)
+        with np.load(NUMBERS / f"{name}.npz", allow_pickle=False) as file:
+            assert set(file.files) == set(made), name
+            for key, values in made.items():
+                assert file[key].dtype == values.dtype, f"{name}: {key}"
+                np.testing.assert_array_equal(file[key], values, err_msg=f"{name}: {key}")
