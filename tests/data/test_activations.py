@@ -15,7 +15,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wtal_core.data.activations import ActivationWriter, open_activations, write_activations
@@ -80,7 +80,7 @@ def assert_same(a: Activations, b: Activations) -> None:
             np.testing.assert_array_equal(x, y)
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20)
 @given(
     t=st.integers(1, 9),
     c=st.integers(1, 4),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import wtal_core.data
@@ -184,7 +184,7 @@ json_like = st.recursive(
 )
 
 
-@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80)
 @given(
     values=st.dictionaries(
         st.sampled_from(["name", "splits", "classes", "evaluation", "features", "annotations", "videos"]), json_like

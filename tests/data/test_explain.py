@@ -13,7 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wtal_core.data.activations import write_activations
@@ -34,81 +34,135 @@ def i3d_like(t: int, d: int = 1024, seed: int = 0) -> np.ndarray[Any, np.dtype[n
     return np.maximum(np.random.default_rng(seed).standard_normal((t, d)), 0).astype(np.float32)
 
 
-# -- the real files: (path, kind, what the answer must contain) ---------------------------------------------------
+# -- files of the field's shapes: (path, kind, what the answer must contain); real ones: test_explain_real.py -----
 
-REAL: list[tuple[str, str, list[str]]] = [
-    ("bmt_long_jump_i3d/women_long_jump_rgb.npy", "features",
+
+def objects(rows: list[Any]) -> np.ndarray[Any, Any]:
+    array = np.empty(len(rows), dtype=object)
+    array[:] = rows
+    return array
+
+
+@pytest.fixture(scope="module")
+def field(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small files of every shape that the published repositories use, with made content."""
+    root = tmp_path_factory.mktemp("field")
+
+    def text(name: str, content: str) -> None:
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text(content, encoding="utf-8")
+
+    def array(name: str, values: Any) -> None:
+        (root / name).parent.mkdir(exist_ok=True)
+        np.save(root / name, values, allow_pickle=True)
+
+    array("jump/leap_rgb.npy", i3d_like(14))
+    array("jump/leap_flow.npy", i3d_like(14, seed=1))
+    array("jump/leap_vggish.npy", i3d_like(36, 128))
+    entry = {"duration": 35.08, "annotations": [{"label": "Leap", "segment": [9, 15]}]}
+    text("jump/annotations.json", json.dumps({"database": {"leap": entry}}))
+
+    videos = ["video_test_0000001", "video_validation_0000002"]
+    array("wtalc/videoname.npy", np.array([v.encode() for v in videos]))
+    array("wtalc/subset.npy", np.array([b"test", b"validation"]))
+    array("wtalc/classlist.npy", np.array([b"Billiards", b"Diving"]))
+    array("wtalc/duration.npy", np.array([[60.0], [90.0]]))
+    array("wtalc/original_fps.npy", np.array([30.0, 25.0]))
+    array("wtalc/extracted_fps.npy", np.array([10.0, 10.0]))
+    array("wtalc/labels.npy", objects([["Diving", "Diving"], ["Billiards"]]))
+    array("wtalc/labels_all.npy", objects([[b"Diving"], []]))
+    array("wtalc/segments.npy", objects([[[1.0, 2.5], [4.0, 9.0]], [[3.0, 8.0]]]))
+    text("wtalc/Ambiguous_test.txt", "video_test_0000001 11.0 12.0\n")
+
+    row = {"label": "Diving", "score": 0.5}
+    text("results/found.json", json.dumps({"results": {"v": [row | {"segment": [1, 2]}] * 3}}))
+    text("results/classified.json", json.dumps({"results": {"v": [row], "w": [row | {"label": "Leap"}]}}))
+    text("results/found.txt", "video_test_0000001 1.0 2.0 9 0.5\nvideo_test_0000001 3.0 4.0 31 -23.5\n")
+    array("results/train_labels.npy", np.eye(4, 20) + np.eye(4, 20, 1) * [[1], [0], [0], [0]])
+    array("results/cells.npy", np.ones((4, 3, 2, 2)))
+    array("results/odd.npy", objects([{"a": 1}, 2]))
+
+    text("tables/info.csv", "video,numFrame,seconds,fps,rfps,subset,featureFrame\nv,300,10,30,30,training,288\n")
+    text("tables/names.csv", "action\nSkiing\nFencing\nSkiing\n")
+    text("tables/truth.csv", "t-init,t-end,label-idx\n1.0,2.0,-1\n3.0,4.0,5\n")
+    array("tables/empty.npy", np.zeros((0, 4)))
+    text("thumos/Diving_test.txt", "video_test_0000001 1.0 2.0\nvideo_test_0000003 3.0 4.5\n")
+    text("thumos/test_durations.txt", "video_test_0000001\n60.0\nvideo_test_0000003\n70.5\n")
+    text("thumos/avoid_videos.txt", "video_test_0000001 Diving\nvideo_test_0000003 Billiards\n")
+    text("thumos/subsets.txt", "test\nvalidation\n" * 5)
+    array("scores/uNet.npy", np.random.default_rng(0).dirichlet(np.ones(101), 1574) * 2)
+    text("scores/other.txt", "a\nb\n")
+    (root / "scores/broken.npz").write_bytes(b"PK\x03\x04 and nothing else")
+
+    kernels = {"Conv3d_1a_7x7|Conv_0|kernel": (7, 7, 7, 3, 4), "Conv3d_0c_1x1|Conv_0|kernel": (1, 1, 1, 8, 400)}
+    (root / "archives").mkdir()
+    np.savez(root / "archives/i3d.npz", **{name: np.zeros(shape, np.float32) for name, shape in kernels.items()})
+    np.savez(root / "archives/one.npz", feature=i3d_like(100))
+    np.savez(root / "archives/two.npz", a=np.zeros(3), b=np.zeros(4))
+    (root / "archives/clip.mp4").write_bytes(bytes(2_000_000))
+    return root
+
+
+FIELD: list[tuple[str, str, list[str]]] = [
+    ("jump/leap_rgb.npy", "features",
      ["14 snippets of 1,024 channels", "float32", "I3D", "RGB by its file name", "i3d-25fps-64",
       "first snippet: 0 - 2.56 s", "last snippet: 33.28 - 35.84 s", "35.08 s"]),
-    ("bmt_long_jump_i3d/women_long_jump_flow.npy", "features", ["flow by its file name", "i3d-25fps-64"]),
-    ("bmt_long_jump_i3d/women_long_jump_vggish.npy", "features", ["36 snippets of 128", "VGGish", "33.6 - 34.56 s"]),
-    ("bmt_long_jump_i3d", "features", ["rgb (1024), flow (1024)", "vggish.npy", "i3d-25fps-64", "channels: 2,048"]),
-    ("bmt_long_jump_i3d/annotations.json", "annotations", ["2 instances of 1 class in 1 of 1 video", "LongJump"]),
-    ("wtalc_thumos14_annotations", "annotations",
-     ["6,365 instances of 20 classes", "validation 200, test 212", "validation 3,007, test 3,358", "W-TALC"]),
-    ("wtalc_thumos14_annotations/videoname.npy", "names", ["412 THUMOS14 video ids", "validation 200, test 212"]),
-    ("wtalc_thumos14_annotations/classlist.npy", "names", ["20 class names of THUMOS14", "VolleyballSpiking"]),
-    ("wtalc_thumos14_annotations/subset.npy", "names", ["validation 200, test 212"]),
-    ("wtalc_thumos14_annotations/duration.npy", "numbers", ["412 numbers", "seconds", "max 1673"]),
-    ("wtalc_thumos14_annotations/original_fps.npy", "numbers", ["frame rate of each video", "min 24", "max 30"]),
-    ("wtalc_thumos14_annotations/extracted_fps.npy", "numbers", ["known to be wrong", "do not use"]),
-    ("wtalc_thumos14_annotations/labels.npy", "labels", ["6,365 class names of 412 videos", "empty: 0"]),
-    ("wtalc_thumos14_annotations/labels_all.npy", "labels", ["463 class names of 412 videos", "empty: 1"]),
-    ("wtalc_thumos14_annotations/segments.npy", "segments", ["6,365 segments of 412 videos"]),
-    ("wtalc_thumos14_annotations/Ambiguous_test.txt", "segments", ["99 Ambiguous intervals in 37 videos"]),
-    ("acmnet_thumos14_annotations/gt.json", "annotations", ["6,365 instances", "in 412 of 412 videos", "duration 1"]),
-    ("acmnet_thumos14_annotations/split_test.txt", "names", ["210 THUMOS14 video ids", "test 210"]),
-    ("activitynet12_annotations/activity_net.v1-2.min-missing-removed.json", "annotations",
-     ["100 classes", "videos: 8,907", "training 4,441", "validation 2,198", "testing 2,268"]),
-    ("activitynet13_annotations/anet_anno_action.json", "annotations",
-     ["22,152 instances of 200 classes", "videos: 19,228", "flat"]),
-    ("activitynet13_annotations/video_info_new.csv", "table", ["BMN's video table", "19228 videos", "training 9,649"]),
-    ("activitynet13_annotations/action_name.csv", "names", ["200 names", "Applying sunscreen"]),
-    ("activitynet13_annotations/sample_detection_prediction.json", "detections", ["7,654 detections of 200 classes"]),
-    ("activitynet13_annotations/sample_classification_prediction.json", "video scores", ["4,926 videos, 200 classes"]),
-    ("autoloc_thumos14_detections/thumos14_detections.json", "detections", ["20,763 detections of 20 classes in 213"]),
-    ("autoloc_thumos14_detections/thumos14_gt.json", "annotations", ["3,234 instances", "210 of 210 videos"]),
-    ("stpn_thumos14_detections/results.json", "detections", ["9,151 detections", "scores: -23.35 to 31.24"]),
-    ("stpn_thumos14_detections/results.txt", "detections", ["9,151 detections of 20 classes"]),
-    ("stpn_thumos14_detections/gt.json", "annotations", ["3,311 instances", "duration of 210 videos"]),
-    ("stpn_thumos14_detections/train_labels.npy", "labels", ["200 videos x 20 classes", "labels per row: 1 to 2"]),
-    ("stpn_thumos14_detections/THUMOS14_test_vid_list.txt", "names", ["210 THUMOS14 video ids"]),
-    ("thumos14_official_txt", "annotations", ["6,365 instances of 20 classes in 412 of 413 videos", "intervals: 188"]),
-    ("thumos14_official_txt/temporal_annotations_test", "annotations", ["3,358 instances", "intervals: 99"]),
-    ("thumos14_official_txt/temporal_annotations_test/Diving_test.txt", "segments", ["388 segments of Diving in 26"]),
-    ("thumos14_official_txt/test_durations.txt", "numbers", ["durations of 1574 videos"]),
-    ("thumos14_official_txt/test_avoid_videos.txt", "names", ["avoid list: 14 pairs"]),
-    ("thumos14_unet_scores/uNet_test.npy", "video scores",
+    ("jump/leap_flow.npy", "features", ["flow by its file name", "i3d-25fps-64"]),
+    ("jump/leap_vggish.npy", "features", ["36 snippets of 128", "VGGish", "33.6 - 34.56 s", "35.08 s"]),
+    ("jump", "features", ["rgb (1024), flow (1024)", "leap_vggish.npy", "i3d-25fps-64", "channels: 2,048"]),
+    ("jump/annotations.json", "annotations", ["1 instance of 1 class in 1 of 1 video", "Leap", "split the videos"]),
+    ("wtalc", "annotations", ["3 instances of 2 classes in 2 of 2 videos", "W-TALC", "ambiguous intervals: 1"]),
+    ("wtalc/videoname.npy", "names", ["2 THUMOS14 video ids", "part of W-TALC's", "test 1, validation 1"]),
+    ("wtalc/classlist.npy", "names", ["2 class names of THUMOS14"]),
+    ("wtalc/duration.npy", "numbers", ["2 numbers", "in seconds", "max 90"]),
+    ("wtalc/original_fps.npy", "numbers", ["frame rate of each video", "min 25"]),
+    ("wtalc/extracted_fps.npy", "numbers", ["known to be wrong", "do not use"]),
+    ("wtalc/labels.npy", "labels", ["3 class names of 2 videos", "empty: 0"]),
+    ("wtalc/labels_all.npy", "labels", ["1 class name of 2 videos", "empty: 1"]),
+    ("wtalc/segments.npy", "segments", ["3 segments of 2 videos", "seconds: 1 to 9"]),
+    ("wtalc/Ambiguous_test.txt", "segments", ["1 Ambiguous intervals in 1 videos"]),
+    ("results/found.json", "detections", ["3 detections of 1 class in 1 video"]),
+    ("results/classified.json", "video scores", ["video-level results (classification): 2 videos, 2 classes"]),
+    ("results/found.txt", "detections", ["2 detections of 2 classes", "scores: -23.5 to 0.5"]),
+    ("results/train_labels.npy", "labels", ["4 videos x 20 classes", "labels per row: 1 to 2"]),
+    ("results/cells.npy", "table", ["an array of shape (4, 3, 2, 2)"]),
+    ("results/odd.npy", "table", ["an object array of 2 elements", "dict 1, int 1"]),
+    ("tables/info.csv", "table", ["BMN's video table", "1 videos", "training 1"]),
+    ("tables/names.csv", "names", ["3 names", "'action'"]),
+    ("tables/truth.csv", "table", ["ground truth as a table: 2 rows", "-1", "which index is which class"]),
+    ("tables/empty.npy", "table", ["an array of float64"]),
+    ("thumos/Diving_test.txt", "segments", ["2 segments of Diving in 2"]),
+    ("thumos/test_durations.txt", "numbers", ["durations of 2 videos", "60 to 70.5"]),
+    ("thumos/avoid_videos.txt", "names", ["avoid list: 2 pairs"]),
+    ("thumos/subsets.txt", "names", ["10 entries with the values test, validation"]),
+    ("scores/uNet.npy", "video scores",
      ["1,574 THUMOS14 test videos", "not snippet features", "class id - 1", "2 softmaxes", "1,574, 101",
       "VolleyballSpiking 96"]),
-    ("thumos14_unet_scores/thumos_gt.json", "annotations", ["6,318 instances", "test 210, train 200"]),
-    ("thumos14_unet_scores/test_Annotation.csv", "annotations", ["3,358 instances of 20 classes", "intervals: 99"]),
-    ("i3d_rgb_kinetics400/i3d_rgb_kinetics400.npz", "weights",
-     ["I3D", "RGB (3 input channels)", "arrays: 230", "classes: 400", "parameters: 12,704,544"]),
-    ("i3d_rgb_kinetics400/K400_label_map.txt", "names", ["400 names", "abseiling"]),
-    ("i3d_rgb_kinetics400", "folder", ["weights of I3D", "400 names"]),
-    ("thumos14_unet_scores", "folder", ["uNet_test.npy: video-level class scores"]),
-    ("real_clips/mmaction2_demo.mp4", "video", ["a video file"]),
+    ("scores", "folder", ["a folder of 3 files", "uNet.npy: video-level class scores", "broken.npz: not known"]),
+    ("archives/i3d.npz", "weights", ["I3D", "RGB (3 input channels)", "arrays: 2", "classes: 400"]),
+    ("archives/one.npz", "features", ["array 'feature' of a .npz", "exactly 100 snippets"]),
+    ("archives/two.npz", "table", ["2 NumPy arrays"]),
+    ("archives/clip.mp4", "video", ["a video file (.mp4, 2.0 MB)"]),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "kind", "expected"), REAL, ids=[r[0] for r in REAL])
-def test_real_files(shared: Path, name: str, kind: str, expected: list[str]) -> None:
-    found = explain(shared / "data" / name)
+@pytest.mark.parametrize(("name", "kind", "expected"), FIELD, ids=[f[0] for f in FIELD])
+def test_files_of_the_field(field: Path, name: str, kind: str, expected: list[str]) -> None:
+    found = explain(field / name)
     assert found.kind == kind
     text = lines(found)
     for part in expected:
         assert part in text
 
 
-def test_real_features_by_duration_alone(shared: Path, tmp_path: Path) -> None:
-    (tmp_path / "x.npy").write_bytes((shared / "data/bmt_long_jump_i3d/women_long_jump_rgb.npy").read_bytes())
+def test_features_by_duration_alone(field: Path, tmp_path: Path) -> None:
+    (tmp_path / "x.npy").write_bytes((field / "jump/leap_rgb.npy").read_bytes())
     assert "the snippet grid: no duration is known" in lines(explain(tmp_path / "x.npy"))
     assert "i3d-25fps-64" in lines(explain(tmp_path / "x.npy", duration=35.08))
-    stated = explain(
-        shared / "data/bmt_long_jump_i3d/women_long_jump_rgb.npy",
-        annotations=shared / "data/bmt_long_jump_i3d/annotations.json",
-    )
+    stated = explain(tmp_path / "x.npy", annotations=field / "jump/annotations.json")
+    assert "likely grid" not in stated.facts  # x is no video of these
+    (tmp_path / "leap.npy").write_bytes((field / "jump/leap_rgb.npy").read_bytes())
+    stated = explain(tmp_path / "leap.npy", annotations=field / "jump/annotations.json")
     assert stated.facts["likely grid"].startswith("i3d-25fps-64")
 
 
@@ -351,7 +405,7 @@ def test_nothing_there(tmp_path: Path) -> None:
         explain(tmp_path / "x.npy", duration=-1)
 
 
-@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120)
 @given(
     content=st.binary(max_size=300),
     start=st.sampled_from(

@@ -17,7 +17,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -67,7 +67,7 @@ def test_round_trip_keeps_values_grid_and_provenance(tmp_path: Path) -> None:
     np.testing.assert_array_equal(store.read_snippets("crops", 2, crop=1), store.read("crops").data[1, 2:])
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 @given(
     data=hnp.arrays(
         np.float32,
@@ -286,7 +286,7 @@ def test_damaged_files_are_data_errors(tmp_path: Path, kind: str) -> None:
         open_features(path).read("v")
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(position=st.integers(0, 10_000), length=st.integers(1, 64), value=st.integers(0, 255))
 def test_overwritten_bytes_never_crash_the_reader(tmp_path: Path, position: int, length: int, value: int) -> None:
     path = tmp_path / "f.h5"

@@ -12,7 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wtal_core.data.features import (
@@ -452,7 +452,7 @@ def test_bad_input_is_one_clear_error_and_no_output(tmp_path: Path, kind: str) -
     assert [p.name for p in tmp_path.iterdir()] == ["in"]
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(
     content=st.binary(max_size=200), start=st.sampled_from([b"", b"\x93NUMPY\x01\x00", b"PK\x03\x04", b"\x89HDF\r\n"])
 )
