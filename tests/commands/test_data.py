@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from wtal_core.cli import main
-from wtal_core.data import Dataset, open_features, read_annotations, read_detections
+from wtal_core.data import Dataset, open_features, read_annotations, read_detections, write_annotations
 
 
 @pytest.fixture
@@ -195,20 +195,25 @@ def test_convert_takes_a_prefix_off_the_video_ids(have: Path, tmp_path: Path, ca
     assert read_detections(tmp_path / "short_found.json") == read_detections(have / "found.json")
 
 
-def test_real_convert_and_doctor(shared: Path, tmp_path: Path, capsys: Any) -> None:
-    folder = shared / "data" / "bmt_long_jump_i3d"
-    target = tmp_path / "long_jump.h5"
+def test_convert_and_doctor_of_two_streams(tmp_path: Path, capsys: Any) -> None:
+    folder, target = tmp_path / "jump", tmp_path / "jump.h5"
+    folder.mkdir()
+    for stream, shape in (("rgb", (14, 1024)), ("flow", (14, 1024)), ("vggish", (36, 128))):
+        np.save(folder / f"leap_{stream}.npy", np.random.default_rng(len(stream)).random(shape, dtype=np.float32))
+    entry = {"duration": 35.08, "annotations": [{"label": "Leap", "segment": [9.1, 15.0]}]}
+    (folder / "annotations.json").write_text(json.dumps({"database": {"leap": entry}}))
     code, out, _ = run(capsys, "convert", folder, "--to", target, "--grid", "i3d-25fps-64", "--annotations",
                        folder / "annotations.json")  # fmt: skip
     assert code == 0
-    assert "note: 1 file without the other of RGB and flow left out: women_long_jump_vggish.npy" in out
-    assert open_features(target).read("women_long_jump").data.shape == (14, 2048)
+    assert "note: 1 file without the other of RGB and flow left out: leap_vggish.npy" in out
+    assert open_features(target).read("leap").data.shape == (14, 2048)
     assert run(capsys, "doctor", "--annotations", folder / "annotations.json", "--features", target)[0] == 0
-    text = shared / "data" / "thumos14_official_txt"
-    assert run(capsys, "convert", text, "--to", tmp_path / "thumos14.json")[0] == 0
-    assert len(read_annotations(tmp_path / "thumos14.json").instances) == 6365
-    code, out, _ = run(capsys, "explain", shared / "data" / "thumos14_unet_scores" / "uNet_test.npy")
-    assert "not snippet features" in out
+
+
+def test_annotations_of_thumos14_text_become_json(have: Path, tmp_path: Path, capsys: Any) -> None:
+    write_annotations(read_annotations(have / "truth.json"), tmp_path / "text", format="thumos14")
+    assert run(capsys, "convert", tmp_path / "text", "--to", tmp_path / "truth.json")[0] == 0
+    assert len(read_annotations(tmp_path / "truth.json").instances) == 4
 
 
 USAGE: list[tuple[list[str], str]] = [

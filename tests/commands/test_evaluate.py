@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from wtal_core.cli import main
+from wtal_core.data import write_annotations, write_detections
+from wtal_core.records import Annotations, Detections, Segments, VideoInfo, as_names
 from wtal_core.runs.folder import Run, RunInfo
 
 
@@ -189,32 +192,31 @@ def test_errors(files, capsys, monkeypatch, arguments, code, message):
     assert not list(files.glob(".*"))
 
 
-def test_published_table_from_the_command_line(shared, capsys):
-    folder = shared / "data" / "autoloc_thumos14_detections"
-    code, out, _ = run(
-        *(capsys, "evaluate", folder / "thumos14_detections.json", "--annotations", folder / "thumos14_gt.json"),
-        *("--tiou", "0.1:0.9", "--json"),
-    )
-    assert code == 0
-    (evaluation,) = json.loads(out)["evaluations"]
-    rounded = [f"{value:.3f}" for value in evaluation["mean_ap"].values()]
-    assert rounded == ["0.467", "0.417", "0.358", "0.290", "0.212", "0.134", "0.058", "0.016", "0.002"]
-
-
-@pytest.mark.parametrize("annotations", ["thumos14_official_txt", "wtalc_thumos14_annotations"])
-def test_every_annotation_format_gives_the_same_numbers(shared, capsys, annotations):
-    """The same ground truth in three formats, the same detections in two."""
-    data = shared / "data"
+def test_every_format_gives_the_same_numbers(capsys, tmp_path):
+    """The same ground truth in three formats, the same detections in three."""
+    rng = np.random.default_rng(0)
+    video = as_names([f"video_test_{i:07d}" for i in rng.integers(0, 20, 60)])
+    label = as_names([("Billiards", "Diving", "GolfSwing")[i] for i in rng.integers(0, 3, 60)])
+    start = rng.uniform(0, 50, 60).round(1)
+    videos = {str(v): VideoInfo("test", duration=60.0) for v in sorted(set(video))}
+    truth = Annotations(("Billiards", "Diving", "GolfSwing"), videos, Segments(video, label, start, start + 5))
+    found = Detections(video, label, start + rng.uniform(0, 3, 60).round(2), start + 6, rng.permutation(60) / 60)
+    for name, kind in (("json", "activitynet"), ("csv", "csv"), ("text", "thumos14")):
+        write_annotations(truth, tmp_path / f"gt.{name}" if name != "text" else tmp_path / "gt", format=kind)
+    for name in ("found.json", "found.csv"):
+        write_detections(found, tmp_path / name)
+    write_detections(found, tmp_path / "found.txt", decimals=(6, 6))
     results = []
-    for gt, name in ((annotations, "results.txt"), ("acmnet_thumos14_annotations/gt.json", "results.json")):
+    for gt, name in (("gt.json", "found.json"), ("gt.csv", "found.csv"), ("gt", "found.txt")):
         code, out, err = run(
-            *(capsys, "evaluate", data / "stpn_thumos14_detections" / name, "--annotations", data / gt),
+            *(capsys, "evaluate", tmp_path / name, "--annotations", tmp_path / gt),
             *("--subset", "test", "--tiou", "0.1:0.7", "--json"),
         )
         assert code == 0, err
         results.append(json.loads(out)["evaluations"][0])
-    assert results[0]["num_instances"] == results[1]["num_instances"] == 3358
-    assert results[0]["mean_ap"] == pytest.approx(results[1]["mean_ap"], abs=1e-4)
+    assert [r["num_instances"] for r in results] == [60] * 3
+    assert 0.1 < results[0]["mean_ap"]["0.5"] < 0.9
+    assert results[1]["mean_ap"] == results[2]["mean_ap"] == pytest.approx(results[0]["mean_ap"], abs=1e-9)
 
 
 def test_bench(capsys):

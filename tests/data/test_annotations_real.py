@@ -30,15 +30,14 @@ def instances(annotations: Annotations) -> Counter[tuple[str, str, float, float]
     return Counter(zip(t.video, t.label, np.round(t.start, 1).tolist(), np.round(t.end, 1).tolist(), strict=True))
 
 
-@pytest.mark.parametrize("source", [THUMOS14, ACMNET, WTALC])
-def test_thumos14_counts(source: str, shared: Path) -> None:
-    whole = read(shared, source)
-    assert whole.classes == tuple(THUMOS14_CLASS_IDS)
-    for subset, videos, rows in (("test", 212, 3358), ("validation", 200, 3007)):
-        part = whole.subset(subset)
-        assert len(set(part.instances.video)) == videos
-        assert len(part.instances) == rows
-        assert set(part.instances.label) == set(THUMOS14_CLASS_IDS)
+def test_thumos14_counts(shared: Path) -> None:
+    for source in (THUMOS14, ACMNET, WTALC):
+        whole = read(shared, source)
+        assert whole.classes == tuple(THUMOS14_CLASS_IDS), source
+        for subset, videos, rows in (("test", 212, 3358), ("validation", 200, 3007)):
+            part = whole.subset(subset)
+            assert (len(set(part.instances.video)), len(part.instances)) == (videos, rows), source
+            assert set(part.instances.label) == set(THUMOS14_CLASS_IDS), source
 
 
 def test_thumos14_ambiguous_and_durations(shared: Path) -> None:
@@ -95,21 +94,21 @@ def test_activitynet_counts(shared: Path) -> None:
     assert Counter(p.kind for p in problems) == {"beyond_duration": 215, "duplicate": 45, "empty_segment": 12}
 
 
-@pytest.mark.parametrize(
-    ("name", "videos", "rows", "ambiguous"),
-    [
-        ("stpn_thumos14_detections/gt.json", 210, 3311, 0),
-        ("autoloc_thumos14_detections/thumos14_gt.json", 210, 3234, 0),
-        ("thumos14_unet_scores/thumos_gt.json", 410, 6318, 0),
-        ("thumos14_unet_scores/val_Annotation.csv", 200, 3007, 89),
-        ("thumos14_unet_scores/test_Annotation.csv", 213, 3358, 99),
-        ("thumos14_unet_scores/thumos14_test_groundtruth.csv", 213, 3358, 99),
-        ("bmt_long_jump_i3d/annotations.json", 1, 2, 0),
-    ],
-)
-def test_every_other_file_is_read(name: str, videos: int, rows: int, ambiguous: int, shared: Path) -> None:
-    found = read(shared, name)
-    assert (len(found.videos), len(found.instances), len(found.ambiguous)) == (videos, rows, ambiguous)
+#: File -> videos, instances, ambiguous intervals.
+OTHERS = {
+    "stpn_thumos14_detections/gt.json": (210, 3311, 0),
+    "autoloc_thumos14_detections/thumos14_gt.json": (210, 3234, 0),
+    "thumos14_unet_scores/thumos_gt.json": (410, 6318, 0),
+    "thumos14_unet_scores/val_Annotation.csv": (200, 3007, 89),
+    "thumos14_unet_scores/test_Annotation.csv": (213, 3358, 99),
+    "thumos14_unet_scores/thumos14_test_groundtruth.csv": (213, 3358, 99),
+    "bmt_long_jump_i3d/annotations.json": (1, 2, 0),
+}
+
+
+def test_every_other_file_is_read(shared: Path) -> None:
+    found = {name: read(shared, name) for name in OTHERS}
+    assert {name: (len(a.videos), len(a.instances), len(a.ambiguous)) for name, a in found.items()} == OTHERS
 
 
 def test_both_csv_forms_hold_the_official_instances(shared: Path) -> None:
@@ -126,12 +125,12 @@ def test_the_official_text_comes_out_byte_for_byte(shared: Path, tmp_path: Path)
         assert (tmp_path / "out" / file.parent.name / file.name).read_bytes() == file.read_bytes(), file.name
 
 
-@pytest.mark.parametrize("name", [THUMOS14, ACMNET, WTALC, ANET12, ANET13])
-def test_real_annotations_survive_our_json(name: str, shared: Path, tmp_path: Path) -> None:
-    original = read(shared, name)
-    write_annotations(original, tmp_path / "a.json")
-    again = read_annotations(tmp_path / "a.json")
-    assert again.classes == original.classes
-    assert dict(again.videos) == dict(original.videos)
-    assert again.instances == original.instances
-    assert again.ambiguous == original.ambiguous
+def test_real_annotations_survive_our_json(shared: Path, tmp_path: Path) -> None:
+    for name in (THUMOS14, ACMNET, WTALC, ANET12, ANET13):
+        original = read(shared, name)
+        write_annotations(original, tmp_path / "a.json")
+        again = read_annotations(tmp_path / "a.json")
+        assert again.classes == original.classes
+        assert dict(again.videos) == dict(original.videos)
+        assert again.instances == original.instances
+        assert again.ambiguous == original.ambiguous

@@ -204,18 +204,6 @@ def test_foreign_hdf5(tmp_path: Path, nested: bool) -> None:
     assert pickle.loads(pickle.dumps(store)).shape("v0") == (5, 8)
 
 
-def test_real_long_jump_features(shared: Path) -> None:
-    folder = shared / "data" / "bmt_long_jump_i3d"
-    store = open_features(folder, grid="i3d-25fps-64", durations={"women_long_jump": 35.08})
-    assert store.videos == ("women_long_jump",)
-    read = store.read("women_long_jump")
-    assert read.data.shape == (14, 2048)
-    np.testing.assert_array_equal(read.data[:, :1024], np.load(folder / "women_long_jump_rgb.npy"))
-    np.testing.assert_array_equal(read.data[:, 1024:], np.load(folder / "women_long_jump_flow.npy"))
-    assert read.grid.duration == 35.08
-    assert read.grid.end_seconds == 35.84
-
-
 # -- the grid is stated, never guessed ----------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.golden.fixtures import read
 from wtal_core.cli import main
 from wtal_core.data import FeatureWriter
 from wtal_core.errors import DataError, UsageError
@@ -62,7 +63,7 @@ def test_what_does_not_fit_leaves_nothing_behind(tmp_path: Path) -> None:
         (DataError, "shape", {"classes": ("a", "b", "c")}),
         (DataError, "missing", {"classes": ("a", "b", "c"), "feature_dim": 8, "changes": {"branches": 5}}),
         (UsageError, "classes are not known", {}),
-        (UsageError, "two checkpoints", {"classes": ("a",), "changes": {"streams": "late"}}),
+        (UsageError, "is 2 files", {"classes": ("a",), "changes": {"streams": "late"}}),
     ]
     for kind, words, arguments in cases:
         with pytest.raises(kind, match=words):
@@ -87,39 +88,34 @@ def test_late_fusion_takes_two_files(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "next: wtal infer" in capsys.readouterr().out
     assert Run.open(tmp_path / "run").info.notes == "official weights from rgb.pt and flow.pt"
     assert main(["runs", "import", "cmcs", files[0], "--out", str(tmp_path / "x"), *more]) == 2
-    assert "expected RGB and flow" in capsys.readouterr().err
+    assert "expected checkpoint of RGB, checkpoint of flow" in capsys.readouterr().err
 
 
-def test_official_weights_find_both_long_jumps(
-    tmp_path: Path, shared: Path, capsys: pytest.CaptureFixture[str]
+def test_official_weights_go_from_files_to_official_detections(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """CMCS's THUMOS14 weights on the real video: from files on disk to detections, through the commands."""
-    golden = np.load(shared / "golden" / "cmcs_golden.npz")
-    prefix = "both/sd/"
-    weights = {k.removeprefix(prefix): torch.from_numpy(golden[k]) for k in golden.files if k.startswith(prefix)}
+    """CMCS's official names and numbers (random weights), through the commands."""
+    golden, prefix = read("cmcs"), "both/sd/"
+    weights = {k.removeprefix(prefix): torch.from_numpy(v) for k, v in golden.items() if k.startswith(prefix)}
     torch.save(weights, tmp_path / "cmcs-i3d-both.pt")
-    source = shared / "data" / "bmt_long_jump_i3d"
-    features = np.concatenate([np.load(source / f"women_long_jump_{s}.npy") for s in ("rgb", "flow")], axis=1)
-    data = tmp_path / "data"
-    grid = SnippetGrid.preset("i3d-25fps-64", len(features), 35.08)
-    with FeatureWriter(tmp_path / "i3d.h5") as writer:
-        writer.write(VideoFeatures("women_long_jump", features, grid))
-    assert main(["data", "import", str(data), "--annotations", str(source / "annotations.json"),
+    with FeatureWriter(tmp_path / "i3d.h5", dtype="float32") as writer:
+        writer.write(VideoFeatures("v", golden["x_T63"], SnippetGrid.preset("i3d-30fps-16", 63, 33.6)))
+    entry = {"subset": "test", "duration": 33.6, "annotations": [{"label": "LongJump", "segment": [9.1, 15.0]}]}
+    (tmp_path / "annotations.json").write_text(json.dumps({"database": {"v": entry}}))
+    data, run = tmp_path / "data", tmp_path / "run"
+    assert main(["data", "import", str(data), "--annotations", str(tmp_path / "annotations.json"),
                  "--features", str(tmp_path / "i3d.h5")]) == 0  # fmt: skip
-    run = tmp_path / "run"
+    settings = ("filters=12", "hidden=6", "localization.class_threshold=0.05")
     assert main(["runs", "import", "cmcs", str(tmp_path / "cmcs-i3d-both.pt"), "--out", str(run), "--data", str(data),
-                 "--classes", "thumos14"]) == 0  # fmt: skip
+                 "--classes", "thumos14", "--set", *settings]) == 0  # fmt: skip
     capsys.readouterr()
     assert main(["infer", str(run), "--quiet", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["computed"] == 1
-    acts = stored_activations(Run.open(run))["women_long_jump"]
-    jump = acts.classes.index("LongJump")
-    # shared/data/README.md: the official modules' own numbers
-    assert acts.video_scores[jump] == pytest.approx(0.741, abs=6e-4)
-    expected = [0, 0, 0.006, 0.198, 0.828, 0.773, 0.148, 0.004, 0.052, 0.323, 0.717, 0.651, 0.392, 0.005]
-    np.testing.assert_allclose(acts.cas[:, jump], expected, atol=6e-4)
-    found = json.loads((run / "detections.json").read_text())["results"]["women_long_jump"]
-    jumps = [d["segment"] for d in found if d["label"] == "LongJump"]
-    for start, end in ((9.1, 15.0), (22.4, 33.9)):
-        assert any(a < end and b > start for a, b in jumps)
-    assert not any(a < 18 < b for a, b in jumps)  # the athlete in the pit is context
+    acts = stored_activations(Run.open(run))["v"]
+    average = torch.from_numpy(golden["both/T63/avg_score"])
+    np.testing.assert_allclose(acts.cas, average.softmax(-1), rtol=0, atol=5e-4)  # stored as float16
+    names, official = class_names("thumos14"), golden["both/T63/det_thumos"]
+    found = json.loads((run / "detections.json").read_text())["results"]["v"]
+    ours = np.array([[names.index(row["label"]), *row["segment"], row["score"]] for row in found])
+    ours, official = (rows[np.lexsort((rows[:, 1], rows[:, 0]))] for rows in (ours, official))
+    np.testing.assert_allclose(ours, official, rtol=0, atol=1e-4)
