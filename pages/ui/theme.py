@@ -1,8 +1,4 @@
-"""Colours, page style and number formats, the same on every page.
-
-The palette is safe for colour-blind readers; every meaning has a second cue besides its colour: ground truth and true
-positives are solid, false positives hatched with a dashed outline, misses hollow.
-"""
+"""Page style and number formats, the same on every page; colours are those of `wtal_core.figures.looks`."""
 
 from __future__ import annotations
 
@@ -11,31 +7,9 @@ from typing import Literal
 
 import streamlit as st
 
-__all__ = ["PALETTE", "css", "delta", "palette", "percent", "seconds"]
+from wtal_core.figures.looks import colours
 
-#: role -> colour; light and dark differ where one colour does not stand out on both.
-PALETTE: dict[str, dict[str, str]] = {
-    "light": {
-        "gt": "#009E73",
-        "tp": "#0072B2",
-        "fp": "#D55E00",
-        "fn": "#CC79A7",
-        "context": "#B87A00",
-        "background": "#444444",
-        "instance": "#0072B2",
-        "ghost": "#9AA1AB",
-    },
-    "dark": {
-        "gt": "#00B888",
-        "tp": "#3D9BDC",
-        "fp": "#F0803C",
-        "fn": "#F0E442",
-        "context": "#E69F00",
-        "background": "#BBBBBB",
-        "instance": "#3D9BDC",
-        "ghost": "#6B7280",
-    },
-}
+__all__ = ["css", "delta", "palette", "percent", "seconds"]
 
 
 def mode() -> Literal["light", "dark"]:
@@ -45,7 +19,7 @@ def mode() -> Literal["light", "dark"]:
 
 def palette() -> dict[str, str]:
     """Return the colours of the theme that is shown."""
-    return PALETTE[mode()]
+    return colours(mode())
 
 
 _CSS = """

@@ -27,13 +27,14 @@ from wtal_core.evaluation import (
 )
 from wtal_core.evaluation.benchmark import random_case
 from wtal_core.figures import plots
+from wtal_core.figures.looks import colours
 from wtal_core.figures.moments import moment_image, moment_svg
 from wtal_core.records import Detections
 
 ROWS, TRUTH = random_case(300, 12, 3, seed=1)
 OTHER = ROWS.select(np.arange(0, 300, 2))
 PLOTLY_DEFAULTS = {"#636efa", "#ef553b", "#00cc96", "#ab63fa", "#1f77b4", "#ff7f0e"}
-PALETTE = dict.fromkeys(("gt", "tp", "fp", "fn", "context", "background", "ghost", "instance"), "#123456")
+PALETTE = colours("light")
 
 
 def figures(mode: str) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def without_boundaries(data: FigureData) -> FigureData:
 
 def test_every_attention_has_a_look_of_its_own() -> None:
     for palette in theme.PALETTES:
-        for names in (("rgb", "flow", "rgb_rank", "flow_rank"), ("foreground", "semi_soft", "hard"),
+        for names in (("rgb", "flow"), ("foreground", "semi_soft", "hard"),
                       ("instance", "context", "background")):  # fmt: skip
             found = [theme.looks(palette)[name] for name in names]
             assert len({(look.colour, look.dash) for look in found}) == len(names), (palette, names)

@@ -16,8 +16,9 @@ from wtal_core.arrays import FloatArray
 from wtal_core.errors import DataError, UsageError, WtalError, unknown_name
 from wtal_core.figures import timeline
 from wtal_core.figures.content import FigureData, RunData, main_attention
+from wtal_core.figures.looks import branch
 from wtal_core.figures.spec import FigureSpec, Row
-from wtal_core.figures.theme import Look, branch_look, colormap, font_family, looks, pale
+from wtal_core.figures.theme import Look, colormap, font_family, looks, pale
 from wtal_core.localization import nms
 from wtal_core.records import Activations, Boundaries, Detections, Segments
 from wtal_core.snippet_grid import SnippetGrid
@@ -174,7 +175,7 @@ class Painter:
                 for kind in kinds
             }
             if len(kinds) > 1:  # parts of an action: shades from light to full, as they first follow each other
-                colour = self.looks[name if name in ("context", "phases") else "parts"].colour
+                colour = self.looks[{"context": "context", "phases": "phase"}.get(name, "background")].colour
                 shades = np.linspace(0.25, 1.0, len(kinds))
                 by_kind = {k: Look(pale(colour, float(s))) for k, s in zip(kinds, shades, strict=True)}
 
@@ -309,12 +310,12 @@ class Painter:
             bands = []
             for key, title, sequence, _ in named:
                 # One colour for all rows, so that one scale explains them.
-                colours = colormap(self.spec.colormap, self.looks["cas"].colour)
+                colours = colormap(self.spec.colormap, self.looks["instance"].colour)
 
                 def paint(axes: Axes, v: Any = sequence, c: Any = colours) -> None:
                     timeline.draw_barcode(axes, acts.grid, v, c, limits, self.t0, self.t1)
 
-                shade = (_shade_text(limits), "shade", self.looks["cas"])
+                shade = (_shade_text(limits), "shade", self.looks["instance"])
                 height = row.height or _BAR_HEIGHT["barcode"]
                 text = row.title if row.title and len(named) == 1 else title
                 bands.append(Band(kind, key, text, height, paint, legend=(shade,)))
@@ -343,7 +344,7 @@ class Painter:
         if row.name and row.name not in acts.extra_cas:
             raise self._lacks(row, name, f"CAS {row.name!r}", acts)
         cas = acts.extra_cas[row.name] if row.name else acts.cas
-        look = self.looks.get(row.name, self.looks["cas"]) if row.name else self.looks["cas"]
+        look = self.looks.get(row.name, self.looks["instance"])
         text = "Average CAS" if acts.branch_cas is not None and not row.name else "CAS"
         title = (f"{text} {row.name}" if row.name else text) + self._many(name)
         return self._sequence_bands(row, acts, "cas", [(row.name, title, cas[:, index], look)], title)
@@ -360,7 +361,7 @@ class Painter:
             numbers = [int(row.name) - 1]
         named = [
             (str(n + 1), f"Branch {n + 1}" + self._many(name), acts.branch_cas[n, :, index],
-             branch_look(n, self.spec.palette))
+             self.looks[branch(n)])
             for n in numbers
         ]  # fmt: skip
         return self._sequence_bands(row, acts, "branches", named, "Branches" + self._many(name))
@@ -457,13 +458,13 @@ class Painter:
         chosen = order[: row.count or 5]
         part = timeline.visible(acts.grid, self.t0, self.t1)
         limits = timeline.limits_of([cas[:, chosen]], row.scale, part, curve=False)
-        colours = colormap(self.spec.colormap, self.looks["cas"].colour)
+        colours = colormap(self.spec.colormap, self.looks["instance"].colour)
 
         def paint(axes: Axes) -> None:
             timeline.draw_heatmap(axes, acts.grid, cas[:, chosen], colours, limits, self.t0, self.t1)
 
         line = self.small / 72 * 1.18
-        legend = ((_shade_text(limits), "shade", self.looks["cas"]),)
+        legend = ((_shade_text(limits), "shade", self.looks["instance"]),)
         title = row.title or (f"CAS of {name}" if len(self.data.runs) > 1 else "")
         return [
             Band("heatmap", row.name, title, row.height or line * len(chosen), paint,

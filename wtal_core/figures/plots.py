@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import plotly.graph_objects as go
 
 from wtal_core.evaluation import FALSE_POSITIVE_KINDS, PrecisionRecall, ScoreHistogram
+from wtal_core.figures.looks import LOOKS, colours
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "KIND_COLOURS",
     "THEMES",
     "PlotTheme",
     "class_figure",
@@ -53,42 +53,24 @@ class PlotTheme:
     series: tuple[str, ...]
 
 
-THEMES: dict[str, PlotTheme] = {
-    "light": PlotTheme(
-        text="#262730",
-        muted="#6B7280",
-        grid="#E5E7EB",
-        background="#FFFFFF",
-        tp="#0072B2",
-        fp="#D55E00",
-        fn="#CC79A7",
-        series=("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B87A00", "#444444", "#2CA6E0", "#7A5195"),
-    ),
-    "dark": PlotTheme(
-        text="#FAFAFA",
-        muted="#9CA3AF",
-        grid="#343943",
-        background="#0E1117",
-        tp="#3D9BDC",
-        fp="#F0803C",
-        fn="#F0E442",
-        series=("#3D9BDC", "#F0803C", "#00B888", "#E29AC4", "#E6B54A", "#BBBBBB", "#7FD0F5", "#B58FD0"),
-    ),
-}
+def _theme(mode: Literal["light", "dark"], muted: str, grid: str) -> PlotTheme:
+    of = colours(mode)
+    series = ("branch0", "branch1", "branch2", "wrong class", "branch4", "branch5", "incomplete", "double")
+    return PlotTheme(
+        text=of["ink"],
+        muted=muted,
+        grid=grid,
+        background=of["paper"],
+        tp=of["tp"],
+        fp=of["fp"],
+        fn=of["fn"],
+        series=tuple(of[name] for name in series),
+    )
 
-#: Kind of failure -> (colour on light pages, on dark pages, pattern). Boundary errors are blues, what lies beside the
-#: action is orange to brown; neighbours in a stack differ in lightness and pattern.
-KIND_COLOURS: dict[str, tuple[str, str, str]] = {
-    "true positive": ("#009E73", "#00B888", ""),
-    "incomplete": ("#0072B2", "#3D9BDC", ""),
-    "split": ("#56B4E9", "#8CCBF0", "/"),
-    "over-complete": ("#004A75", "#2A6FA3", ""),
-    "merged": ("#8FB8DE", "#B9D7EF", "\\"),
-    "double": ("#7A5195", "#B58FD0", "x"),
-    "wrong class": ("#CC79A7", "#E29AC4", ""),
-    "fake": ("#D55E00", "#F0803C", ""),
-    "context": ("#E6A93A", "#E6B54A", "."),
-    "background": ("#8A8F98", "#7B818C", ""),
+
+THEMES: dict[str, PlotTheme] = {
+    "light": _theme("light", "#6B7280", "#E5E7EB"),
+    "dark": _theme("dark", "#9CA3AF", "#343943"),
 }
 
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid", "dash")
@@ -105,11 +87,20 @@ def series_look(theme: PlotTheme, number: int) -> dict[str, str]:
     }
 
 
+def _meaning(kind: str) -> str:
+    """Return the meaning of a kind of failure, or of a hit."""
+    return "fn" if kind.startswith("missed") else "tp" if kind == "true positive" else kind
+
+
 def kind_colour(kind: str, mode: str) -> str:
     """Return the colour of a kind of failure on a "light" or "dark" page; a miss has that of misses."""
-    if kind.startswith("missed"):
-        return THEMES[mode].fn
-    return KIND_COLOURS[kind][1 if mode == "dark" else 0]
+    look = LOOKS[_meaning(kind)]
+    return look.dark if mode == "dark" else look.light
+
+
+def _pattern(kind: str) -> str:
+    """Return the pattern of a kind in plotly's letters."""
+    return LOOKS[_meaning(kind)].hatch[:1]
 
 
 def _hatched(colour: str, shape: str, theme: PlotTheme) -> dict[str, Any]:
@@ -383,7 +374,7 @@ def profile_figure(profile: pd.DataFrame, theme: PlotTheme, mode: str) -> go.Fig
             x=[str(band) for band in profile.index],
             y=_percent(profile[kind]),
             name=kind,
-            marker=_hatched(kind_colour(kind, mode), KIND_COLOURS[kind][2], theme),
+            marker=_hatched(kind_colour(kind, mode), _pattern(kind), theme),
             customdata=profile["detections"],
             hovertemplate="%{y:.1f} % of %{customdata:,}",
         )

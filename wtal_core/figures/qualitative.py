@@ -240,7 +240,7 @@ def _legend(figure: Figure, spec: FigureSpec, painter: Painter, bands: list[Band
     shades = [key for key in entries if key[1] == "shade"]
     if len(shades) > 1:  # rows of different ranges: the numbers would be several, the meaning is one
         entries = {key: look for key, look in entries.items() if key[1] != "shade"}
-        entries["low to high", "shade"] = painter.looks["cas"]
+        entries["low to high", "shade"] = painter.looks["instance"]
     if not entries:
         return 0.0
     entries = dict(sorted(entries.items(), key=lambda item: _LEGEND_ORDER.get(item[0][0], 9)))

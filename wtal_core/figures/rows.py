@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from wtal_core.analysis.explain import Explanation, Verdicts
 from wtal_core.arrays import Array
+from wtal_core.figures.looks import branch, in_order, pixels
 from wtal_core.localization import nms
 from wtal_core.records import Activations, Annotations, Segments, Trace, View, default_views
 from wtal_core.snippet_grid import SnippetGrid
@@ -23,21 +24,6 @@ from wtal_core.snippet_grid import SnippetGrid
 __all__ = ["Row", "Series", "activation_rows", "detection_row", "flow_rows", "offer_row", "truth_rows"]
 
 
-#: Colour roles of named attentions and sequences, and the dash that tells them apart without colour.
-_ROLES: dict[str, tuple[str, tuple[int, ...]]] = {
-    "instance": ("instance", ()),
-    "foreground": ("instance", ()),
-    "temporal": ("instance", ()),
-    "rgb": ("instance", ()),
-    "context": ("context", (6, 2)),
-    "semi_soft": ("context", (6, 2)),
-    "flow": ("context", (6, 2)),
-    "background": ("background", (2, 2)),
-    "hard": ("background", (2, 2)),
-    "unattended": ("ghost", (8, 3, 2, 3)),
-    "similarity": ("gt", ()),
-}
-_BRANCHES = (("branch0", ()), ("branch1", (6, 2)), ("branch2", (2, 2)), ("branch3", (6, 2, 2, 2)))
 _MOST_BOUNDARIES = 60
 _SAME_BOUNDARIES = 0.4  # tIoU above which boundaries of one stream count as the same
 
@@ -58,7 +44,7 @@ class Series:
     name: str
     values: npt.NDArray[np.float32]
     role: str
-    dash: tuple[int, ...] = ()
+    dash: tuple[float, ...] = ()
     ghost: bool = False
     grid: SnippetGrid | None = None
 
@@ -231,8 +217,8 @@ def _range(values: Sequence[Array]) -> tuple[float, float]:
     return low, high if high > low else low + 1.0
 
 
-def _series(name: str, values: Array, role: str, dash: tuple[int, ...] = (), *, ghost: bool = False) -> Series:
-    return Series(name, np.ascontiguousarray(values, dtype=np.float32), role, dash, ghost)
+def _series(name: str, values: Array, role: str, *, ghost: bool = False) -> Series:
+    return Series(name, np.ascontiguousarray(values, dtype=np.float32), role, pixels(role), ghost)
 
 
 def _lines(key: str, title: str, run: str, grid: SnippetGrid, series: Sequence[Series], **more: Any) -> Row:
@@ -306,21 +292,18 @@ class _Drawing:
 
 def _draw_lines(drawing: _Drawing) -> list[Row]:
     series: list[Series] = []
-    for trace in drawing.view.traces:
+    meanings = in_order([trace.role or trace.track.rpartition(".")[2] for trace in drawing.view.traces])
+    for trace, meaning in zip(drawing.view.traces, meanings, strict=True):
         track = drawing.activations.all_tracks()[trace.track]
-        curves = drawing.values(drawing.activations, trace)
-        for k, values in enumerate(curves):
+        for k, values in enumerate(drawing.values(drawing.activations, trace)):
             if track.kind == "branches":
-                name = track.legend[k] if track.legend else f"branch {k + 1}"
-                look: tuple[str, tuple[int, ...]] = _BRANCHES[k % len(_BRANCHES)]
+                series.append(_series(track.legend[k] if track.legend else f"branch {k + 1}", values, branch(k)))
             else:
-                name = trace.name or trace.track.rpartition(".")[2].replace("_", " ")
-                look = _ROLES.get(trace.role or trace.track.rpartition(".")[2]) or _BRANCHES[len(series) % 4]
-            series.append(_series(name, values, *look))
+                series.append(_series(trace.name or trace.track.rpartition(".")[2].replace("_", " "), values, meaning))
     before = drawing.before
     if before is not None and before.grid == drawing.activations.grid and before.classes == drawing.activations.classes:
         ghosts = drawing.values(before, drawing.view.traces[0])
-        series += [_series("before", values, "ghost", (2, 2), ghost=True) for values in ghosts if len(ghosts) == 1]
+        series += [_series("before", values, "ghost", ghost=True) for values in ghosts if len(ghosts) == 1]
     low, high = _range([s.values for s in series])
     view = drawing.view
     at = drawing.thresholds.get(view.lens)
@@ -328,7 +311,7 @@ def _draw_lines(drawing: _Drawing) -> list[Row]:
         drawing.row(
             view.kind, series=tuple(series), low=low if view.low is None else view.low,
             high=high if view.high is None else view.high,
-            limits=() if at is None else ({"value": at, "role": "fp"},),
+            limits=() if at is None else ({"value": at, "role": "threshold"},),
         )
     ]  # fmt: skip
 
@@ -356,7 +339,7 @@ def _draw_heat(drawing: _Drawing) -> list[Row]:
 def _draw_mask(drawing: _Drawing) -> list[Row]:
     mask = np.asarray(drawing.activations.all_tracks()[drawing.view.traces[0].track].values, dtype=bool)
     title = f"{drawing.title} {100 * float(mask.mean()):.0f} %"
-    role = drawing.view.traces[0].role or "fp"
+    role = drawing.view.traces[0].role or branch(1)
     return [drawing.row("mask", title=title, role=role, spans=_spans(mask, drawing.activations.grid), grid=None)]
 
 

@@ -1,8 +1,4 @@
-"""How figures look: the palette that colour-blind readers and greyscale printers can read, fonts, matplotlib settings.
-
-Every meaning has a second cue besides its colour: ground truth and true positives are solid, false positives hatched
-with a dashed outline, misses hollow, context dotted, background dashed; branches and attentions differ by dash.
-"""
+"""How figures look in print: the palette of `looks` for matplotlib, fonts, settings."""
 
 from __future__ import annotations
 
@@ -22,12 +18,11 @@ from matplotlib import font_manager
 from matplotlib.colors import Colormap, LinearSegmentedColormap, is_color_like, to_hex, to_rgb
 
 from wtal_core.errors import UsageError, unknown_name
+from wtal_core.figures.looks import DASHES, LOOKS
 
 __all__ = [
-    "BRANCH_LOOKS",
     "COLORMAPS",
     "FONTS",
-    "LOOKS",
     "PALETTES",
     "SIMULATIONS",
     "Look",
@@ -44,12 +39,12 @@ Dash = Literal["-"] | tuple[float, tuple[float, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How one meaning is drawn.
+    """How one meaning is drawn by matplotlib.
 
     Args:
         colour: hex colour.
-        dash: matplotlib line style of curves and outlines.
-        hatch: matplotlib hatch of bars; "" for none.
+        dash: line style of curves and outlines.
+        hatch: hatch of bars; "" for none.
         fill: whether bars are filled with the colour; else they are white with an outline.
     """
 
@@ -58,68 +53,6 @@ class Look:
     hatch: str = ""
     fill: bool = True
 
-
-_DASHED: Dash = (0, (4.0, 1.6))
-_DOTTED: Dash = (0, (1.0, 1.3))
-_DASHDOT: Dash = (0, (5.0, 1.3, 1.0, 1.3))
-
-#: Meaning -> look. The colours of gt, tp, fp, fn, context and background are at least 17 apart (CIE76) for readers with
-#: protanopia, deuteranopia and tritanopia (Machado et al. 2009, severity 1); context is darkened to 3:1 on white.
-LOOKS: Mapping[str, Look] = MappingProxyType(
-    {
-        "gt": Look("#009E73"),
-        "detection": Look("#0072B2"),
-        "tp": Look("#0072B2"),
-        "fp": Look("#D55E00", _DASHED, "//////", fill=False),
-        "fn": Look("#CC79A7", fill=False),
-        "ambiguous": Look("#8A8F98", hatch="||||||", fill=False),
-        "cas": Look("#0072B2"),
-        "instance": Look("#0072B2"),
-        "context": Look("#B87A00", _DOTTED),
-        "background": Look("#444444", _DASHED),
-        "foreground": Look("#0072B2"),
-        "semi_soft": Look("#B87A00", _DASHED),
-        "hard": Look("#D55E00", _DASHDOT),
-        "temporal": Look("#D55E00"),
-        "rgb": Look("#0072B2"),
-        "flow": Look("#D55E00", _DASHED),
-        "rgb_rank": Look("#009E73", _DASHDOT),
-        "flow_rank": Look("#A8447F", _DOTTED),
-        "regressed": Look("#0072B2"),
-        "raw": Look("#444444"),
-        "attention": Look("#D55E00"),
-        "dropped": Look("#B0568C", hatch="xxxxxx", fill=False),
-        "track": Look("#B87A00", _DOTTED, r"\\\\", fill=False),
-        "phases": Look("#7A5195"),
-        "parts": Look("#444444"),
-        "mark": Look("#D55E00", _DASHED),
-        "threshold": Look("#444444", _DASHED),
-        "ink": Look("#1D2430"),
-        "frame": Look("#9AA1AB"),
-    }
-)
-
-#: Looks of branches (CMCS), in order; more branches start again.
-BRANCH_LOOKS: tuple[Look, ...] = (
-    Look("#0072B2"),
-    Look("#D55E00", _DASHED),
-    Look("#009E73", _DASHDOT),
-    Look("#A8447F", _DOTTED),
-    Look("#B87A00", (0, (6.0, 1.2, 1.0, 1.2, 1.0, 1.2))),
-    Look("#444444", (0, (2.0, 1.0))),
-)
-
-_GREYS: Mapping[str, str] = MappingProxyType(
-    {
-        "gt": "#000000", "detection": "#5A5A5A", "tp": "#5A5A5A", "fp": "#5A5A5A", "fn": "#5A5A5A",
-        "ambiguous": "#8A8A8A", "cas": "#000000", "instance": "#000000", "context": "#6E6E6E", "background": "#9A9A9A",
-        "foreground": "#000000", "semi_soft": "#6E6E6E", "hard": "#9A9A9A", "temporal": "#000000", "rgb": "#000000",
-        "flow": "#7A7A7A", "rgb_rank": "#3A3A3A", "flow_rank": "#9A9A9A", "regressed": "#7A7A7A", "raw": "#000000",
-        "attention": "#000000", "dropped": "#5A5A5A", "track": "#6E6E6E",
-        "phases": "#5A5A5A", "parts": "#5A5A5A", "mark": "#000000",
-        "threshold": "#5A5A5A", "ink": "#000000", "frame": "#9A9A9A",
-    }
-)  # fmt: skip
 
 PALETTES = ("colour", "greyscale")
 
@@ -136,9 +69,11 @@ def looks(palette: str = "colour", colours: Mapping[str, str] | None = None) -> 
     """
     if palette not in PALETTES:
         raise unknown_name("palette", palette, PALETTES)
-    chosen = dict(LOOKS)
-    if palette == "greyscale":
-        chosen = {name: replace(look, colour=_GREYS[name]) for name, look in chosen.items()}
+    grey = palette == "greyscale"
+    chosen = {}
+    for name, look in LOOKS.items():
+        dash: Dash = (0.0, DASHES[look.dash]) if DASHES[look.dash] else "-"
+        chosen[name] = Look(look.grey if grey else look.light, dash, look.hatch, look.fill)
     for name, colour in (colours or {}).items():
         if name not in LOOKS:
             raise unknown_name("meaning", name, LOOKS, where="colours")
@@ -152,13 +87,6 @@ def looks(palette: str = "colour", colours: Mapping[str, str] | None = None) -> 
             )
         chosen[name] = replace(chosen[name], colour=to_hex(colour))
     return chosen
-
-
-def branch_look(index: int, palette: str = "colour") -> Look:
-    """Return the look of branch `index`, counted from 0."""
-    look = BRANCH_LOOKS[index % len(BRANCH_LOOKS)]
-    greys = ("#000000", "#5A5A5A", "#8A8A8A", "#3A3A3A", "#707070", "#A0A0A0")
-    return look if palette == "colour" else replace(look, colour=greys[index % len(greys)])
 
 
 def colormap(name: str, colour: str) -> Colormap:

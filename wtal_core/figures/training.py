@@ -10,6 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from wtal_core.figures.looks import colours
 from wtal_core.training.monitor import Curve, Watch
 
 __all__ = ["loss_figure", "validation_figure"]
@@ -29,8 +30,9 @@ class _Inks:
 
 
 #: Explicit colours: a figure must not depend on which theme its host happens to apply.
-_LIGHT = _Inks("#1d2430", "#6b7480", "#e7eaee", "#0072B2", "#1d2430", "#D55E00")
-_DARK = _Inks("#e4e7ec", "#98a1ad", "#2a303a", "#3D9BDC", "#e4e7ec", "#F0803C")
+_OF = {"light": colours("light"), "dark": colours("dark")}
+_LIGHT = _Inks(_OF["light"]["ink"], "#6b7480", "#e7eaee", _OF["light"]["tp"], _OF["light"]["ink"], _OF["light"]["fp"])
+_DARK = _Inks(_OF["dark"]["ink"], "#98a1ad", "#2a303a", _OF["dark"]["tp"], _OF["dark"]["ink"], _OF["dark"]["fp"])
 
 
 def _thin(curve: Curve) -> Curve:

@@ -223,7 +223,7 @@ class HAMNet(Method):
             Trace("attention.semi_soft", "semi-soft", "semi_soft"),
             Trace("attention.hard", "hard", "hard"),
         ), sources=("attention",), lens="gamma"),
-        View("dropped", "Dropped", (Trace("drop_mask"),), kind="mask",
+        View("dropped", "Dropped", (Trace("drop_mask", role="dropped"),), kind="mask",
              about="most discriminative snippets, dropped by the attention"),
     )  # fmt: skip
     quick: ClassVar[Mapping[str, Any]] = {

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from pages.ui.theme import PALETTE
+from wtal_core.figures.looks import colours
 from wtal_core.figures.rows import Row
 from wtal_core.files import jsonable
 from wtal_core.snippet_grid import SnippetGrid
@@ -75,14 +75,6 @@ def _track(track: Row, arrays: _Arrays) -> dict[str, Any]:
     return plain
 
 
-_EXTRA_COLOURS = {
-    "light": {"branch0": "#0072B2", "branch1": "#D55E00", "branch2": "#009E73", "branch3": "#9C4F8A",
-              "ambiguous": "#8A929E", "phase": "#A9BCCB", "fake": "#9C4F8A", "static": "#C3C9D1", "paper": "#ffffff"},
-    "dark": {"branch0": "#56B4E9", "branch1": "#F0803C", "branch2": "#00B888", "branch3": "#F0E442",
-             "ambiguous": "#7C8593", "phase": "#4F6475", "fake": "#E29BC6", "static": "#4A525E", "paper": "#14171c"},
-}  # fmt: skip
-
-
 @dataclass(frozen=True)
 class Payload:
     """What the browser gets: a header, and arrays that it names by their content.
@@ -116,7 +108,7 @@ def pack(tracks: Sequence[Row], *, start: Mapping[str, Any], **facts: Any) -> Pa
         "tracks": plain,
         "arrays": arrays.index,
         "body": body_id,
-        "palette": {mode: {**PALETTE[mode], **_EXTRA_COLOURS[mode]} for mode in PALETTE},
+        "palette": {"light": colours("light"), "dark": colours("dark")},
         "hook": bool(os.environ.get("WTAL_TEST_HOOK")),
     }
     text = json.dumps(header, separators=(",", ":"), allow_nan=False, default=jsonable)
