@@ -49,7 +49,7 @@ def _run_data(run_id: str, video: str) -> RunData:
         known = run.activations_path.is_file()
         problem = f"has no activations of {video}" if known else "has no activations yet: run wtal infer"
     found = loaders.load_detections(run_id).for_video(video) if run.detections_path.is_file() else None
-    return RunData(run.info.method, activations, found, problem)
+    return RunData(run.info.method, activations, found, problem, run.views)
 
 
 def _gather(

@@ -21,7 +21,8 @@ from wtal_core.figures.content import FigureData, RunData, assemble
 from wtal_core.figures.export import FORMATS, latex, render, save, simulated_png
 from wtal_core.figures.qualitative import draw
 from wtal_core.figures.spec import FigureSpec, Mark, Row
-from wtal_core.records import Boundaries, Detections, Segments
+from wtal_core.methods import method_class
+from wtal_core.records import Boundaries, Detections, Segments, Track
 
 EVERY_ROW = (
     Row("frames"), Row("ground_truth"), Row("track"), Row("detections"), Row("cas"), Row("cas", name="context"),
@@ -73,7 +74,7 @@ def test_boundaries_before_and_after_regression(data: FigureData) -> None:
     lines = {line.get_gid(): line.get_ydata()[0] for line in axes.lines}
     assert all(0 < y < 1 for y in lines.values())
     every = row(drawn(replace(SPEC, rows=(Row("boundaries"),)), data), "boundaries")
-    assert len(bars(every, "regressed")) == 3
+    assert len(bars(every, "regressed")) == 4, "each stream's best, as on the timeline"
     rows = Detections("v", ["Jump", "Jump", "Dive"], [10.5, 1.0, 25], [15.5004, 3.0, 32], [0.2, 0.9, 0.5])
     runs = {**data.runs, "Ours": replace(data.runs["Ours"], detections=rows)}
     spec = replace(SPEC, rows=(Row("boundaries"),))
@@ -98,20 +99,51 @@ def test_every_attention_has_a_look_of_its_own() -> None:
             assert len({(look.colour, look.dash) for look in found}) == len(names), (palette, names)
 
 
-def test_ranks_are_drawn_where_they_are_asked_for(data: FigureData) -> None:
+def test_figures_show_at_first_what_the_method_says(data: FigureData) -> None:
+    """A row that is not for figures, as the ranks of an attention, is drawn where it is asked for."""
     ours = data.runs["Ours"]
     attention = {name: np.linspace(0, 1, 40) for name in ("rgb", "flow", "rgb_rank", "flow_rank")}
-    run = replace(ours, activations=replace(ours.activations, attention=attention))
+    changed = replace(ours.activations, attention=attention)
+    run = replace(ours, activations=changed, views=method_class("acn").views)
     data = replace(data, runs={"Ours": run})
     assert data.has()["attention"] == ("rgb", "flow")
-    spec = replace(SPEC, runs={"Ours": "a"}, rows=(Row("attention"), Row("attention", name="flow_rank")))
-    figure = drawn(spec, data)
+    rows = (Row("attention"), Row("attention", name="flow_rank"), Row("view", name="rank"))
+    figure = drawn(replace(SPEC, runs={"Ours": "a"}, rows=rows), data)
     assert [a.get_label().partition(": ")[2] for a in figure.axes] == [
-        "attention rgb", "attention flow", "attention flow_rank",
+        "attention rgb", "attention flow", "attention flow_rank", "view RGB", "view flow",
     ]  # fmt: skip
     assert [t.get_text() for t in figure.texts if t.get_gid() == "row-title"] == [
-        "RGB attention", "Flow attention", "Flow rank attention",
+        "RGB attention", "Flow attention", "Flow rank attention", "RGB", "Flow",
     ]  # fmt: skip
+
+
+def test_any_track_of_any_method_is_a_row(data: FigureData) -> None:
+    ours = data.runs["Ours"]
+    tracks = {
+        "doubt": Track("curve", np.linspace(0, 1, 40), low=0.0, high=2.0),
+        "mined": Track("mask", np.arange(40) % 8 < 2),
+    }
+    run = replace(ours, activations=replace(ours.activations, tracks=tracks), views=())
+    data = replace(data, runs={"Ours": run})
+    assert {"doubt", "mined"} <= set(data.has()["views"])
+    rows = (Row("view", name="doubt", style="curve"), Row("view", name="mined"))
+    curve, mask = drawn(replace(SPEC, runs={"Ours": "a"}, rows=rows), data).axes
+    assert curve.get_ylim()[1] == pytest.approx(2.0, abs=0.1)
+    grid = ours.activations.grid
+    assert len(bars(mask, "mask")) == 5
+    assert bars(mask, "mask")[0] == pytest.approx((0.0, float(grid.to_seconds(2))))
+    with pytest.raises(UsageError, match="doubt"):
+        drawn(replace(SPEC, runs={"Ours": "a"}, rows=(Row("view", name="dout"),)), data)
+
+
+def test_verdicts_are_those_of_the_named_protocol(data: FigureData) -> None:
+    """At a tIoU of exactly the threshold the THUMOS14 kit finds nothing, ActivityNet's evaluator does."""
+    ours = data.runs["Ours"]
+    exact = Detections(data.video, data.label, [10.0], [12.5], [0.9])  # half of [10, 15)
+    data = replace(data, runs={"Ours": replace(ours, detections=exact)})
+    spec = replace(SPEC, runs={"Ours": "a"}, rows=(Row("detections"),), verdicts=0.5)
+    assert bars(drawn(spec, data).axes[0], "tp") == [(10, 12.5)]
+    assert bars(drawn(replace(spec, protocol="thumos14"), data).axes[0], "fp") == [(10, 12.5)]
 
 
 def test_what_is_on_or_off_has_edges(data: FigureData) -> None:

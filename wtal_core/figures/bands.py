@@ -12,15 +12,17 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
-from wtal_core.arrays import FloatArray
+from wtal_core.analysis.explain import Verdicts, judge
+from wtal_core.arrays import FloatArray, IntArray
 from wtal_core.errors import DataError, UsageError, WtalError, unknown_name
 from wtal_core.figures import timeline
-from wtal_core.figures.content import FigureData, RunData, main_attention
-from wtal_core.figures.looks import branch
+from wtal_core.figures.content import FigureData, RunData
+from wtal_core.figures.looks import branch, in_order
+from wtal_core.figures.rows import Row as TimelineRow
+from wtal_core.figures.rows import activation_rows, best_apart
 from wtal_core.figures.spec import FigureSpec, Row
 from wtal_core.figures.theme import Look, colormap, font_family, looks, pale
-from wtal_core.localization import nms
-from wtal_core.records import Activations, Boundaries, Detections, Segments
+from wtal_core.records import Activations, Boundaries, Detections, Segments, Trace
 from wtal_core.snippet_grid import SnippetGrid
 
 __all__ = ["Band", "Painter", "number_text"]
@@ -81,6 +83,7 @@ class Painter:
             "dropped": self._dropped,
             "boundaries": self._boundaries,
             "heatmap": self._heatmap,
+            "view": self._view,
         }
         return [band for row in self.spec.rows for band in makers[row.kind](row)]
 
@@ -212,7 +215,10 @@ class Painter:
                 next_step=f"Run: wtal localize {self.spec.runs.get(name, name)}",
             )
         found = found.select(np.flatnonzero(found.label == self.data.label))
-        outcome = self._outcomes(found)
+        verdicts = self._verdicts(found)
+        outcome = np.full(len(found), "detection", dtype=object)
+        if verdicts is not None:  # what the protocol does not count stays a detection
+            outcome[:] = [kind if kind in ("tp", "fp") else "detection" for kind in verdicts.outcome]
         keep = np.argsort(-found.score, kind="stable")
         if row.min_score is not None:
             keep = keep[found.score[keep] >= row.min_score]
@@ -220,8 +226,9 @@ class Painter:
             keep = keep[: row.top]
         keep = keep[np.isin(keep, self._inside(found.start, found.end))]
         shown = found.select(keep)
-        kinds = outcome[keep] if outcome is not None else np.full(len(keep), "detection", dtype=object)
-        missed = self._missed(found, outcome)
+        kinds = outcome[keep]
+        missed = Segments.empty() if verdicts is None else verdicts.missed
+        missed = missed.select(self._inside(missed.start, missed.end))
         lanes, count = timeline.assign_lanes(shown.start, shown.end, shown.score)
         rows = count + (1 if len(missed) else 0)
         text = self.small / 72 * 1.15 if row.scores else 0.0
@@ -266,32 +273,13 @@ class Painter:
             axes.text(middle, float(tops[i]), text, size=self.small, ha="center", va="bottom",
                       color=self.looks["ink"].colour, zorder=5, gid="score")  # fmt: skip
 
-    def _outcomes(self, found: Detections) -> npt.NDArray[Any] | None:
-        """Return "tp" or "fp" for each detection, None where verdicts were not asked for."""
+    def _verdicts(self, found: Detections) -> Verdicts | None:
+        """Return what becomes of detections of the class and which instances they miss; None where nobody asked."""
         tiou = self.spec.verdicts
         if tiou is None or self.data.truth is None:
             return None
-        if not len(found) or not len(self.data.truth.instances):  # a video where nothing happens
-            return np.full(len(found), "fp", dtype=object)
-        from wtal_core.evaluation import MatchTable, evaluate
-
-        evaluation = evaluate(found, self.data.truth, protocol="activitynet", tiou=(tiou,), matches=True)
-        return np.asarray(MatchTable(evaluation).outcome(tiou), dtype=object)
-
-    def _missed(self, found: Detections, outcome: npt.NDArray[Any] | None) -> Segments:
-        """Return the ground truth that no detection of the class matches."""
-        if outcome is None or self.spec.verdicts is None:
-            return Segments.empty()
-        from wtal_core.evaluation import temporal_iou
-
-        truth = self.data.instances
-        hit = np.zeros(len(truth), dtype=bool)
-        for i in np.flatnonzero(outcome == "tp")[np.argsort(-found.score[outcome == "tp"], kind="stable")]:
-            overlap = temporal_iou(found.start[[i]], found.end[[i]], truth.start, truth.end)
-            overlap = np.where(hit, -1.0, np.asarray(overlap).reshape(-1))
-            hit[int(overlap.argmax())] = True
-        missed = truth.select(np.flatnonzero(~hit))
-        return missed.select(self._inside(missed.start, missed.end))
+        truth = replace(self.data.truth, instances=self.data.instances)
+        return judge(found, truth, self.data.video, tiou=tiou, protocol=self.spec.protocol)
 
     # -- sequences ------------------------------------------------------------------------------------------------
 
@@ -370,11 +358,13 @@ class Painter:
         name, acts = self._activations(row)
         if (row.name and row.name not in acts.attention) or not acts.attention:
             raise self._lacks(row, name, f"attention {row.name!r}" if row.name else "attention", acts)
-        keys = [row.name] if row.name else main_attention(acts)
+        shown = self.data.runs[name].attention
+        keys = [row.name] if row.name else list(shown)
+        roles = in_order([(shown[key].role if key in shown else "") or key for key in keys])
         named = [
-            (key, _attention_title(key, len(acts.attention)) + self._many(name), acts.attention[key],
-             self.looks.get(key, self.looks["attention"]))
-            for key in keys
+            (key, _attention_title(shown.get(key), key, len(acts.attention)) + self._many(name), acts.attention[key],
+             self.looks[role])
+            for key, role in zip(keys, roles, strict=True)
         ]  # fmt: skip
         return self._sequence_bands(row, acts, "attention", named, "Attention" + self._many(name))
 
@@ -399,7 +389,7 @@ class Painter:
         if acts.boundaries is None:
             raise self._lacks(row, name, "boundaries", acts)
         raw, start, end, oic = _seconds(acts.boundaries, acts.grid, index)
-        shown = self._best_boundaries(start, end, oic, self.data.runs[name].detections, row.top or _BOUNDARIES)
+        shown = self._best_boundaries(acts.boundaries, index, start, end, row.top or _BOUNDARIES, name)
         raw, start, end, oic = raw[shown], start[shown], end[shown], oic[shown]
         lanes, count = timeline.assign_lanes(np.minimum(start, raw[:, 0]), np.maximum(end, raw[:, 1]), -oic)
         height = row.height or max(_BAR_HEIGHT[self._style(row)], count * 1.5 * _LANE_HEIGHT + 0.03)
@@ -426,9 +416,10 @@ class Painter:
         return [Band("boundaries", "", title, height, paint, legend=legend)]
 
     def _best_boundaries(
-        self, start: FloatArray, end: FloatArray, oic: FloatArray, found: Detections | None, count: int
-    ) -> npt.NDArray[np.int64]:
+        self, boundaries: Boundaries, index: int, start: FloatArray, end: FloatArray, count: int, name: str
+    ) -> IntArray:
         """Return the visible proposals that the best-scored detections came from; without any, the best by OIC."""
+        found = self.data.runs[name].detections
         if found is not None and len(found):
             own = found.select(np.flatnonzero(found.label == self.data.label))
             own = own.select(self._inside(own.start, own.end))
@@ -436,10 +427,8 @@ class Painter:
             far = np.abs(own.start[:, None] - start) + np.abs(own.end[:, None] - end)  # (D, N)
             if far.size and (near := far.min(axis=1) < _SAME).any():
                 return np.asarray(far.argmin(axis=1)[near], dtype=np.int64)
-        seen = self._inside(start, end)
-        # Neighbouring anchors are regressed to much the same: the best of each bunch is shown.
-        best = nms(start[seen], end[seen], -oic[seen], threshold=0.5)
-        return np.asarray(seen[best.keep[:count]], dtype=np.int64)
+        apart = best_apart(boundaries, index)
+        return apart[np.isin(apart, self._inside(start, end))][:count]
 
     def _heatmap(self, row: Row) -> list[Band]:
         name, acts = self._activations(row)
@@ -470,6 +459,44 @@ class Painter:
             Band("heatmap", row.name, title, row.height or line * len(chosen), paint,
                   lines=tuple(acts.classes[i] for i in chosen), legend=legend)
         ]  # fmt: skip
+
+    # -- any row of a method ------------------------------------------------------------------------------------------
+
+    def _view(self, row: Row) -> list[Band]:
+        """Draw a row as the timeline shows it."""
+        name, acts = self._activations(row)
+        views = self.data.runs[name].shown
+        if row.name not in views:
+            raise unknown_name("view", row.name, views, where="rows: view")
+        view = views[row.name]
+        drawn = activation_rows(acts, self.data.label, run="", views=(view,), declared_only=True)
+        return [band for found in drawn for band in self._view_band(row, found, acts, self._many(name))]
+
+    def _view_band(self, row: Row, found: TimelineRow, acts: Activations, many: str) -> list[Band]:
+        title = row.title or found.title + many
+        if found.kind in ("lines", "area"):
+            named = [(s.name, s.name[:1].upper() + s.name[1:], s.values, self.looks.get(s.role, self.looks["instance"]))
+                     for s in found.series]  # fmt: skip
+            if len(named) == 1:
+                named = [(named[0][0], title, *named[0][2:])]
+            bands = self._sequence_bands(row, acts, "view", named, title)
+            return [replace(band, limits=(found.low, found.high)) if band.curve and row.scale == "auto" else band
+                    for band in bands]  # fmt: skip
+        if found.kind == "mask":
+            start, end = (np.array([span[k] for span in found.spans], dtype=np.float64) for k in (0, 1))
+            rows, look = self._inside(start, end), self.looks.get(found.role, self.looks["dropped"])
+
+            def paint(axes: Axes) -> None:
+                timeline.draw_segments(axes, start[rows], end[rows], look, gid="mask")
+
+            return [Band("view", row.name, title, row.height or _BAR_HEIGHT[self._style(row)], paint)]
+        raise UsageError(
+            f"a figure has no row for what {row.name!r} shows",
+            expected="curves or a mask",
+            got=found.kind,
+            where="rows: view",
+            next_step="Use a row of kind boundaries or heatmap",
+        )
 
     # -- frames ---------------------------------------------------------------------------------------------------
 
@@ -523,12 +550,12 @@ def _seconds(found: Boundaries, grid: SnippetGrid, index: int) -> tuple[FloatArr
     return raw, refined[:, 0], refined[:, 1], np.asarray(found.oic, dtype=np.float64)[:, index]
 
 
-def _attention_title(key: str, count: int) -> str:
-    """Return how papers call an attention."""
-    known = {"foreground": "Soft attention", "semi_soft": "Semi-soft attention", "hard": "Hard attention",
-             "temporal": "Attention"}  # fmt: skip
-    words = key.replace("_", " ").replace("rgb", "RGB")
-    return known.get(key, f"{words[:1].upper()}{words[1:]} attention" if count > 1 else "Attention")
+def _attention_title(trace: Trace | None, key: str, count: int) -> str:
+    """Return what an attention is called: as the method's rows call it."""
+    if count == 1:
+        return "Attention"
+    words = (trace.name if trace is not None else "") or key.replace("_", " ").replace("rgb", "RGB")
+    return f"{words[:1].upper()}{words[1:]} attention"
 
 
 def _shade_text(limits: tuple[float, float]) -> str:

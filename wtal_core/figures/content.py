@@ -14,9 +14,9 @@ import numpy as np
 from wtal_core.errors import UsageError, unknown_name
 from wtal_core.figures import timeline
 from wtal_core.figures.spec import FigureSpec
-from wtal_core.records import Activations, Annotations, Detections, Segments
+from wtal_core.records import Activations, Annotations, Detections, Segments, Trace, View, default_views
 
-__all__ = ["FigureData", "RunData", "assemble", "describe", "load", "main_attention", "read_run"]
+__all__ = ["FigureData", "RunData", "assemble", "describe", "load", "read_run"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +25,7 @@ class RunData:
 
     Args:
         method: name of the method, "" for a detection file.
+        views: what its method declares of how it is shown.
         activations: of the video, None where there are none.
         detections: of the video, all classes; None where there are none.
         problem: why something is missing, "" where nothing is.
@@ -34,6 +35,23 @@ class RunData:
     activations: Activations | None = None
     detections: Detections | None = None
     problem: str = ""
+    views: tuple[View, ...] = ()
+
+    @property
+    def shown(self) -> dict[str, View]:
+        """Return the rows that its tracks can fill, by key; {} without activations."""
+        if self.activations is None:
+            return {}
+        return {view.key: view for view in default_views(self.activations, self.views)}
+
+    @property
+    def attention(self) -> dict[str, Trace]:
+        """Return the attentions that figures show at first, by name, as the method's rows name them."""
+        traces = [t for v in self.shown.values() if v.figure and v.kind == "lines" for t in v.traces]
+        named = {t.track.partition(".")[2]: t for t in traces if t.track.startswith("attention.")}
+        if named or self.activations is None:
+            return named
+        return {name: Trace(f"attention.{name}") for name in self.activations.attention}
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,22 +83,21 @@ class FigureData:
 
     def has(self) -> dict[str, Any]:
         """Return what there is to show, as `template_rows` asks for it: names of sequences that come in several."""
-        lead = next((run.activations for run in self.runs.values()), None)
+        run = next(iter(self.runs.values()), RunData())
+        lead = run.activations
         branches = () if lead is None or lead.branch_cas is None else lead.branch_cas
+        own = ("cas", "branch_cas", "drop_mask", "boundaries")
+        drawn = {key for key, v in run.shown.items() if any(t.track.startswith((*own, "attention.")) for t in v.traces)}
         return {
             "frames": self.video_file is not None,
             "truth": self.truth is not None,
-            "cas": lead is not None,
+            "cas": lead is not None and bool(lead.classes),
             "branches": tuple(str(n + 1) for n in range(len(branches))),
-            "attention": () if lead is None else main_attention(lead),
+            "attention": tuple(run.attention),
             "dropped": lead is not None and lead.drop_mask is not None,
             "boundaries": lead is not None and lead.boundaries is not None,
+            "views": tuple(key for key, view in run.shown.items() if view.figure and key not in drawn),
         }
-
-
-def main_attention(acts: Activations) -> tuple[str, ...]:
-    """Return the names of the attention sequences; ACN's ranks, which say again what its attention says, left out."""
-    return tuple(name for name in acts.attention if not name.endswith("_rank")) or tuple(acts.attention)
 
 
 # -- reading --------------------------------------------------------------------------------------------------------
@@ -109,7 +126,7 @@ def read_run(path: Path, video: str) -> RunData:
     else:
         problem = "has no activations yet: run wtal infer"
     detections = read_detections(run.detections_path).for_video(video) if run.detections_path.is_file() else None
-    return RunData(run.info.method, activations, detections, problem)
+    return RunData(run.info.method, activations, detections, problem, run.views)
 
 
 def load(spec: FigureSpec) -> FigureData:

@@ -15,13 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from wtal_core.analysis.explain import Explanation, Verdicts
-from wtal_core.arrays import Array
+from wtal_core.arrays import Array, IntArray
 from wtal_core.figures.looks import branch, in_order, pixels
 from wtal_core.localization import nms
-from wtal_core.records import Activations, Annotations, Segments, Trace, View, default_views
+from wtal_core.records import Activations, Annotations, Boundaries, Segments, Trace, View, default_views
 from wtal_core.snippet_grid import SnippetGrid
 
-__all__ = ["Row", "Series", "activation_rows", "detection_row", "flow_rows", "offer_row", "truth_rows"]
+__all__ = ["Row", "Series", "activation_rows", "best_apart", "detection_row", "flow_rows", "offer_row", "truth_rows"]
 
 
 _MOST_BOUNDARIES = 60
@@ -235,6 +235,7 @@ def activation_rows(
     lead: bool = True,
     before: Activations | None = None,
     thresholds: Mapping[str, float] | None = None,
+    declared_only: bool = False,
 ) -> list[Row]:
     """Return the curves, maps and masks of one run for one class.
 
@@ -246,9 +247,11 @@ def activation_rows(
         lead: whether it is the run in the lead; the others get no heat maps and start hidden.
         before: activations before snippets were erased or the model was asked again, drawn as ghosts.
         thresholds: `{key of a lens: its threshold}`, drawn in the row that names the lens.
+        declared_only: leave out the rows of tracks that no view names.
     """
     c = activations.classes.index(label) if label in activations.classes else 0
-    shown = [view for view in default_views(activations, views) if lead or view.kind != "heat"]
+    every = views if declared_only else default_views(activations, views)
+    shown = [view for view in every if lead or view.kind != "heat"]
     rows: list[Row] = []
     for view in shown:
         drawn = _Drawing(activations, view, c, run, before, dict(thresholds or {}))
@@ -343,17 +346,26 @@ def _draw_mask(drawing: _Drawing) -> list[Row]:
     return [drawing.row("mask", title=title, role=role, spans=_spans(mask, drawing.activations.grid), grid=None)]
 
 
+def best_apart(boundaries: Boundaries, label: int) -> IntArray:
+    """Return the rows of the best proposals of a class, best first, one for each place and stream.
+
+    Neighbouring anchors are regressed to much the same: those are suppressed.
+    """
+    cost = np.asarray(boundaries.oic)[:, label]  # low is good
+    streams = np.unique(boundaries.stream.astype(str), return_inverse=True)[1]
+    start, end = boundaries.refined[:, 0], boundaries.refined[:, 1] + 1
+    apart = nms(start, end, -cost, streams, threshold=_SAME_BOUNDARIES).keep
+    return np.asarray(apart[np.argsort(cost[apart], kind="stable")], dtype=np.int64)
+
+
 def _draw_proposals(drawing: _Drawing) -> list[Row]:
     """Return the best proposals of a class: boundaries before and after regression, with what they were scored by."""
     acts, c = drawing.activations, drawing.label
     b = acts.all_tracks()[drawing.view.traces[0].track].values
     if not len(b) or not acts.classes:
         return []
-    oic = np.asarray(b.oic)[:, c]  # low is good
-    # The best of each place: neighbouring anchors find the same boundaries.
-    groups = np.unique(b.stream.astype(str), return_inverse=True)[1]
-    apart = nms(b.refined[:, 0], b.refined[:, 1] + 1, -oic, groups, threshold=_SAME_BOUNDARIES).keep
-    best = apart[np.argsort(oic[apart], kind="stable")][:_MOST_BOUNDARIES]
+    oic = np.asarray(b.oic)[:, c]
+    best = best_apart(b, c)[:_MOST_BOUNDARIES]
     items = [
         {
             "label": acts.classes[c],

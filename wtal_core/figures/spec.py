@@ -32,6 +32,7 @@ import yaml
 
 from wtal_core import settings
 from wtal_core.errors import DataError, UsageError, unknown_name
+from wtal_core.evaluation import PROTOCOLS
 from wtal_core.files import read_text, write_text
 from wtal_core.settings import check, option
 
@@ -50,11 +51,12 @@ ROW_KINDS: Mapping[str, str] = MappingProxyType(
         "track": "further truth of the data set: context, phases, fakes, ...",
         "detections": "detections of a run",
         "cas": "class activation sequence of the class",
-        "branches": "CAS of every branch (CMCS)",
+        "branches": "CAS of every branch",
         "attention": "attention sequences",
-        "dropped": "dropped snippets (HAM-Net)",
-        "boundaries": "boundaries of the best detections, raw and regressed (ACN)",
+        "dropped": "dropped snippets",
+        "boundaries": "boundaries of the best detections, raw and regressed",
         "heatmap": "CAS of several classes",
+        "view": "any row of the run's method, by its key",
     }
 )
 
@@ -67,7 +69,9 @@ class Row:
 
     kind: str = option("cas", "what it shows", choices=tuple(ROW_KINDS))
     run: str = option("", "name of a run; empty: the leading one, for detections: a row for every run")
-    name: str = option("", "attention, further CAS ('context'), branch number or track; empty: all, or the CAS itself")
+    name: str = option(
+        "", "attention, further CAS ('context'), branch number, track or view; empty: all, or the CAS itself"
+    )
     title: str = option("", "text left of it; empty: what it shows")
     style: str = option("", "barcode or curve; empty: as the figure", choices=("", *STYLES))
     height: float = option(0.0, "height; 0: what suits it", unit="inches", low=0, high=8)
@@ -155,6 +159,7 @@ class FigureSpec:
     verdicts: float | None = option(
         None, "tell true and false positives and misses apart at this tIoU; none: one look", low=0.01, high=1
     )
+    protocol: str = option("activitynet", "evaluation protocol of the verdicts", choices=tuple(PROTOCOLS))
     time: str = option("auto", "time axis: seconds, min:s, auto, or none", choices=("auto", "seconds", "min:s", "none"))
     dpi: int = option(300, "resolution of PNG and of key frames", unit="dots an inch", low=50, high=1200)
     folder: Path = field(default=Path(), compare=False, repr=False)
@@ -429,7 +434,7 @@ def template_rows(style: str, has: Mapping[str, Any], runs: Iterable[str]) -> tu
     Args:
         style: "barcode" (CMCS Fig. 5) or "curve" (ACM-Net Fig. 3, HAM-Net Fig. 5).
         has: of the video and the leading run, whether there are "frames", "truth", "cas", "dropped", "boundaries", and
-            the names of its "branches" and "attention".
+            the names of its "branches" and "attention", and keys of its further "views".
         runs: names of the runs.
     """
     rows = [Row("frames")] if has.get("frames") else []
@@ -444,4 +449,5 @@ def template_rows(style: str, has: Mapping[str, Any], runs: Iterable[str]) -> tu
         rows += [Row("attention")] if has.get("attention") else []
     rows += [Row("dropped")] if has.get("dropped") else []
     rows += [Row("boundaries")] if has.get("boundaries") else []
+    rows += [Row("view", name=key) for key in has.get("views", ())]
     return tuple(rows) or (Row("ground_truth"),)

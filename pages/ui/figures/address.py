@@ -18,7 +18,7 @@ _KEY = "wtal.figure"
 #: Fields of a spec that the page edits one by one; the others come from the selection.
 LOOK = (
     "style", "width", "font", "font_size", "palette", "colormap", "title", "caption", "legend", "scores_range",
-    "guides", "verdicts", "time", "dpi",
+    "guides", "verdicts", "protocol", "time", "dpi",
 )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from pages.ui.errors import guard
 from pages.ui.figures.address import composition, keep, take_spec
 from pages.ui.selection import select
 from wtal_core.errors import WtalError
+from wtal_core.evaluation import list_protocols
 from wtal_core.figures import theme
 from wtal_core.figures.content import FigureData, RunData
 from wtal_core.figures.spec import ROW_KINDS, WIDTHS, FigureSpec, Mark, Row
@@ -29,8 +30,9 @@ TITLES = {
     "dropped": "Dropped snippets",
     "boundaries": "Raw and regressed boundaries",
     "heatmap": "Heat map of classes",
+    "view": "Row of the method",
 }
-STYLES = {"barcode": "Barcodes (CMCS Fig. 5)", "curve": "Curves (ACM-Net Fig. 3, HAM-Net Fig. 5)"}
+STYLES = {"barcode": "Barcodes", "curve": "Curves"}
 
 
 def _control(
@@ -98,7 +100,7 @@ def _rows(rows: tuple[Row, ...], runs: Sequence[str], names: Mapping[str, str], 
             "Add",
             key="fig.add.go",
             icon=":material/add:",
-            on_click=lambda: keep(rows=(*rows, Row(str(kind)))),
+            on_click=lambda: keep(rows=(*rows, _new_row(str(kind), data))),
             help=ROW_KINDS[kind],
         )
         st.button(
@@ -109,6 +111,14 @@ def _rows(rows: tuple[Row, ...], runs: Sequence[str], names: Mapping[str, str], 
             on_click=lambda: keep(rows=None),
             help="The rows that suit the style and the leading run",
         )
+
+
+def _new_row(kind: str, data: FigureData) -> Row:
+    """Return a row of a kind; of a method's rows the first that no other kind draws."""
+    if kind != "view":
+        return Row(kind)
+    further = data.has()["views"] or [key for run in data.runs.values() for key in run.shown]
+    return Row(kind, name=next(iter(further), ""))
 
 
 def _possible(data: FigureData) -> list[str]:
@@ -127,7 +137,8 @@ def _possible(data: FigureData) -> list[str]:
         "attention": any(a.attention for a in acts),
         "dropped": any(a.drop_mask is not None for a in acts),
         "boundaries": any(a.boundaries is not None for a in acts),
-        "heatmap": bool(acts),
+        "heatmap": any(a.classes for a in acts),
+        "view": any(run.shown for run in every),
     }
     return [kind for kind in ROW_KINDS if can[kind]]
 
@@ -203,7 +214,7 @@ def _row_options(
 
     kind = row.kind
     option(st.text_input, "Title", "title", placeholder="What it shows")
-    if kind in ("detections", "cas", "branches", "attention", "dropped", "boundaries", "heatmap") and runs:
+    if kind in ("detections", "cas", "branches", "attention", "dropped", "boundaries", "heatmap", "view") and runs:
         first = "every run" if kind == "detections" else "leading run"
         option(st.selectbox, "Run", "run", ["", *runs], format_func=lambda r: names.get(r, first))
     run = data.runs.get(names.get(row.run, ""), next(iter(data.runs.values()), RunData()))
@@ -213,6 +224,7 @@ def _row_options(
         "attention": list(acts.attention) if acts else [],
         "branches": [str(n + 1) for n in range(len(acts.branch_cas))] if acts and acts.branch_cas is not None else [],
         "track": list(data.truth.tracks) if data.truth else [],
+        "view": [key for key, view in run.shown.items() if view.kind in ("lines", "area", "mask")],
     }
     if choices.get(kind):
         every = "class activation sequence" if kind == "cas" else "all"
@@ -227,7 +239,7 @@ def _row_options(
         option(st.toggle, "Print scores", "scores")
     if kind == "boundaries":
         option(st.number_input, "Only the best (0: six)", "top", 0, 50)
-    if kind in ("cas", "branches", "attention"):
+    if kind in ("cas", "branches", "attention", "view"):
         option(
             st.selectbox, "Drawn as", "style", ["", "barcode", "curve"], format_func=lambda s: s or "the figure's style"
         )
@@ -279,6 +291,8 @@ def _looks() -> None:
         sorted({0.0, 0.1, 0.3, 0.5, 0.7, *([tiou] if tiou else [])}),
         format_func=lambda t: f"true, false, missed at tIoU {t:g}" if t else "none",
     )  # fmt: skip
+    if tiou:
+        _look(st.selectbox, "Protocol of the verdicts", "protocol", list_protocols())
     _look(st.toggle, "Legend", "legend")
     _look(st.toggle, "Tint ground truth behind curves", "guides")
     _look(st.toggle, "Value range of curves", "scores_range")
@@ -289,7 +303,7 @@ def _looks() -> None:
             "tp": "True positive",
             "fp": "False positive",
             "fn": "Missed",
-            "cas": "CAS",
+            "instance": "CAS",
         }
         looks = theme.looks(composition().value("palette"), composition().colours)
         for row in (list(roles)[:3], list(roles)[3:]):
