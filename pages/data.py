@@ -14,9 +14,16 @@ from pages.ui.data.snippets import snippets
 from pages.ui.errors import guard, plain
 from pages.ui.file_input import ask_file, no_datasets, opened
 from wtal_core.data import Dataset
-from wtal_core.data.additions import list_features, unlisted_features
-from wtal_core.data.doctor import CHECKS, SEVERITIES, Diagnosis, diagnose_dataset
-from wtal_core.data.examination import Stamp, diagnosis_of, read_examination, stamps, total_bytes
+from wtal_core.data.doctor import (
+    CHECKS,
+    SEVERITIES,
+    Diagnosis,
+    Stamp,
+    diagnose_dataset,
+    read_diagnosis,
+    stamps,
+    total_bytes,
+)
 from wtal_core.data.explain import explain, facts_as_text
 from wtal_core.errors import WtalError
 
@@ -71,11 +78,11 @@ def _overview(dataset_id: str, dataset: Dataset) -> None:
                     "made by": made.extractor or "not stated",
                 }
             )
-    for path in unlisted_features(dataset):
+    for path in dataset.unlisted_features():
         st.warning(f"`{path}` is not listed in dataset.yaml.")
         if st.button("List it", key=f"data.list.{path}"):
             with guard(stop=False):
-                list_features(dataset, path)
+                dataset.add_features(path)
                 st.rerun()
 
 
@@ -89,13 +96,13 @@ def _doctor(dataset: Dataset) -> None:
     size = total_bytes(read)
     if size <= _QUICK_BYTES:
         with guard():
-            _findings(diagnosis_of(_diagnose(str(dataset.folder), read)))
+            _findings(Diagnosis.from_dict(_diagnose(str(dataset.folder), read)))
         return
     result = dataset.folder / ".doctor"  # the name under which its examination is found in the queue
     job = jobs.queue().of_result(result)
     if job is not None and job.status().exit_code in (0, 1) and job.status().state in ("finished", "failed"):
         with guard(stop=False):
-            _findings(read_examination(job.log))
+            _findings(read_diagnosis(job.log))
     st.caption(f"The features are {size / 2**30:.1f} GiB: they are examined in the background.")
     if (job is None or not job.status().open) and st.button("Examine", icon=":material/stethoscope:", type="primary"):
         with guard(stop=False):

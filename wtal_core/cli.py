@@ -28,10 +28,10 @@ _GO_ON = "The same command goes on (train: with --resume, infer: with --keep)."
 #: Words of a command -> (module in `wtal_core.commands`, class, one-line help). Order is the order of `wtal --help`.
 COMMANDS: dict[tuple[str, ...], tuple[str, str, str]] = {
     ("app",): ("app", "App", "the workbench in the browser"),
-    ("data", "doctor"): ("data", "Doctor", "check a data set before the first epoch"),
-    ("data", "explain"): ("data", "Explain", "say what a feature or annotation file is"),
-    ("data", "convert"): ("data", "Convert", "convert features or annotations to another format"),
-    ("data", "import"): ("data", "Import", "make a data set folder of annotations, features and videos"),
+    ("data", "doctor"): ("data_doctor", "Doctor", "check a data set before the first epoch"),
+    ("data", "explain"): ("data_explain", "Explain", "say what a feature or annotation file is"),
+    ("data", "convert"): ("data_convert", "Convert", "convert features or annotations to another format"),
+    ("data", "import"): ("data_import", "Import", "make a data set folder of annotations, features and videos"),
     ("data", "static"): ("data_static", "Static", "mine motionless clips (hard negatives of CMCS)"),
     ("extract",): ("extract", "Extract", "videos -> snippet features"),
     ("weights", "list"): ("weights", "ListWeights", "which weights are known and where to get them"),

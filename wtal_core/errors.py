@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import signal
 from collections.abc import Iterable
+from typing import Self
 
 __all__ = [
     "DataError",
@@ -61,6 +62,10 @@ class WtalError(Exception):
             step = self.next_step.rstrip(".")
             text += f" {step}" if step.endswith("?") else f" {step}."
         return text
+
+    def at(self, where: object) -> Self:
+        """Return the same error with another `where`, as a caller knows it."""
+        return type(self)(self.problem, expected=self.expected, got=self.got, where=where, next_step=self.next_step)
 
 
 class DataError(WtalError, ValueError):

@@ -210,10 +210,7 @@ def override(settings: S, changes: Mapping[str, Any], *, under: str = "") -> S:
         own = f"{type(settings).__name__}."
         if error.where is None or not error.where.startswith(own):
             raise
-        where = f"{under}{error.where.removeprefix(own)}"
-        raise UsageError(
-            error.problem, expected=error.expected, got=error.got, where=where, next_step=error.next_step
-        ) from error
+        raise error.at(f"{under}{error.where.removeprefix(own)}") from error
 
 
 def to_dict(settings: Any) -> dict[str, Any]:

@@ -15,11 +15,11 @@ import pytest
 from wtal_core import interchange
 from wtal_core.data import Dataset, open_features, read_annotations, read_detections, write_annotations
 from wtal_core.data.annotations import detect_format
-from wtal_core.data.dataset import VideoFiles
 from wtal_core.data.detections import read_video_scores
-from wtal_core.data.examination import stamps
+from wtal_core.data.doctor import stamps
 from wtal_core.data.features.grid_rule import GridRule
 from wtal_core.data.features.native import FeatureWriter
+from wtal_core.data.video_files import VideoFiles
 from wtal_core.errors import DataError
 from wtal_core.files import composed, stem, visible
 from wtal_core.runs.workspace import Workspace

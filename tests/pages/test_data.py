@@ -80,9 +80,9 @@ def test_a_broken_data_set_is_said(open_page: OpenPage, home: Path, text: str) -
 def test_large_features_are_examined_in_the_background(
     open_page: OpenPage, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from wtal_core.data import examination
+    from wtal_core.data import doctor
 
-    monkeypatch.setattr(examination, "total_bytes", lambda read: 2**40)
+    monkeypatch.setattr(doctor, "total_bytes", lambda read: 2**40)
     app = open_page(PAGE, home, tool="check")
     press(app, "Examine")
     (job,) = queued(home)

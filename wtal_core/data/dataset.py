@@ -22,35 +22,21 @@ Paths are relative to the folder. Unknown keys are errors.
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
-from wtal_core.data.features import (
-    FEATURE_LAYOUTS,
-    Conversion,
-    FeatureStore,
-    GridRule,
-    HDF5Store,
-    convert_features,
-    detect_layout,
-    open_features,
-)
-from wtal_core.data.features.packed import read_video_names
+from wtal_core.data.features import FEATURE_LAYOUTS, FeatureFacts, FeatureStore
+from wtal_core.data.video_files import VideoFiles
 from wtal_core.errors import DataError, UsageError, unknown_name
-from wtal_core.files import atomic_path, composed, read_text, require_folder, stem, visible, write_text
-from wtal_core.records import Annotations, Provenance
+from wtal_core.files import composed, read_text, require_folder, visible, write_text
+from wtal_core.records import Annotations
 
-__all__ = ["VIDEO_SUFFIXES", "Dataset", "EvaluationDefaults", "FeatureFile", "VideoFiles", "import_dataset"]
-
-#: File name endings that are taken for videos, in the order they are preferred.
-VIDEO_SUFFIXES = (".mp4", ".m4v", ".mkv", ".webm", ".mov", ".avi", ".mpg", ".mpeg", ".ts", ".flv", ".wmv", ".3gp")
+__all__ = ["Dataset", "EvaluationDefaults", "FeatureFile"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,33 +119,6 @@ class FeatureFile:
             raise unknown_name("feature layout", self.layout, FEATURE_LAYOUTS, where="features", usage=False)
         if self.lengths not in ("same", "trim"):
             raise unknown_name("treatment of lengths", self.lengths, ("same", "trim"), where="features", usage=False)
-
-
-class VideoFiles:
-    """Find the file of a video by its id: `<id>.*`, or `v_<id>.*` as ActivityNet's downloads are named.
-
-    Args:
-        folder: searched without sub-folders; may be missing.
-    """
-
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.folder = Path(folder)
-        rank = {suffix: i for i, suffix in enumerate(VIDEO_SUFFIXES)}
-        files = [p for p in visible(self.folder) if p.suffix.lower() in rank] if self.folder.is_dir() else []
-        self._files: dict[str, Path] = {}
-        for file in sorted(files, key=lambda p: (rank[p.suffix.lower()], p.name)):
-            self._files.setdefault(stem(file), file)
-
-    def __len__(self) -> int:
-        return len(self._files)
-
-    def find(self, video: str) -> Path | None:
-        """Return the file of a video, or None."""
-        video = composed(video)
-        for name in (video, f"v_{video}", video.removeprefix("v_")):
-            if name in self._files:
-                return self._files[name]
-        return None
 
 
 @dataclass(frozen=True)
@@ -261,14 +220,7 @@ class Dataset:
             )
         except DataError as error:
             if error.where and not error.where.startswith(str(folder)):
-                error = DataError(
-                    error.problem,
-                    expected=error.expected,
-                    got=error.got,
-                    where=f"{where}: {error.where}",
-                    next_step=error.next_step,
-                )
-                raise error from None
+                raise error.at(f"{where}: {error.where}") from None
             raise
 
     def to_dict(self) -> dict[str, Any]:
@@ -340,16 +292,44 @@ class Dataset:
     def features(self, name: str | None = None) -> FeatureStore:
         """Open a set of features (default: the first)."""
         file = self.feature_file(name)
-        return open_features(
-            self.folder / file.path,
-            grid=file.grid or None,
-            layout=file.layout or None,
-            annotations=self.annotations if file.grid else None,
-            names=read_video_names(self.folder / file.names) if file.names else None,
-            provenance=Provenance(extractor=file.extractor) if file.extractor else None,
+        facts = FeatureFacts(
+            grid=file.grid,
+            names=self.folder / file.names if file.names else None,
+            extractor=file.extractor,
             strip_prefix=file.strip_prefix,
             lengths=file.lengths,
         )
+        annotations = self.annotations if file.grid else None
+        return facts.open(self.folder / file.path, layout=file.layout or None, annotations=annotations)
+
+    def unlisted_features(self) -> tuple[str, ...]:
+        """Return the files in `features/` that `dataset.yaml` does not list, relative to the folder."""
+        listed = {(self.folder / file.path).resolve() for file in self.feature_files}
+        found = visible(self.folder / "features", "*.h5")
+        return tuple(f"features/{path.name}" for path in found if path.resolve() not in listed)
+
+    def add_features(self, path: str) -> Dataset:
+        """Add a file of `unlisted_features` to `dataset.yaml` and return the data set as it is then.
+
+        Raises:
+            UsageError: it is no such file, or a set of features of this name is listed already.
+        """
+        if path not in self.unlisted_features():
+            raise UsageError(
+                "is not an unlisted file of features",
+                where=self.folder / path,
+                next_step="Name a file in features/ that dataset.yaml does not list",
+            )
+        name = Path(path).stem
+        if name in self.feature_names:
+            raise UsageError(
+                f"a set of features is called {name!r} already",
+                where=self.folder / "dataset.yaml",
+                next_step="Rename the file, or list it in dataset.yaml under another name",
+            )
+        changed = replace(self, feature_files=(*self.feature_files, FeatureFile(name, path)))
+        changed.save()
+        return changed
 
     def subsets(self, split: str) -> tuple[str, ...]:
         """Return the subsets that make a split.
@@ -467,269 +447,3 @@ def _feature_files(values: Any, folder: Path, where: object) -> tuple[FeatureFil
         path = _text(value.get("path"), "path", f"{where}: features")
         files.append(FeatureFile(**({"name": Path(path).stem} | value)))
     return tuple(files)
-
-
-# -- making one ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Imported:
-    """What an import did.
-
-    Args:
-        dataset: the new data set.
-        conversions: `{name of features: conversion}` of those that were converted.
-        videos: files linked or copied now.
-        videos_missing: annotated videos without a file.
-        left_out: annotated videos that were left out for want of features.
-    """
-
-    dataset: Dataset
-    conversions: Mapping[str, Conversion] = field(default_factory=dict)
-    videos: int = 0
-    videos_missing: int = 0
-    left_out: int = 0
-
-
-#: Usual subset names of the training and test side, in the order they are looked for.
-_SPLIT_GUESSES = (
-    ({"training", "validation", "testing"}, {"train": ("training",), "test": ("validation",)}),  # ActivityNet
-    ({"training", "validation"}, {"train": ("training",), "test": ("validation",)}),
-    ({"validation", "test"}, {"train": ("validation",), "test": ("test",)}),  # THUMOS14
-    ({"train", "test"}, {"train": ("train",), "test": ("test",)}),
-    ({"training", "test"}, {"train": ("training",), "test": ("test",)}),
-    ({"training", "testing"}, {"train": ("training",), "test": ("testing",)}),
-    ({"train", "val"}, {"train": ("train",), "test": ("val",)}),
-)
-
-
-def usual_splits(annotations: Annotations) -> dict[str, tuple[str, ...]]:
-    """Return the splits that these subset names conventionally mean ("Validation" as "validation").
-
-    Raises:
-        DataError: the subset names are none of the usual sets; they must be stated then.
-    """
-    subsets = set(annotations.subsets())
-    spelled = {subset.casefold(): subset for subset in subsets}
-    for names, splits in _SPLIT_GUESSES:
-        if spelled.keys() == names and len(spelled) == len(subsets):
-            return {split: tuple(spelled[name] for name in members) for split, members in splits.items()}
-    if len(subsets) == 1:
-        return {"test": tuple(subsets)}
-    raise DataError(
-        "the splits do not follow from the subset names",
-        expected="e.g. training and validation, or validation and test",
-        got=", ".join(sorted(subsets)) or "no subsets",
-        where=annotations.source or None,
-        next_step="State them, e.g. --splits train=training test=validation",
-    )
-
-
-def import_dataset(
-    folder: str | os.PathLike[str],
-    *,
-    annotations: str | os.PathLike[str],
-    features: Mapping[str, str | os.PathLike[str]] | None = None,
-    videos: str | os.PathLike[str] | None = None,
-    name: str | None = None,
-    splits: Mapping[str, Sequence[str]] | None = None,
-    grid: str = "",
-    names: str | os.PathLike[str] | None = None,
-    extractor: str = "",
-    modalities: Sequence[tuple[str, int]] = (),
-    strip_prefix: str = "",
-    lengths: Literal["same", "trim"] = "same",
-    dtype: Literal["float16", "float32"] = "float16",
-    reference: bool = False,
-    link: Literal["symlink", "copy"] = "symlink",
-    exclude: Iterable[str] = (),
-    only_with_features: bool = False,
-    quiet: bool = False,
-) -> Imported:
-    """Make a data set folder; `dataset.yaml` comes last, so that an interrupted import is not taken for a data set.
-
-    Args:
-        folder: the folder to make; a second try goes on where the first stopped.
-        annotations: file or folder in any format that `read_annotations` knows.
-        features: `{name: file or folder}` in any layout; converted to `features/<name>.h5`.
-        videos: folder with the video files.
-        name: what the data set is called; default the folder's name.
-        splits: split -> subsets; default what the subset names conventionally mean (`usual_splits`).
-        grid, names, extractor, strip_prefix, lengths: what foreign features do not say, see `FeatureFile`.
-        modalities: streams of converted features and their channels, where the files do not tell.
-        dtype: type of converted features on disk.
-        reference: leave features where they are and name their path instead of converting them.
-        link: how videos come into the folder.
-        exclude: videos whose features to leave out.
-        only_with_features: leave annotated videos out that some of the features do not have; the classes stay.
-        quiet: no progress bars.
-
-    Raises:
-        DataError, UsageError: an input is wrong, or the folder already is a data set.
-    """
-    from wtal_core.data.annotations import read_annotations, write_annotations
-
-    folder = Path(folder)
-    if (folder / "dataset.yaml").exists():
-        raise UsageError(
-            "is a data set already",
-            expected="a new folder",
-            where=folder,
-            next_step="Choose another name, delete this folder, or edit its dataset.yaml",
-        )
-    if folder.exists() and not folder.is_dir():
-        raise DataError(
-            "is a file", expected="a folder to make", where=folder, next_step="Choose another name, or remove the file"
-        )
-    truth = read_annotations(annotations)
-    chosen = {k: tuple(v) for k, v in splits.items()} if splits else usual_splits(truth)
-    for subset in (s for group in chosen.values() for s in group):
-        if subset not in truth.subsets():
-            raise unknown_name("subset", subset, truth.subsets(), where="splits")
-    if exclude and reference:
-        raise UsageError(
-            "videos cannot be left out of features that stay where they are", next_step="Give exclude or reference"
-        )
-    video_names = read_video_names(names) if names else None
-
-    def opened(source: str | os.PathLike[str]) -> FeatureStore:
-        return open_features(
-            source,
-            grid=grid or None,
-            annotations=truth,
-            names=video_names,
-            provenance=Provenance(extractor, tuple(modalities)) if extractor or modalities else None,
-            strip_prefix=strip_prefix,
-            lengths=lengths,
-        )
-
-    # Whatever is wrong with the arguments is said before anything is made.
-    GridRule.parse(grid or None)
-    left_out = set(exclude)
-    present: set[str] = set()
-    complete = set(truth.videos) - left_out
-    for source in (features or {}).values():
-        with opened(source) as store:
-            present.update(store.videos)
-            complete.intersection_update(store.videos)
-    for video in sorted(left_out - present):
-        raise unknown_name("video", video, sorted(present), where="exclude")
-    if videos is not None:
-        require_folder(videos, "a folder of videos")
-    annotated = len(truth.videos)
-    if only_with_features:
-        truth, chosen = _only_complete(truth, chosen, complete, present)
-
-    files: list[FeatureFile] = []
-    conversions: dict[str, Conversion] = {}
-    for key, source in (features or {}).items():
-        if reference:
-            file = FeatureFile(key, os.path.relpath(Path(source).resolve(), folder.resolve()))
-            if detect_layout(source) != "native":
-                listed = os.path.relpath(Path(names).resolve(), folder.resolve()) if names else ""
-                file = replace(
-                    file, grid=grid, names=listed, extractor=extractor, strip_prefix=strip_prefix, lengths=lengths
-                )
-        else:
-            file = FeatureFile(key, f"features/{key}.h5")
-            target = folder / file.path
-            with opened(source) as store, _without_empty_folders(folder, target.parent):
-                conversions[key] = _bring_features(store, source, target, left_out, dtype=dtype, quiet=quiet)
-        files.append(file)
-
-    write_annotations(truth, folder / "annotations.json", format="activitynet")
-    count, missing = _bring_videos(videos, folder, truth, link) if videos is not None else (0, 0)
-    dataset = Dataset(folder, name or folder.resolve().name, chosen, feature_files=tuple(files))
-    if truth.classes != tuple(sorted(truth.classes)) or len(truth.videos) < annotated:
-        dataset = replace(dataset, class_list=truth.classes)  # what JSON annotations do not keep: order, unused ones
-    dataset.save()
-    return Imported(dataset, conversions, count, missing, annotated - len(truth.videos))
-
-
-def _only_complete(
-    truth: Annotations, splits: Mapping[str, tuple[str, ...]], complete: set[str], present: set[str]
-) -> tuple[Annotations, dict[str, tuple[str, ...]]]:
-    """Return the annotations of the videos that have all features, and the splits that are left of them."""
-    if not present:
-        raise UsageError(
-            "no features are given to choose the videos by",
-            expected="--features with --only-with-features",
-            next_step="Name the features, or leave --only-with-features out",
-        )
-    if not complete:
-        raise DataError(
-            "no annotated video has features",
-            expected=f"names such as {next(iter(truth.videos), '')!r}",
-            got=f"names such as {min(present)!r}",
-            where=truth.source or None,
-            next_step="Bring the names together, e.g. by --strip-prefix",
-        )
-    truth = truth.only(complete)
-    there = set(truth.subsets())
-    left = {split: tuple(name for name in names if name in there) for split, names in splits.items()}
-    return truth, {split: names for split, names in left.items() if names}
-
-
-@contextmanager
-def _without_empty_folders(*folders: Path) -> Iterator[None]:
-    """Remove the folders (innermost last) that were made in vain: they are empty after something failed in them."""
-    new = [folder for folder in folders if not folder.exists()]
-    try:
-        yield
-    except BaseException:
-        for folder in reversed(new):
-            with suppress(OSError):  # it holds what a second try goes on from
-                folder.rmdir()
-        raise
-
-
-def _bring_features(
-    store: FeatureStore,
-    source: str | os.PathLike[str],
-    target: Path,
-    left_out: set[str],
-    *,
-    dtype: Literal["float16", "float32"],
-    quiet: bool,
-) -> Conversion:
-    """Convert features to `target`; a native file that is already what it would become is copied."""
-    exclude = [video for video in store.videos if video in left_out]
-    same_type = isinstance(store, HDF5Store) and all(store.dtype(v) == dtype for v in store.videos)
-    if not same_type or exclude or target.exists():
-        return convert_features(store, target, dtype=dtype, exclude=exclude, quiet=quiet)
-    with atomic_path(target) as temporary:
-        shutil.copyfile(source, temporary)
-    return Conversion(target, len(store.videos), 0, sum(store.shape(v)[-2] for v in store.videos))
-
-
-def _bring_videos(
-    source: str | os.PathLike[str], folder: Path, annotations: Annotations, link: Literal["symlink", "copy"]
-) -> tuple[int, int]:
-    """Link or copy the files of annotated videos into `videos/`; return `(brought, missing)`."""
-    files = VideoFiles(require_folder(source, "a folder of videos"))
-    target_folder = folder / "videos"
-    target_folder.mkdir(parents=True, exist_ok=True)
-    brought = missing = 0
-    for video in annotations.videos:
-        file = files.find(video)
-        if file is None:
-            missing += 1
-            continue
-        target = target_folder / f"{video}{file.suffix.lower()}"
-        if target.exists():
-            continue
-        try:
-            if link == "copy":
-                with atomic_path(target) as temporary:
-                    shutil.copyfile(file, temporary)
-            else:
-                target.unlink(missing_ok=True)  # a link that leads nowhere
-                target.symlink_to(file.resolve())
-        except OSError as error:
-            raise DataError(
-                f"cannot be brought here: {error.strerror or error}",
-                where=file,
-                next_step="Check free space and permissions" if link == "copy" else "Copy the files instead: --copy",
-            ) from error
-        brought += 1
-    return brought, missing

@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
-from wtal_core.data.dataset import VIDEO_SUFFIXES
+from wtal_core.data.video_files import VIDEO_SUFFIXES
 from wtal_core.errors import DataError
 from wtal_core.interchange.layers import GROUND_TRUTH, Interval, Media
 

@@ -9,7 +9,6 @@ import streamlit as st
 from pages.ui import jobs, loaders
 from pages.ui.errors import guard
 from pages.ui.file_input import opened
-from wtal_core.data.additions import list_features, unlisted_features
 from wtal_core.devices import list_devices
 from wtal_core.errors import UsageError, counted
 
@@ -70,14 +69,14 @@ def extract() -> None:
                                     result=out)  # fmt: skip
                 st.rerun()
     with right:
-        for path in unlisted_features(dataset):
+        for path in dataset.unlisted_features():
             job = jobs.queue().of_result(dataset.folder / path)
             if job is None or not job.status().open:
                 with st.container(horizontal=True, vertical_alignment="center"):
                     st.markdown(f"`{path}` is ready and not listed in dataset.yaml yet.", width="stretch")
                     if st.button("List it", key=f"data.extract.list.{path}", type="primary"):
                         with guard(stop=False):
-                            list_features(dataset, path)
+                            dataset.add_features(path)
                             st.rerun()
         jobs.job_list(("extract",), "data.extract.jobs")
         with st.expander("The same from a shell"):

@@ -11,7 +11,7 @@ from pages.ui import jobs, loaders, selection
 from pages.ui.errors import guard, plain
 from pages.ui.file_input import ask_file, new_path, opened
 from wtal_core.data import read_detections, write_detections
-from wtal_core.data.additions import check_detections
+from wtal_core.data.doctor import check_detections
 from wtal_core.devices import list_devices
 from wtal_core.errors import UsageError, counted
 from wtal_core.methods import list_methods, method_class

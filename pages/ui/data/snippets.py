@@ -10,7 +10,7 @@ from pages.ui import jobs, loaders, media, pickers, theme
 from pages.ui.errors import guard
 from pages.ui.file_input import opened
 from wtal_core.data import Dataset
-from wtal_core.data.preview import preview_snippet
+from wtal_core.data.snippet_preview import preview_snippet
 
 __all__ = ["snippets"]
 

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from wtal_core.data.annotations import detect_format, scan_annotations
-from wtal_core.data.dataset import VIDEO_SUFFIXES, Dataset
+from wtal_core.data.dataset import Dataset
 from wtal_core.data.explain.arrays import explain_npy, explain_npz, explain_pickle
 from wtal_core.data.explain.explanation import Context, Explanation
 from wtal_core.data.explain.features import explain_hdf5, explain_source
 from wtal_core.data.explain.tables import explain_annotations, explain_csv, explain_json, explain_text
 from wtal_core.data.explain.weights import explain_safetensors, explain_torch
 from wtal_core.data.features import HDF5Store, detect_layout, open_arrays
+from wtal_core.data.video_files import VIDEO_SUFFIXES
 from wtal_core.errors import DataError, WtalError, counted
 from wtal_core.files import read_start, read_text, refuse_packed, require_file, visible
 from wtal_core.records import Annotations

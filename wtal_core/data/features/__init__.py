@@ -9,13 +9,14 @@ from wtal_core.data.features.cmcs import cmcs_phases, cmcs_test_crops
 from wtal_core.data.features.convert import Conversion, convert_features
 from wtal_core.data.features.grid_rule import GridRule
 from wtal_core.data.features.native import FeatureWriter, HDF5Store
-from wtal_core.data.features.opening import FEATURE_LAYOUTS, detect_layout, open_arrays, open_features
+from wtal_core.data.features.opening import FEATURE_LAYOUTS, FeatureFacts, detect_layout, open_arrays, open_features
 from wtal_core.data.features.store import ArraySource, FeatureStore, ForeignStore
 
 __all__ = [
     "FEATURE_LAYOUTS",
     "ArraySource",
     "Conversion",
+    "FeatureFacts",
     "FeatureStore",
     "FeatureWriter",
     "ForeignStore",

@@ -95,12 +95,9 @@ class GridRule:
             )
         except ValueError as error:
             if isinstance(error, DataError):
+                step = "Write it as STRIDE/WINDOW@FPS in frames, e.g. 16/16@25"
                 raise UsageError(
-                    error.problem,
-                    expected=error.expected,
-                    got=error.got,
-                    where=f"grid {grid!r}",
-                    next_step="Write it as STRIDE/WINDOW@FPS in frames, e.g. 16/16@25",
+                    error.problem, expected=error.expected, got=error.got, where=f"grid {grid!r}", next_step=step
                 ) from None
             if at:
                 raise UsageError(

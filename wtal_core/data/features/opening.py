@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +15,7 @@ from wtal_core.data.features.cmcs import CmcsFiles, is_cmcs_file
 from wtal_core.data.features.foreign_hdf5 import ForeignHDF5
 from wtal_core.data.features.grid_rule import GridRule
 from wtal_core.data.features.native import HDF5Store
-from wtal_core.data.features.packed import PackedArrays
+from wtal_core.data.features.packed import PackedArrays, read_video_names
 from wtal_core.data.features.store import ArraySource, FeatureStore, ForeignStore, missing_grid
 from wtal_core.data.safe_load import npy_header
 from wtal_core.errors import DataError, unknown_name
@@ -22,7 +23,7 @@ from wtal_core.files import require_file, visible
 from wtal_core.records import Annotations, Provenance
 from wtal_core.snippet_grid import SnippetGrid
 
-__all__ = ["FEATURE_LAYOUTS", "detect_layout", "open_arrays", "open_features"]
+__all__ = ["FEATURE_LAYOUTS", "FeatureFacts", "detect_layout", "open_arrays", "open_features"]
 
 #: Layouts that can be read, with what they are.
 FEATURE_LAYOUTS: dict[str, str] = {
@@ -153,3 +154,64 @@ def open_features(
         source.close()
         raise missing_grid(path)
     return ForeignStore(source, rule, provenance, strip_prefix)
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureFacts:
+    """What feature files of other projects do not say about themselves.
+
+    Args:
+        grid: where the snippets lie, a preset or "STRIDE/WINDOW@FPS" in frames; "" where it is not known.
+        names: list of the video ids of a packed file; None looks beside it.
+        extractor: what made the features.
+        modalities: streams in channel order with their widths, where the files do not tell.
+        strip_prefix: text taken off the front of the video ids ("v_").
+        lengths: what to do where RGB and flow differ in length, "same" (refuse) or "trim".
+
+    Raises:
+        UsageError: the grid is neither a preset nor of that form.
+        DataError: there is no such list of names.
+    """
+
+    grid: str = ""
+    names: Path | None = None
+    extractor: str = ""
+    modalities: tuple[tuple[str, int], ...] = ()
+    strip_prefix: str = ""
+    lengths: Literal["same", "trim"] = "same"
+
+    def __post_init__(self) -> None:
+        GridRule.parse(self.grid or None)
+        if self.names is not None:
+            require_file(self.names, "a list of video ids")
+
+    def open(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        layout: str | None = None,
+        annotations: Annotations | None = None,
+        without_grid: bool = False,
+    ) -> FeatureStore:
+        """Open features with these facts; a native file has its own.
+
+        Args:
+            path: as in `open_features`, and `layout` and `annotations` too.
+            without_grid: open foreign features without a grid: their arrays can be read, their times cannot.
+        """
+        layout = layout or detect_layout(path)
+        names = None if self.names is None else read_video_names(self.names)
+        made = Provenance(self.extractor, self.modalities) if self.extractor or self.modalities else None
+        if without_grid and not self.grid and layout != "native":
+            source = open_arrays(path, layout=layout, names=names, lengths=self.lengths)
+            return ForeignStore(source, None, made, self.strip_prefix)
+        return open_features(
+            path,
+            grid=self.grid or None,
+            layout=layout,
+            annotations=annotations,
+            names=names,
+            provenance=made,
+            strip_prefix=self.strip_prefix,
+            lengths=self.lengths,
+        )

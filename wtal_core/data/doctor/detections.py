@@ -1,47 +1,13 @@
-"""Add to a data set folder: features that were made later, and detections of other systems checked against it."""
+"""Checks of detections, of any system, against a data set's annotations."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
-from wtal_core.data.dataset import Dataset, FeatureFile
-from wtal_core.errors import UsageError, nearest
-from wtal_core.files import visible
+from wtal_core.errors import nearest
 from wtal_core.records import Annotations, Detections
 
-__all__ = ["DetectionCheck", "check_detections", "list_features", "unlisted_features"]
-
-
-def unlisted_features(dataset: Dataset) -> tuple[str, ...]:
-    """Return the files in `features/` that `dataset.yaml` does not list, relative to the folder."""
-    listed = {(dataset.folder / file.path).resolve() for file in dataset.feature_files}
-    found = visible(dataset.folder / "features", "*.h5")
-    return tuple(f"features/{path.name}" for path in found if path.resolve() not in listed)
-
-
-def list_features(dataset: Dataset, path: str) -> Dataset:
-    """Add a file of `unlisted_features` to `dataset.yaml` and return the data set as it is then.
-
-    Raises:
-        UsageError: it is no such file, or a set of features of this name is listed already.
-    """
-    if path not in unlisted_features(dataset):
-        raise UsageError(
-            "is not an unlisted file of features",
-            where=dataset.folder / path,
-            next_step="Name one of those that 'wtal data doctor' reports as not listed",
-        )
-    name = Path(path).stem
-    if name in dataset.feature_names:
-        raise UsageError(
-            f"a set of features is called {name!r} already",
-            where=dataset.folder / "dataset.yaml",
-            next_step="Rename the file, or list it in dataset.yaml under another name",
-        )
-    changed = replace(dataset, feature_files=(*dataset.feature_files, FeatureFile(name, path)))
-    changed.save()
-    return changed
+__all__ = ["DetectionCheck", "check_detections"]
 
 
 @dataclass(frozen=True)
