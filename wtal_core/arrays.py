@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Array", "BoolArray", "Float32Array", "FloatArray", "IntArray", "NameArray"]
+__all__ = ["Array", "BoolArray", "Float32Array", "FloatArray", "Frames", "IntArray", "NameArray"]
 
 Array = npt.NDArray[Any]
 BoolArray = npt.NDArray[np.bool_]
 Float32Array = npt.NDArray[np.float32]
 FloatArray = npt.NDArray[np.float64]
+Frames = npt.NDArray[np.uint8]  # (n, H, W, 3), RGB
 IntArray = npt.NDArray[np.int64]
 NameArray = npt.NDArray[np.object_]  # of strings

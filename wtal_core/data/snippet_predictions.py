@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wtal_core.arrays import Float32Array
+from wtal_core.arrays import Array, Float32Array
 from wtal_core.data.safe_load import load_npz
 from wtal_core.errors import DataError
 
@@ -107,7 +107,7 @@ def read_predictions(path: str | os.PathLike[str]) -> dict[str, dict[str, tuple[
         DataError: the file cannot be read or an array is named otherwise.
     """
     file = load_npz(path)
-    found: dict[str, dict[str, dict[str, npt.NDArray[Any]]]] = {}
+    found: dict[str, dict[str, dict[str, Array]]] = {}
     for key in file:
         video, stream, kind = ["", "", *key.rsplit("/", 2)][-3:]
         if not video or stream not in ("rgb", "flow") or kind not in ("scp", "attention", "class_scores"):

@@ -25,9 +25,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
-import numpy.typing as npt
 
-from wtal_core.arrays import Array
+from wtal_core.arrays import Array, Frames, IntArray
 from wtal_core.devices import check_device
 from wtal_core.errors import DataError, UsageError, WtalError, unknown_name
 
@@ -47,8 +46,6 @@ __all__ = [
     "register_clip_function",
 ]
 
-Frames = npt.NDArray[np.uint8]
-Indices = npt.NDArray[np.int64]
 ClipCallable = Callable[[Frames], Any]
 
 #: Spatial crops: name -> crops of one snippet. "full" is the whole frame.
@@ -91,7 +88,7 @@ class Backbone(Protocol):
     def info(self) -> BackboneInfo:
         """What it is and needs."""
 
-    def __call__(self, frames: Frames, snippets: Indices) -> Array:
+    def __call__(self, frames: Frames, snippets: IntArray) -> Array:
         """Return features of snippets.
 
         Args:
@@ -312,7 +309,7 @@ class ClipFunction:
         self._function = function
         self.info = BackboneInfo(extractor=name, modality=name, short_side=short_side, frames_per_batch=64)
 
-    def __call__(self, frames: Frames, snippets: Indices) -> Array:
+    def __call__(self, frames: Frames, snippets: IntArray) -> Array:
         """Gather the clips and call the function."""
         where = f"backbone {self.info.extractor!r}"
         try:
@@ -351,7 +348,7 @@ class _DescriptorBackbone:
     describe: AppearanceDescriptor | MotionDescriptor
     info: BackboneInfo
 
-    def __call__(self, frames: Frames, snippets: Indices) -> Array:
+    def __call__(self, frames: Frames, snippets: IntArray) -> Array:
         return self.describe(frames, snippets)
 
 

@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from wtal_core.arrays import Array
+from wtal_core.arrays import Array, Float32Array, FloatArray, Frames, IntArray
 from wtal_core.errors import DataError, unknown_name
 
 __all__ = [
@@ -41,9 +41,6 @@ __all__ = [
     "fit_camera_motion",
 ]
 
-Frames = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float32]
-Indices = npt.NDArray[np.int64]
 
 #: Short side in pixels of the frames both descriptors want.
 DESCRIPTOR_SHORT_SIDE = 240
@@ -134,7 +131,7 @@ def _resize(image: Array, height: int, width: int) -> Array:
 
 
 @cache
-def _cell_map(height: int, width: int) -> npt.NDArray[np.int64]:
+def _cell_map(height: int, width: int) -> IntArray:
     """Return `(H, W)`: the row-major index of the 4 x 4 cell of each pixel."""
     row = np.arange(height) * _GRID // height
     column = np.arange(width) * _GRID // width
@@ -144,7 +141,7 @@ def _cell_map(height: int, width: int) -> npt.NDArray[np.int64]:
 
 
 @cache
-def _cell_sizes(height: int, width: int) -> Floats:
+def _cell_sizes(height: int, width: int) -> Float32Array:
     """Return `(16,)`: pixels of each cell."""
     return np.bincount(_cell_map(height, width).ravel(), minlength=_CELLS).astype(np.float32)
 
@@ -159,16 +156,16 @@ def _cell_means(values: Array) -> Array:
     return means
 
 
-def _cell_peaks(values: Floats) -> Floats:
+def _cell_peaks(values: Float32Array) -> Float32Array:
     """Return the maximum of `(n, H, W)` in each of the 4 x 4 cells: `(n, 16)`."""
     height, width = values.shape[1:]
     rows = np.searchsorted(np.arange(height) * _GRID // height, np.arange(_GRID))
     columns = np.searchsorted(np.arange(width) * _GRID // width, np.arange(_GRID))
-    peaks: Floats = np.maximum.reduceat(np.maximum.reduceat(values, rows, axis=1), columns, axis=2)
+    peaks: Float32Array = np.maximum.reduceat(np.maximum.reduceat(values, rows, axis=1), columns, axis=2)
     return peaks.reshape(len(values), _CELLS)
 
 
-def _histogram(bins: Array, num_bins: int, weights: Floats | None = None) -> Floats:
+def _histogram(bins: Array, num_bins: int, weights: Float32Array | None = None) -> Float32Array:
     """Histogram `(n, H, W)` bin numbers per frame and cell: `(n, 16, num_bins)`, summed weights (default: counts)."""
     n, height, width = bins.shape
     place = _cell_map(height, width)[None] + (_CELLS * np.arange(n))[:, None, None]
@@ -197,9 +194,9 @@ def _phase_means(values: Array) -> Array:
     return np.stack(parts, axis=1)
 
 
-def _orientation_bins(angle_degrees: Floats, span: float) -> npt.NDArray[np.int64]:
+def _orientation_bins(angle_degrees: Float32Array, span: float) -> IntArray:
     """Return the nearest of 8 orientations over `span` degrees (180 unsigned, 360 signed); bin 0 is centred on 0."""
-    bins: npt.NDArray[np.int64] = np.rint(angle_degrees * (_ORIENTATIONS / span)).astype(np.int64) % _ORIENTATIONS
+    bins: IntArray = np.rint(angle_degrees * (_ORIENTATIONS / span)).astype(np.int64) % _ORIENTATIONS
     return bins
 
 
@@ -226,7 +223,7 @@ class AppearanceDescriptor:
 
     dim = DESCRIPTOR_DIM
 
-    def __call__(self, frames: Frames, snippets: Indices) -> Floats:
+    def __call__(self, frames: Frames, snippets: IntArray) -> Float32Array:
         """Describe snippets.
 
         Args:
@@ -253,7 +250,7 @@ class AppearanceDescriptor:
             texture[index].mean(axis=1),
         ]
         joined = np.concatenate([block.reshape(len(snippets), -1) for block in blocks], axis=1)
-        described: Floats = np.sqrt(joined, dtype=np.float32)
+        described: Float32Array = np.sqrt(joined, dtype=np.float32)
         return described
 
     @staticmethod
@@ -282,7 +279,7 @@ class AppearanceDescriptor:
         return colour, orientation, luminance, texture
 
 
-def _polar(x: Floats, y: Floats) -> tuple[Floats, Floats]:
+def _polar(x: Float32Array, y: Float32Array) -> tuple[Float32Array, Float32Array]:
     """Return magnitude and angle in degrees [0, 360) of vectors."""
     shape = x.shape
     magnitude, angle = cv2.cartToPolar(x.reshape(shape[0], -1), y.reshape(shape[0], -1), angleInDegrees=True)
@@ -293,7 +290,7 @@ def _polar(x: Floats, y: Floats) -> tuple[Floats, Floats]:
 
 
 @cache
-def _fit_design(height: int, width: int) -> tuple[slice, slice, npt.NDArray[np.float64]]:
+def _fit_design(height: int, width: int) -> tuple[slice, slice, FloatArray]:
     """Return the sampled rows and columns and the design matrix `(p, 3)`: 1, x, y from the centre, in half-widths."""
     rows, columns = slice(3, height, 6), slice(3, width, 6)
     y, x = np.mgrid[rows, columns].astype(np.float64)
@@ -302,7 +299,7 @@ def _fit_design(height: int, width: int) -> tuple[slice, slice, npt.NDArray[np.f
     return rows, columns, np.stack([np.ones(x.size), x.ravel(), y.ravel()], axis=1)
 
 
-def fit_camera_motion(flow: Floats, iterations: int = 4) -> npt.NDArray[np.float64]:
+def fit_camera_motion(flow: Float32Array, iterations: int = 4) -> FloatArray:
     """Fit the affine field that most of the picture follows, moving objects set aside.
 
     Iteratively re-weighted least squares with Geman-McClure weights whose scale is the median residual, started at the
@@ -331,13 +328,13 @@ def fit_camera_motion(flow: Floats, iterations: int = 4) -> npt.NDArray[np.float
     return np.swapaxes(parameters, 1, 2)
 
 
-def _camera_field(parameters: npt.NDArray[np.float64], height: int, width: int) -> Floats:
+def _camera_field(parameters: FloatArray, height: int, width: int) -> Float32Array:
     """Return the affine fields `(n, H, W, 2)` of `fit_camera_motion`'s parameters."""
     scale = min(height, width) / 2
     x = (np.arange(width) - (width - 1) / 2) / scale
     y = (np.arange(height) - (height - 1) / 2) / scale
     p = parameters.astype(np.float32)
-    field: Floats = (
+    field: Float32Array = (
         p[:, None, None, :, 0]
         + p[:, None, None, :, 1] * x.astype(np.float32)[None, None, :, None]
         + p[:, None, None, :, 2] * y.astype(np.float32)[None, :, None, None]
@@ -345,7 +342,7 @@ def _camera_field(parameters: npt.NDArray[np.float64], height: int, width: int) 
     return field
 
 
-def _align(image: Array, parameters: npt.NDArray[np.float64]) -> Array:
+def _align(image: Array, parameters: FloatArray) -> Array:
     """Sample a later `image` where the camera's motion took each pixel, which lays it over the earlier one."""
     if np.abs(parameters[:, 0]).max() + np.abs(parameters[:, 1:]).sum() < 0.1:
         return image  # a standing camera
@@ -384,7 +381,7 @@ class MotionDescriptor:
             raise unknown_name("optical flow", flow, FLOW_KINDS)
         self.flow = flow
 
-    def __call__(self, frames: Frames, snippets: Indices) -> Floats:
+    def __call__(self, frames: Frames, snippets: IntArray) -> Float32Array:
         """Describe snippets.
 
         Args:
@@ -403,7 +400,7 @@ class MotionDescriptor:
         index = np.minimum(starts, len(frames) - 2)  # (B, window)
         return self._pool({name: value[index] for name, value in statistics.items()})
 
-    def _steps(self, frames: Frames) -> dict[str, Floats]:
+    def _steps(self, frames: Frames) -> dict[str, Float32Array]:
         """Return per-step statistics `{name: (n - 1, ...)}`; step t leads from frame t to frame t + 1."""
         from wtal_core.video.optical_flow import optical_flow
 
@@ -444,7 +441,7 @@ class MotionDescriptor:
         }
 
     @staticmethod
-    def _pool(steps: dict[str, Floats]) -> Floats:
+    def _pool(steps: dict[str, Float32Array]) -> Float32Array:
         """Pool statistics `{name: (B, window, ...)}` over time into `(B, 512)`."""
         batch, window = steps["camera"].shape[:2]
 
@@ -484,13 +481,13 @@ class MotionDescriptor:
             np.concatenate([s[:, 1:5] / window for s in spectrum], axis=1),
         ]
         joined = np.concatenate([block.reshape(batch, -1) for block in blocks], axis=1)
-        described: Floats = np.sqrt(joined, dtype=np.float32)
+        described: Float32Array = np.sqrt(joined, dtype=np.float32)
         return described
 
 
 def _object_energies(
-    grey: npt.NDArray[np.uint8], camera: npt.NDArray[np.float64], height: int, width: int
-) -> tuple[Floats, Floats, Floats]:
+    grey: npt.NDArray[np.uint8], camera: FloatArray, height: int, width: int
+) -> tuple[Float32Array, Float32Array, Float32Array]:
     """Return the energy `(n - 1, h, w)` of lone, small and large moving things at each frame but the last.
 
     Where a frame differs from both of its camera-aligned successors something moves: a double difference, which shows a

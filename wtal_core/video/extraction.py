@@ -19,9 +19,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-from wtal_core.arrays import Array
+from wtal_core.arrays import Array, Frames, IntArray
 from wtal_core.data.features import FeatureWriter, open_features
 from wtal_core.data.hdf5 import fresh_path, remove_entries
 from wtal_core.errors import DataError, MissingDependency, UsageError, WtalError
@@ -45,8 +44,6 @@ __all__ = [
     "select_shard",
 ]
 
-Frames = npt.NDArray[np.uint8]
-Indices = npt.NDArray[np.int64]
 T = TypeVar("T")
 
 #: File suffixes that count as videos in a folder.
@@ -294,7 +291,7 @@ class _Batch:
     """Some consecutive snippets: their frames at each size that a backbone asks for."""
 
     frames: Mapping[int | None, Frames]  # short side -> (n, H, W, 3)
-    snippets: Indices  # (B, window + largest lookahead) indices into the frames
+    snippets: IntArray  # (B, window + largest lookahead) indices into the frames
     window: int
     fraction: float  # of the video that this batch finishes
 
@@ -333,14 +330,14 @@ class _FrameStream:
         sizes: short sides in pixels, None for the file's own size.
     """
 
-    def __init__(self, reader: FrameReader, needed: Indices, sizes: Iterable[int | None]) -> None:
+    def __init__(self, reader: FrameReader, needed: IntArray, sizes: Iterable[int | None]) -> None:
         self._sizes = tuple(sizes)
         self._needed = needed
         self._frames = (frame for frames in reader.iter_frames(needed, batch=16) for frame in frames)
         self._read = 0  # how many of the needed frames were decoded
         self._kept: dict[int, dict[int | None, Frames]] = {}
 
-    def take(self, frames: Indices) -> dict[int | None, Frames]:
+    def take(self, frames: IntArray) -> dict[int | None, Frames]:
         """Return frames of the file (ascending, repeats allowed) at each size; none may lie before the last call's."""
         low, high = int(frames[0]), int(frames[-1])
         for index in [i for i in self._kept if i < low]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from wtal_core.arrays import Float32Array
 from wtal_core.data.safe_load import load_npz
 from wtal_core.files import atomic_path
 from wtal_core.snippet_grid import SnippetGrid
@@ -27,7 +27,7 @@ class Flow:
         static: `[start, end)` of the static clips in seconds.
     """
 
-    intensity: npt.NDArray[np.float32]
+    intensity: Float32Array
     fps: float
     duration: float
     static: tuple[tuple[float, float], ...]

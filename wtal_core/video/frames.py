@@ -24,14 +24,13 @@ from typing import Any, Literal, NoReturn, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from wtal_core.arrays import IntArray
+from wtal_core.arrays import Frames, IntArray
 from wtal_core.errors import DataError, MissingDependency, UsageError, unknown_name
 from wtal_core.snippet_grid import SnippetGrid, nearest_frames
 from wtal_core.video.probe import VideoProbe, import_av, import_cv2, open_container, probe_video, video_stream
 
 __all__ = ["FrameReader", "key_frames"]
 
-Frames = npt.NDArray[np.uint8]
 
 log = logging.getLogger(__name__)
 

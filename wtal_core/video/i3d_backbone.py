@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from wtal_core.arrays import Array
+from wtal_core.arrays import Array, Float32Array, Frames, IntArray
 from wtal_core.devices import choose_device
 from wtal_core.errors import UsageError
-from wtal_core.video.backbones import BackboneInfo, BackboneOptions, Frames, Indices
+from wtal_core.video.backbones import BackboneInfo, BackboneOptions
 from wtal_core.video.i3d import FEATURE_DIM
 from wtal_core.video.i3d_weights import load_i3d_weights
 from wtal_core.video.optical_flow import PUBLISHED_BOUND, optical_flow
@@ -93,7 +92,7 @@ class I3DBackbone:
             frames_per_batch=64 if self.device.type == "cpu" else 512,
         )
 
-    def __call__(self, frames: Frames, snippets: Indices) -> Array:
+    def __call__(self, frames: Frames, snippets: IntArray) -> Array:
         """Return `(B, 1024)`, or `(10, B, 1024)` for "oversample10"."""
         if self.stream == "rgb":
             source, index = torch.from_numpy(frames), snippets
@@ -121,7 +120,7 @@ class I3DBackbone:
         values = window.to(self._dtype)
         return values / 127.5 - 1 if self.stream == "rgb" else values / PUBLISHED_BOUND
 
-    def _flow_of(self, frames: Frames) -> npt.NDArray[np.float32]:
+    def _flow_of(self, frames: Frames) -> Float32Array:
         """Return the clipped flow `(max(n - 1, 1), H, W, 2)`; a single frame does not move."""
         if len(frames) < 2:
             return np.zeros((1, *frames.shape[1:3], 2), dtype=np.float32)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from wtal_core.arrays import FloatArray
+from wtal_core.arrays import Float32Array, FloatArray, Frames
 from wtal_core.errors import DataError, MissingDependency, UsageError, unknown_name
 from wtal_core.progress import progress_bar
 from wtal_core.video.frames import FrameReader
@@ -32,8 +32,6 @@ __all__ = [
     "optical_flow",
 ]
 
-Flow = npt.NDArray[np.float32]
-Frames = npt.NDArray[np.uint8]
 
 #: Name -> what it is, for help texts and provenance.
 FLOW_KINDS: dict[str, str] = {
@@ -47,7 +45,7 @@ FLOW_KINDS: dict[str, str] = {
 PUBLISHED_BOUND = 20.0
 
 
-def optical_flow(frames: npt.ArrayLike, kind: str = "dis", *, bound: float | None = None) -> Flow:
+def optical_flow(frames: npt.ArrayLike, kind: str = "dis", *, bound: float | None = None) -> Float32Array:
     """Return the flow from each frame to the next.
 
     Args:
@@ -81,7 +79,7 @@ def optical_flow(frames: npt.ArrayLike, kind: str = "dis", *, bound: float | Non
     return flows
 
 
-def iter_flow(frames: Iterable[Frames], kind: str = "dis", *, bound: float | None = None) -> Iterator[Flow]:
+def iter_flow(frames: Iterable[Frames], kind: str = "dis", *, bound: float | None = None) -> Iterator[Float32Array]:
     """Yield the flow `(H, W, 2)` from each frame of a stream to the next; two frames are held at a time."""
     cv2 = import_cv2()
 
@@ -107,7 +105,7 @@ def flow_to_uint8(flow: npt.ArrayLike, bound: float = PUBLISHED_BOUND) -> npt.ND
     return np.asarray(np.rint(scaled), dtype=np.uint8)
 
 
-def flow_from_uint8(image: npt.ArrayLike, bound: float = PUBLISHED_BOUND) -> Flow:
+def flow_from_uint8(image: npt.ArrayLike, bound: float = PUBLISHED_BOUND) -> Float32Array:
     """Return the flow in pixels that an 8-bit flow image stands for (inverse of `flow_to_uint8` up to its rounding)."""
     _check_bound(bound)
     return (np.asarray(image, dtype=np.float32) * np.float32(2 * bound / 255) - np.float32(bound)).astype(np.float32)
@@ -223,7 +221,7 @@ def _check_bound(bound: float) -> None:
         )
 
 
-def _estimator(kind: str) -> Callable[[Frames, Frames], Flow]:
+def _estimator(kind: str) -> Callable[[Frames, Frames], Float32Array]:
     """Return a function of two grey frames `(H, W)`; a fresh algorithm object, since OpenCV's keep state."""
     cv2 = import_cv2()
 
@@ -245,7 +243,7 @@ def _estimator(kind: str) -> Callable[[Frames, Frames], Flow]:
             }[kind]
         )
 
-    def estimate(before: Frames, after: Frames) -> Flow:
+    def estimate(before: Frames, after: Frames) -> Float32Array:
         try:
             return np.asarray(algorithm.calc(before, after, None), dtype=np.float32)
         except cv2.error as error:

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from wtal_core.arrays import FloatArray, IntArray
+from wtal_core.arrays import BoolArray, FloatArray, IntArray
 from wtal_core.errors import DataError, MissingDependency
 from wtal_core.files import read_start, require_file
 
@@ -280,7 +279,7 @@ class _Packets:
     pts: IntArray | None
     dts: IntArray | None
     duration: IntArray
-    keyframe: npt.NDArray[np.bool_]
+    keyframe: BoolArray
     count: int  #: including those an edit list discards
     corrupt: int
 
@@ -365,7 +364,7 @@ def _first_frame(file: Path) -> tuple[int | None, int, int, int]:
     )
 
 
-def _decode_all(file: Path) -> tuple[IntArray, npt.NDArray[np.bool_], int]:
+def _decode_all(file: Path) -> tuple[IntArray, BoolArray, int]:
     """Decode the whole video; return each output frame's pts (-1 for none), keyframe flags, and the failed packets."""
     av = import_av()
     pts: list[int] = []

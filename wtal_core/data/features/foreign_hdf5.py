@@ -10,8 +10,8 @@ from typing import Any
 
 import h5py
 import numpy as np
-import numpy.typing as npt
 
+from wtal_core.arrays import Array
 from wtal_core.data.features.arrays import check_shape
 from wtal_core.data.features.store import OneFile
 from wtal_core.errors import DataError
@@ -82,10 +82,10 @@ class ForeignHDF5(OneFile):
         """Return `(T, D)` or `(crops, T, D)`."""
         return tuple(int(n) for n in self._dataset(video).shape)
 
-    def array(self, video: str) -> npt.NDArray[Any]:
+    def array(self, video: str) -> Array:
         """Return the array of one video."""
         try:
-            array: npt.NDArray[Any] = self._dataset(video)[()]
+            array: Array = self._dataset(video)[()]
         except (OSError, RuntimeError) as error:
             raise DataError(
                 f"video {video!r} cannot be read: {error}",
