@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,6 +24,7 @@ from urllib.parse import quote, unquote
 import h5py
 import numpy as np
 
+from wtal_core.data.open_once import OpenedOnce
 from wtal_core.errors import DataError, unknown_name
 from wtal_core.files import atomic_path, require_file
 from wtal_core.snippet_grid import SnippetGrid
@@ -94,11 +94,10 @@ def _stamp(file: h5py.File, kind: str, version: int) -> None:
     file.create_group("shared")
 
 
-class EntryFile:
+class EntryFile(OpenedOnce[h5py.File]):
     """Read-only access to a file of entries.
 
-    The file is opened at the first use and once in every process, so the object may be pickled, sent to data-loader
-    workers and used by several threads (h5py serialises calls).
+    It may be sent to data-loader workers and used by several threads (h5py serialises calls).
 
     Args:
         path: the file.
@@ -113,31 +112,9 @@ class EntryFile:
     def __init__(self, path: str | os.PathLike[str], kind: str, version: int, what: str) -> None:
         self.path = Path(path)
         self._kind, self._version, self._what = kind, version, what
-        self._file: h5py.File | None = None
-        self._pid = -1
-        self._lock = threading.Lock()
-        file = self.file
+        super().__init__()
         with self._tripping("cannot be read"):
-            self.names: tuple[str, ...] = tuple(sorted(decode_name(link) for link in file["entries"]))
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k not in ("_file", "_pid", "_lock")}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _file=None, _pid=-1, _lock=threading.Lock())
-
-    @property
-    def file(self) -> h5py.File:
-        """The open file of this process."""
-        if self._pid == os.getpid() and self._file is not None:
-            return self._file
-        with self._lock:
-            if self._pid != os.getpid() or self._file is None:
-                if self._file is not None:  # inherited over a fork: close our copy of the descriptor, open our own
-                    with suppress(Exception):
-                        self._file.close()
-                self._file, self._pid = self._open(), os.getpid()
-            return self._file
+            self.names: tuple[str, ...] = tuple(sorted(decode_name(link) for link in self.file["entries"]))
 
     def _open(self) -> h5py.File:
         parts = self.path.with_name(f".{self.path.name}.parts")
@@ -217,13 +194,6 @@ class EntryFile:
             if link not in file["entries"]:
                 raise unknown_name("video", name, self.names, where=self.path, usage=False)
             yield file["entries"][link]
-
-    def close(self) -> None:
-        """Close this process's handle; the next use opens it again."""
-        with self._lock:
-            if self._file is not None and self._pid == os.getpid():
-                self._file.close()
-            self._file = None
 
 
 def write_entries(path: str | os.PathLike[str], kind: str, version: int, fill: Callable[[h5py.File], None]) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +17,7 @@ from wtal_core.files import require_file
 __all__ = ["ForeignHDF5"]
 
 
-class ForeignHDF5(OneFile):
+class ForeignHDF5(OneFile[h5py.File]):
     """Datasets `/<video>` or `/<video>/<one dataset>` (some projects nest it) of shape `(T, D)` or `(crops, T, D)`.
 
     Raises:
@@ -29,11 +26,9 @@ class ForeignHDF5(OneFile):
 
     def __init__(self, path: Path) -> None:
         self.path = require_file(path, "an HDF5 file")
-        self._lock = threading.Lock()
-        self._file: h5py.File | None = None
-        self._pid = -1
+        super().__init__()
         self._names: dict[str, str] = {}
-        for name, item in self._open().items():
+        for name, item in self.file.items():
             inner = (
                 [d for d in item.values() if isinstance(d, h5py.Dataset)] if isinstance(item, h5py.Group) else [item]
             )
@@ -43,38 +38,25 @@ class ForeignHDF5(OneFile):
             raise DataError(
                 "holds no features that are recognised",
                 expected="one dataset (snippets, channels) per video",
-                got=", ".join(list(self._open())[:5]) or "an empty file",
+                got=", ".join(list(self.file)[:5]) or "an empty file",
                 where=path,
                 next_step="'wtal data explain' says what this file holds",
             )
         self.videos = tuple(self._names)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k not in ("_lock", "_file", "_pid")}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _lock=threading.Lock(), _file=None, _pid=-1)
-
     def _open(self) -> h5py.File:
-        with self._lock:
-            if self._file is None or self._pid != os.getpid():
-                if self._file is not None:
-                    with suppress(Exception):
-                        self._file.close()
-                try:
-                    self._file = h5py.File(self.path, "r")
-                except OSError as error:
-                    raise DataError(
-                        "is not a readable HDF5 file",
-                        got=str(error).strip(),
-                        where=self.path,
-                        next_step="It may be truncated: copy or download it again",
-                    ) from error
-                self._pid = os.getpid()
-            return self._file
+        try:
+            return h5py.File(self.path, "r")
+        except OSError as error:
+            raise DataError(
+                "is not a readable HDF5 file",
+                got=str(error).strip(),
+                where=self.path,
+                next_step="It may be truncated: copy or download it again",
+            ) from error
 
     def _dataset(self, video: str) -> Any:
-        dataset = self._open()[self._names[video]]
+        dataset = self.file[self._names[video]]
         check_shape(tuple(dataset.shape), np.dtype(dataset.dtype), Path(f"{self.path}[{video}]"))
         return dataset
 
@@ -93,10 +75,3 @@ class ForeignHDF5(OneFile):
                 next_step="Copy the file again, or leave this video out with --exclude",
             ) from error
         return array
-
-    def close(self) -> None:
-        """Close the file; reading opens it again."""
-        with self._lock:
-            if self._file is not None and self._pid == os.getpid():
-                self._file.close()
-            self._file = None

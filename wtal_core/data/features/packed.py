@@ -7,10 +7,8 @@ at a time; memory stays at about one video.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -53,7 +51,7 @@ def find_video_names(packed: Path) -> Path | None:
     return next((c for c in candidates if c.is_file()), None)
 
 
-class PackedArrays(OneFile):
+class PackedArrays(OneFile[ObjectArray | Array]):
     """The arrays of a packed `.npy`.
 
     Args:
@@ -78,9 +76,7 @@ class PackedArrays(OneFile):
             names = read_video_names(found)
         self.videos = tuple(names)
         self._index = {name: i for i, name in enumerate(self.videos)}
-        self._lock = threading.Lock()
-        self._elements: ObjectArray | Array | None = None
-        self._pid = -1
+        super().__init__()
         count = npy_header(path).shape
         if len(count) == 0 or count[0] != len(self.videos):
             raise DataError(
@@ -99,31 +95,21 @@ class PackedArrays(OneFile):
                 next_step="Correct the list: features of videos are told apart by their ids",
             )
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k not in ("_lock", "_elements", "_pid")}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _lock=threading.Lock(), _elements=None, _pid=-1)
-
     def _open(self) -> ObjectArray | Array:
-        """Return the elements; the caller holds the lock."""
-        if self._elements is None or self._pid != os.getpid():
-            packed = npy_header(self.path).is_object_array
-            self._elements = open_object_array(self.path) if packed else load_npy(self.path, mmap=True)
-            self._pid = os.getpid()
-        return self._elements
+        packed = npy_header(self.path).is_object_array
+        return open_object_array(self.path) if packed else load_npy(self.path, mmap=True)
 
     def shape(self, video: str) -> tuple[int, ...]:
         """Return `(T, D)` without reading the array."""
         with self._lock:
-            elements, i = self._open(), self._index[video]
+            elements, i = self.file, self._index[video]
             shape = elements.element_shape(i) if isinstance(elements, ObjectArray) else elements[i].shape
         return check_shape(shape or (), np.dtype(float), self._where(video))
 
     def array(self, video: str) -> Array:
         """Return the array of one video."""
         with self._lock:
-            value = self._open()[self._index[video]]
+            value = self.file[self._index[video]]
         if not isinstance(value, np.ndarray):
             raise DataError(
                 "an element is not an array",
@@ -137,10 +123,3 @@ class PackedArrays(OneFile):
 
     def _where(self, video: str) -> Path:
         return Path(f"{self.path}[{self._index[video]}]")
-
-    def close(self) -> None:
-        """Close the file; reading opens it again."""
-        with self._lock:
-            if isinstance(self._elements, ObjectArray):
-                self._elements.close()
-            self._elements = None

@@ -11,6 +11,7 @@ import numpy as np
 
 from wtal_core.arrays import Array
 from wtal_core.data.features.grid_rule import GridRule
+from wtal_core.data.open_once import H, OpenedOnce
 from wtal_core.errors import DataError, UsageError, counted, unknown_name
 from wtal_core.files import sha256
 from wtal_core.records import Provenance, VideoFeatures
@@ -111,7 +112,7 @@ class ArraySource(Protocol):
         """Free the file handles."""
 
 
-class OneFile:
+class OneFile(OpenedOnce[H]):
     """What array files have in common that hold many videos and say nothing about them."""
 
     path: Path
