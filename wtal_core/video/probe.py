@@ -8,7 +8,9 @@ at `currentTime = start_seconds + t` (measured in Chromium for mp4 and webm), so
 
 from __future__ import annotations
 
+import importlib
 import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -22,10 +24,6 @@ from wtal_core.files import read_start, require_file
 
 __all__ = ["VideoProbe", "container_facts", "import_av", "import_cv2", "open_container", "probe_video", "video_stream"]
 
-
-VIDEO_SUFFIXES = frozenset(
-    {".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm", ".wmv"}
-)
 
 #: One coded packet is one shown frame, once the container has presentation times. VP8 (invisible reference frames) and
 #: the MPEG-4 family in old containers (packed B-frames) break that rule and are counted by decoding.
@@ -83,24 +81,21 @@ class VideoProbe:
 
 def import_av() -> Any:
     """Return PyAV, or raise `MissingDependency`."""
-    try:
-        import av
-    except ImportError as error:
-        raise MissingDependency(
-            "PyAV is not installed", where="reading videos", next_step="Install it: pip install 'wtal[video]'"
-        ) from error
-    return av
+    return _import("av", "PyAV")
 
 
 def import_cv2() -> Any:
     """Return OpenCV, or raise `MissingDependency`."""
+    return _import("cv2", "OpenCV")
+
+
+def _import(module: str, name: str) -> Any:
     try:
-        import cv2
+        return importlib.import_module(module)
     except ImportError as error:
         raise MissingDependency(
-            "OpenCV is not installed", where="reading videos", next_step="Install it: pip install 'wtal[video]'"
+            f"{name} is not installed", where="reading videos", next_step="Install it: pip install 'wtal[video]'"
         ) from error
-    return cv2
 
 
 def open_container(path: str | os.PathLike[str]) -> Any:
@@ -182,94 +177,98 @@ def probe_video(path: str | os.PathLike[str], *, allow_truncated: bool = False) 
             next_step="Copy or download it again; where no whole file is to be had, cut it: ffmpeg -i OLD -c copy NEW",
         )
     first_pts, width, height, rotation = _first_frame(file)
-    pts, dts, keys, duration_ticks = packets.pts, packets.dts, packets.keyframe, packets.duration
-    notes: list[str] = []
-    base = facts["time_base"]
-    in_order = pts is not None and bool((np.diff(pts[np.argsort(pts, kind="stable")]) > 0).all())
-    usable = (
-        pts is not None
-        and in_order
-        and not missing
-        and facts["codec"] in _PACKET_IS_FRAME
-        and first_pts == int(pts.min())
-        # AVI stores decoding times only: FFmpeg's presentation times are guesses once frames are reordered.
-        and not (facts["container"] == "avi" and bool((np.diff(pts) < 0).any()))
-    )
-    open_gop = False
-    if usable:
-        assert pts is not None
-        order = np.argsort(pts)
-        shown, keyframes = pts[order], np.flatnonzero(keys[order])
-        last_duration = int(duration_ticks[order][-1])
-        # Leading frames: packets after a keyframe in decoding order that are shown before it.
-        later_min = np.minimum.accumulate(pts[::-1])[::-1]
-        open_gop = bool((later_min[keys] < pts[keys]).any())
-    else:
-        decoded, decoded_keys, failures = _decode_all(file)
-        if failures:
-            notes.append(f"{failures} packets could not be decoded")
-        last_duration = int(duration_ticks[-1]) if duration_ticks.size else 0
-        keyframes = np.flatnonzero(decoded_keys)
-        if decoded.size and (decoded >= 0).all() and (np.diff(decoded) > 0).all() and facts["container"] != "avi":
-            shown = pts = decoded
-        else:
-            pts = None
-            open_gop = True
-            if dts is not None and dts.size == decoded.size and (np.diff(dts) > 0).all():
-                shown = dts
-            else:
-                rate = facts["average_rate"] or Fraction(25)
-                shown = np.rint(np.arange(decoded.size) / float(rate * base)).astype(np.int64)
-                notes.append(f"the container stores no usable frame times; {float(rate):g} frames a second assumed")
-        usable = pts is not None
-    if shown.size == 0:
-        raise DataError(
-            "holds a video stream, but not one frame of it can be decoded",
-            where=file,
-            next_step="Check that it plays in a video player; copy or download it again",
-        )
-    if usable:
-        pts = shown
-    timestamps = ((shown - shown[0]) * base.numerator / base.denominator).astype(np.float64)
-    tail = last_duration * float(base)
-    if tail <= 0:
-        tail = float(np.median(np.diff(timestamps))) if shown.size > 1 else 1 / float(facts["average_rate"] or 25)
-    steps = np.diff(timestamps)
-    holes = np.flatnonzero(steps > max(1.0, 10 * float(np.median(steps)))) if steps.size else np.empty(0, np.int64)
-    if holes.size:
-        first = float(timestamps[holes[0]])
-        notes.append(
-            f"{holes.size} times no new frame for long, first from {first:.2f} to {first + steps[holes[0]]:.2f} s"
-        )
-    if missing:
-        notes.append(f"truncated: {missing}; {shown.size} frames decode")
-    if rotation:
-        notes.append(f"frames are turned by {rotation} degrees counter-clockwise, as the file asks")
-    aspect = facts["sample_aspect_ratio"]
-    if aspect != 1:
-        notes.append(f"pixels are not square ({aspect.numerator}:{aspect.denominator}); frames are given as stored")
+    frames = None if missing else _frames_of_packets(packets, facts, first_pts)
+    frames = frames or _frames_by_decoding(file, packets, facts)
+    if frames.ticks.size == 0:
+        raise _no_frame(file)
+    base, aspect = facts["time_base"], facts["sample_aspect_ratio"]
+    timestamps = ((frames.ticks - frames.ticks[0]) * base.numerator / base.denominator).astype(np.float64)
     timestamps.flags.writeable = False
+    tail = frames.last_duration * float(base)
+    if tail <= 0:
+        rate = float(facts["average_rate"] or 25)
+        tail = float(np.median(np.diff(timestamps))) if timestamps.size > 1 else 1 / rate
+    turned = rotation % 180 != 0
     return VideoProbe(
         path=file,
         container=facts["container"],
         brand=facts["brand"],
         codec=facts["codec"],
         pixel_format=facts["pixel_format"],
-        width=height if rotation % 180 else width,
-        height=width if rotation % 180 else height,
-        sample_aspect_ratio=1 / aspect if rotation % 180 else aspect,
+        width=height if turned else width,
+        height=width if turned else height,
+        sample_aspect_ratio=1 / aspect if turned else aspect,
         rotation=rotation,
         timestamps=timestamps,
-        pts=pts if usable else None,
-        keyframes=keyframes.astype(np.int64),
-        open_gop=open_gop,
+        pts=frames.ticks if frames.presented else None,
+        keyframes=frames.keyframes.astype(np.int64),
+        open_gop=frames.open_gop,
         time_base=base,
         duration=float(timestamps[-1]) + tail,
-        start_seconds=float(shown[0] * base),
+        start_seconds=float(frames.ticks[0] * base),
         has_audio=facts["has_audio"],
         truncated=missing,
-        notes=tuple(notes),
+        notes=(*frames.notes, *_notes(timestamps, missing, rotation, aspect)),
     )
+
+
+def _notes(timestamps: FloatArray, missing: str, rotation: int, aspect: Fraction) -> Iterator[str]:
+    """Say what is unusual about a video that can be read."""
+    steps = np.diff(timestamps)
+    holes = np.flatnonzero(steps > max(1.0, 10 * float(np.median(steps)))) if steps.size else np.empty(0, np.int64)
+    if holes.size:
+        first = float(timestamps[holes[0]])
+        yield f"{holes.size} times no new frame for long, first from {first:.2f} to {first + steps[holes[0]]:.2f} s"
+    if missing:
+        yield f"truncated: {missing}; {timestamps.size} frames decode"
+    if rotation:
+        yield f"frames are turned by {rotation} degrees counter-clockwise, as the file asks"
+    if aspect != 1:
+        yield f"pixels are not square ({aspect.numerator}:{aspect.denominator}); frames are given as stored"
+
+
+@dataclass(frozen=True, eq=False)
+class _Frames:
+    """When frames are shown, in display order."""
+
+    ticks: IntArray  #: in the container's time base
+    presented: bool  #: the ticks are the container's presentation times
+    keyframes: IntArray
+    open_gop: bool
+    last_duration: int  #: ticks that the last frame is shown for, 0 where not known
+    notes: tuple[str, ...] = ()
+
+
+def _frames_of_packets(packets: _Packets, facts: Mapping[str, Any], first_pts: int | None) -> _Frames | None:
+    """Return the frames as the packets of a whole file tell them, or None where only decoding tells."""
+    pts = packets.pts
+    if pts is None or facts["codec"] not in _PACKET_IS_FRAME or first_pts != int(pts.min()):
+        return None
+    order = np.argsort(pts, kind="stable")
+    # AVI stores decoding times only: FFmpeg's presentation times are guesses once frames are reordered.
+    if (np.diff(pts[order]) <= 0).any() or (facts["container"] == "avi" and (np.diff(pts) < 0).any()):
+        return None
+    keys = packets.keyframe
+    # Leading frames: packets after a keyframe in decoding order that are shown before it.
+    later_min = np.minimum.accumulate(pts[::-1])[::-1]
+    open_gop = bool((later_min[keys] < pts[keys]).any())
+    return _Frames(pts[order], True, np.flatnonzero(keys[order]), open_gop, int(packets.duration[order][-1]))
+
+
+def _frames_by_decoding(file: Path, packets: _Packets, facts: Mapping[str, Any]) -> _Frames:
+    """Return the frames that decode, with the decoder's times, else the packets' decoding times, else evenly spaced."""
+    ticks, keys, failures = _decode_all(file)
+    notes = (f"{failures} packets could not be decoded",) if failures else ()
+    keyframes, last = np.flatnonzero(keys), int(packets.duration[-1]) if packets.duration.size else 0
+    if ticks.size and (ticks >= 0).all() and (np.diff(ticks) > 0).all() and facts["container"] != "avi":
+        return _Frames(ticks, True, keyframes, False, last, notes)
+    dts = packets.dts
+    if dts is not None and dts.size == ticks.size and (np.diff(dts) > 0).all():
+        return _Frames(dts, False, keyframes, True, last, notes)
+    rate = facts["average_rate"] or Fraction(25)
+    even = np.rint(np.arange(ticks.size) / float(rate * facts["time_base"])).astype(np.int64)
+    assumed = f"the container stores no usable frame times; {float(rate):g} frames a second assumed"
+    return _Frames(even, False, keyframes, True, last, (*notes, assumed))
 
 
 @dataclass(frozen=True, eq=False)
@@ -357,7 +356,11 @@ def _first_frame(file: Path) -> tuple[int | None, int, int, int]:
                     return frame.pts, frame.width, frame.height, round(frame.rotation / 90) * 90 % 360
             except (av.error.FFmpegError, OSError):
                 continue
-    raise DataError(
+    raise _no_frame(file)
+
+
+def _no_frame(file: Path) -> DataError:
+    return DataError(
         "holds a video stream, but not one frame of it can be decoded",
         where=file,
         next_step="Check that it plays in a video player; copy or download it again",
