@@ -18,7 +18,8 @@ pytest.importorskip("av", reason="videos are read with PyAV: pip install 'wtal[v
 from wtal_core.data import open_features
 from wtal_core.errors import DataError
 from wtal_core.video.backbones import create_backbone
-from wtal_core.video.extraction import GridSpec, extract_dataset, scale_frame
+from wtal_core.video.dataset_extraction import extract_dataset
+from wtal_core.video.extraction import GridSpec, scale_frame
 from wtal_core.video.frames import FrameReader
 from wtal_core.video.i3d_backbone import I3DBackbone
 from wtal_core.video.weights import get_weights

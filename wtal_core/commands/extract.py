@@ -15,7 +15,7 @@ from wtal_core.errors import UsageError, counted
 
 if TYPE_CHECKING:
     from wtal_core.video.backbones import Backbone
-    from wtal_core.video.extraction import ExtractionReport
+    from wtal_core.video.dataset_extraction import ExtractionReport
 
 __all__ = ["Extract"]
 
@@ -85,7 +85,7 @@ class Extract:
 
     def run(self) -> int:
         """Extract or merge, and say what became of each video."""
-        from wtal_core.video.extraction import merge_features
+        from wtal_core.video.dataset_extraction import merge_features
 
         if self.merge:
             self._refuse_beside_merge()
@@ -116,7 +116,9 @@ class Extract:
 
     def _extract(self) -> ExtractionReport:
         from wtal_core.progress import progress_bar, stderr
-        from wtal_core.video.extraction import GridSpec, extract_dataset, find_videos, parse_shard, select_shard
+        from wtal_core.video.dataset_extraction import extract_dataset
+        from wtal_core.video.extraction import GridSpec
+        from wtal_core.video.find_videos import find_videos, parse_shard, select_shard
 
         if self.batch_size is not None and self.batch_size < 1:
             raise UsageError(

@@ -243,7 +243,8 @@ def make_real_clips(
         DataError: a clip is missing, or the features in `out` were made in another way.
     """
     from wtal_core.video.backbones import create_backbone
-    from wtal_core.video.extraction import GridSpec, extract_dataset
+    from wtal_core.video.dataset_extraction import extract_dataset
+    from wtal_core.video.extraction import GridSpec
     from wtal_core.video.frames import FrameReader
 
     for file in _CLIPS.values():
