@@ -12,7 +12,7 @@ import pytest
 from tests.video.clips import HEIGHT, WIDTH, coded_frame, read_codes, rotate_mp4, write_clip
 from wtal_core.errors import DataError, UsageError
 from wtal_core.video.frames import FrameReader
-from wtal_core.video.transcode import make_proxy, needs_proxy, proxy_reason
+from wtal_core.video.transcode import ProxyQuality, make_proxy, needs_proxy, proxy_reason
 
 Clip = Callable[[str], Path]
 
@@ -47,7 +47,7 @@ def test_which_files_need_a_copy(clip: Clip, name: str, reason: str | None) -> N
 
 @pytest.mark.parametrize("name", ["vfr.mp4", "hevc.mkv", "mpeg4.avi", "h264-bframes.avi", "late.mkv", "av1.mp4"])
 def test_copy_keeps_frames_and_times(clip: Clip, tmp_path: Path, name: str) -> None:
-    out = make_proxy(clip(name), tmp_path / "copy" / "clip.mp4", keyframe_seconds=0.5)
+    out = make_proxy(clip(name), tmp_path / "copy" / "clip.mp4", ProxyQuality(keyframe_seconds=0.5))
     assert not needs_proxy(out)
     with FrameReader.open(clip(name)) as source, FrameReader.open(out) as copy:
         assert copy.codec == "h264"
@@ -71,11 +71,11 @@ def test_keyframes_are_two_seconds_apart(tmp_path: Path) -> None:
 
 def test_large_videos_are_scaled_to_even_sizes(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "large.mp4", [coded_frame(i, 180, 320) for i in range(4)])
-    with FrameReader.open(make_proxy(clip, tmp_path / "small.mp4", max_height=90)) as copy:
+    with FrameReader.open(make_proxy(clip, tmp_path / "small.mp4", ProxyQuality(max_height=90))) as copy:
         assert (copy.height, copy.width) == (90, 160)
-    with FrameReader.open(make_proxy(clip, tmp_path / "odd.mp4", max_height=75)) as copy:
+    with FrameReader.open(make_proxy(clip, tmp_path / "odd.mp4", ProxyQuality(max_height=75))) as copy:
         assert copy.height % 2 == 0 == copy.width % 2
-    with FrameReader.open(make_proxy(clip, tmp_path / "same.mp4", max_height=None)) as copy:
+    with FrameReader.open(make_proxy(clip, tmp_path / "same.mp4", ProxyQuality(max_height=None))) as copy:
         assert (copy.height, copy.width) == (180, 320)
 
 
@@ -104,13 +104,15 @@ def test_truncated_source(tmp_path: Path) -> None:
         assert 0 < copy.num_frames < 60
 
 
-@pytest.mark.parametrize(
-    "values", [{"crf": 60}, {"max_height": 2}, {"keyframe_seconds": 0}, {"crf": float("nan")}, {"out": "x.webm"}]
-)
-def test_bad_arguments(clip: Clip, tmp_path: Path, values: dict[str, Any]) -> None:
-    out = tmp_path / values.pop("out", "out.mp4")
-    with pytest.raises(UsageError):
-        make_proxy(clip("h264.mp4"), out, **values)
+@pytest.mark.parametrize("values", [{"crf": 60}, {"max_height": 2}, {"keyframe_seconds": 0}, {"crf": float("nan")}])
+def test_qualities_out_of_range(values: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=next(iter(values))):
+        ProxyQuality(**values)
+
+
+def test_a_copy_is_an_mp4_file(clip: Clip, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is an mp4 file"):
+        make_proxy(clip("h264.mp4"), tmp_path / "x.webm")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -124,7 +126,7 @@ def test_copy_never_replaces_its_source(tmp_path: Path) -> None:
 
 def test_failed_copies_leave_nothing_behind(clip: Clip, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be written"):
-        make_proxy(clip("h264.mp4"), tmp_path / "out.mp4", preset="no-such-preset")
+        make_proxy(clip("h264.mp4"), tmp_path / "out.mp4", ProxyQuality(preset="no-such-preset"))
     text = tmp_path / "text.mp4"
     text.write_text("no video")
     with pytest.raises(DataError):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from typing import Any, Literal
 
 import numpy as np
@@ -174,34 +175,24 @@ def flow_intensity(
             got=str(short_side),
             next_step="Choose 16 or more",
         )
-    if not isinstance(video, FrameReader):
-        with FrameReader.open(video) as reader:
-            return flow_intensity(
-                reader,
-                fps=fps,
-                kind=kind,
-                convention=convention,
-                bound=bound,
-                short_side=short_side,
-                repeats=repeats,
-                quiet=quiet,
-            )
-    ticks = np.arange(video.num_frames) if fps is None else video.resampled(fps)
-    distinct, row = np.unique(ticks, return_inverse=True)
-    scale = 1.0 if short_side is None else min(1.0, short_side / min(video.height, video.width))
-    size = (max(1, round(video.width * scale)), max(1, round(video.height * scale)))
+    with ExitStack() as stack:
+        reader = video if isinstance(video, FrameReader) else stack.enter_context(FrameReader.open(video))
+        ticks = np.arange(reader.num_frames) if fps is None else reader.resampled(fps)
+        distinct, row = np.unique(ticks, return_inverse=True)
+        scale = 1.0 if short_side is None else min(1.0, short_side / min(reader.height, reader.width))
+        size = (max(1, round(reader.width * scale)), max(1, round(reader.height * scale)))
 
-    def shrunk() -> Iterator[Frames]:
-        for frames in video.iter_frames(distinct, batch=16):
-            for frame in frames:
-                grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-                yield grey if scale == 1 else cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+        def shrunk() -> Iterator[Frames]:
+            for frames in reader.iter_frames(distinct, batch=16):
+                for frame in frames:
+                    grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+                    yield grey if scale == 1 else cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
 
-    steps = np.zeros(max(0, distinct.size - 1))
-    with progress_bar(f"optical flow of {video.path.name}", steps.size, quiet=quiet) as advance:
-        for i, flow in enumerate(iter_flow(shrunk(), kind)):
-            steps[i] = flow_magnitude(flow, convention, bound)
-            advance()
+        steps = np.zeros(max(0, distinct.size - 1))
+        with progress_bar(f"optical flow of {reader.path.name}", steps.size, quiet=quiet) as advance:
+            for i, flow in enumerate(iter_flow(shrunk(), kind)):
+                steps[i] = flow_magnitude(flow, convention, bound)
+                advance()
     # Tick i -> i + 1 shows the same frame again, or goes from distinct frame row[i] to row[i] + 1.
     if repeats == "zero":
         intensity = np.full(ticks.size - 1, flow_magnitude(np.zeros((1, 1, 2)), convention, bound))

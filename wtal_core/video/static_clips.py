@@ -19,6 +19,7 @@ import numpy.typing as npt
 from wtal_core.arrays import BoolArray, FloatArray, IntArray
 from wtal_core.errors import DataError, UsageError
 from wtal_core.localization.proposals import median_filter
+from wtal_core.settings import check, option
 from wtal_core.snippet_grid import SnippetGrid
 from wtal_core.video.frames import FrameReader
 from wtal_core.video.optical_flow import flow_intensity
@@ -37,53 +38,24 @@ __all__ = [
 class StaticClipConfig:
     """How static clips are mined; the defaults are those of CMCS's official code."""
 
-    rho: float = 25.0
-    """Frames whose motion lies strictly below this percentile of the video's are static (paper: 25)."""
-    smoothing_seconds: float = 2.0
-    """Width of the median filter; the odd number of frames just below it (49 at 25 frames a second)."""
-    min_seconds: float = 2.0
-    """Static runs shorter than this are dropped (50 frames at 25 frames a second)."""
+    rho: float = option(25.0, "frames below this percentile of motion are static", paper="25", low=0, high=100)
+    smoothing_seconds: float = option(2.0, "width of the median filter (49 frames at 25 fps)", unit="seconds", low=0)
+    min_seconds: float = option(2.0, "static runs shorter than this are dropped", unit="seconds", low=0)
     whole_last_run: bool = False
     """Treat a static run that lasts to the video's end as any other. The official code counts one frame less of it,
     and leaves its last frame static where it drops the run."""
-    min_ratio: float = 0.05
-    """Reject a video with a smaller static part than this."""
-    max_ratio: float = 0.30
-    """Reject a video with a larger static part than this."""
-    epsilon: float = 1e-7
-    """Added to the intensity before the logarithm."""
+    min_ratio: float = option(0.05, "a video with a smaller static part is rejected", low=0, high=1)
+    max_ratio: float = option(0.30, "a video with a larger static part is rejected", low=0, high=1)
+    epsilon: float = option(1e-7, "added to the intensity before the logarithm", low=1e-30)
 
     def __post_init__(self) -> None:
-        for name, low, high in (
-            ("rho", 0.0, 100.0),
-            ("smoothing_seconds", 0.0, math.inf),
-            ("min_seconds", 0.0, math.inf),
-            ("min_ratio", 0.0, 1.0),
-            ("max_ratio", 0.0, 1.0),
-        ):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and low <= value <= high):
-                raise UsageError(
-                    f"{name} is out of range",
-                    expected=f"{low:g} to {high:g}",
-                    got=repr(value),
-                    where="StaticClipConfig",
-                    next_step=f"Choose a value from {low:g} to {high:g}",
-                )
+        check(self)
         if self.min_ratio > self.max_ratio:
             raise UsageError(
                 "min_ratio exceeds max_ratio",
                 got=f"{self.min_ratio} > {self.max_ratio}",
                 where="StaticClipConfig",
                 next_step="Choose min_ratio <= max_ratio",
-            )
-        if not (math.isfinite(self.epsilon) and self.epsilon > 0):
-            raise UsageError(
-                "epsilon is out of range",
-                expected="> 0",
-                got=repr(self.epsilon),
-                where="StaticClipConfig",
-                next_step="Choose a small number of pixels, e.g. 1e-6",
             )
 
     def kernel(self, fps: float) -> int:

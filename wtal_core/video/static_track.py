@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -84,21 +85,7 @@ def mine_dataset(
     """
     config = config or StaticClipConfig()
     dataset = Dataset.open(folder)
-    path = dataset.folder / dataset.annotations_path
-    if path.suffix.lower() != ".json":
-        raise UsageError(
-            "cannot hold tracks",
-            expected="annotations in one JSON file",
-            where=path,
-            next_step="Make a data set folder of them first: wtal data import",
-        )
-    if not Path(os.path.abspath(path)).is_relative_to(os.path.abspath(dataset.folder)):
-        raise UsageError(
-            "lies outside the data set folder and would be overwritten in another form",
-            expected="annotations inside the folder",
-            where=path,
-            next_step="Copy it into the folder, and name the copy in dataset.yaml",
-        )
+    path = _own_annotations(dataset)
     annotations = read_annotations(path)
     chosen = list(dataset.videos(split) if videos is None else videos)
     unknown = [v for v in chosen if v not in annotations.videos]
@@ -117,8 +104,7 @@ def mine_dataset(
         )
     settings = {**asdict(config), "flow": kind}
     record = {} if again else _earlier(dataset.folder / RECORD, settings)
-    store = dataset.features(features) if dataset.feature_names else None
-    try:
+    with dataset.features(features) if dataset.feature_names else nullcontext() as store:
         for video in present:
             if video in record:
                 report.kept += 1
@@ -131,9 +117,35 @@ def mine_dataset(
                     write_json(dataset.folder / RECORD, {"settings": settings, "videos": record})
             if advance is not None:
                 advance(video)
-    finally:
-        if store is not None:
-            store.close()
+    table = _static_table(record, present, report)
+    others = {name: track for name, track in annotations.tracks.items() if name != TRACK}
+    tracks = {**others, TRACK: table} if len(table) else others
+    write_annotations(replace(annotations, tracks=tracks), path, format="activitynet")
+    return report
+
+
+def _own_annotations(dataset: Dataset) -> Path:
+    """Return the data set's annotation file, which must hold tracks and be the data set's own: it is written again."""
+    path = dataset.folder / dataset.annotations_path
+    if path.suffix.lower() != ".json":
+        raise UsageError(
+            "cannot hold tracks",
+            expected="annotations in one JSON file",
+            where=path,
+            next_step="Make a data set folder of them first: wtal data import",
+        )
+    if not Path(os.path.abspath(path)).is_relative_to(os.path.abspath(dataset.folder)):
+        raise UsageError(
+            "lies outside the data set folder and would be overwritten in another form",
+            expected="annotations inside the folder",
+            where=path,
+            next_step="Copy it into the folder, and name the copy in dataset.yaml",
+        )
+    return path
+
+
+def _static_table(record: Mapping[str, Any], present: Sequence[str], report: StaticReport) -> Segments:
+    """Return the static clips of the usable videos; the report gets which are usable, which not, and the sums."""
     rows: list[tuple[str, float, float]] = []
     for video, found in record.items():
         if found["usable"]:
@@ -142,11 +154,7 @@ def mine_dataset(
         elif video in present:
             report.rejected[video] = found["why"]
     report.segments, report.seconds = len(rows), float(sum(end - start for _, start, end in rows))
-    table = Segments([r[0] for r in rows], TRACK, [r[1] for r in rows], [r[2] for r in rows])
-    others = {name: track for name, track in annotations.tracks.items() if name != TRACK}
-    tracks = {**others, TRACK: table} if len(table) else others
-    write_annotations(replace(annotations, tracks=tracks), path, format="activitynet")
-    return report
+    return Segments([r[0] for r in rows], TRACK, [r[1] for r in rows], [r[2] for r in rows])
 
 
 def _mine(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -11,10 +12,11 @@ from typing import Any
 from wtal_core.errors import DataError, MissingDependency, UsageError
 from wtal_core.files import atomic_path, require_file
 from wtal_core.progress import progress_bar
+from wtal_core.settings import check, option
 from wtal_core.video.frames import FrameReader
 from wtal_core.video.probe import container_facts, import_av, import_cv2, open_container, video_stream
 
-__all__ = ["make_proxy", "needs_proxy", "proxy_reason"]
+__all__ = ["ProxyQuality", "make_proxy", "needs_proxy", "proxy_reason"]
 
 #: Container -> codec -> pixel formats that Chromium, Firefox and Safari decode.
 _PLAYABLE: dict[str, dict[str, frozenset[str]]] = {
@@ -67,14 +69,24 @@ def proxy_reason(path: str | os.PathLike[str]) -> str | None:
     return None
 
 
+@dataclass(frozen=True)
+class ProxyQuality:
+    """How a browser copy is encoded."""
+
+    max_height: int | None = option(720, "higher videos are scaled down, none keeps the size", unit="pixels", low=16)
+    crf: float = option(23, "x264's constant rate factor: 0 is lossless, 23 is visually good", low=0, high=51)
+    preset: str = option("veryfast", "x264's preset")
+    keyframe_seconds: float = option(2.0, "longest time between frames a player can jump to", unit="seconds", low=0.01)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
 def make_proxy(
     path: str | os.PathLike[str],
     out: str | os.PathLike[str],
+    quality: ProxyQuality | None = None,
     *,
-    max_height: int | None = 720,
-    crf: int = 23,
-    preset: str = "veryfast",
-    keyframe_seconds: float = 2.0,
     allow_truncated: bool = False,
     quiet: bool = True,
 ) -> Path:
@@ -87,10 +99,7 @@ def make_proxy(
     Args:
         path: video to copy.
         out: file to write; it appears only when complete.
-        max_height: pixels; higher videos are scaled down, None keeps the size.
-        crf: x264's constant rate factor, 0 (lossless) to 51; 23 is visually good.
-        preset: x264's preset.
-        keyframe_seconds: longest time between two frames that a player can jump to.
+        quality: size and compression.
         allow_truncated: copy the part of a cut-off file that is there.
         quiet: show no progress bar.
 
@@ -99,7 +108,7 @@ def make_proxy(
 
     Raises:
         DataError: the video cannot be read or the copy not be written.
-        UsageError: an argument is out of range, or `out` is the video itself.
+        UsageError: `out` is no mp4 file, or is the video itself.
     """
     out = Path(out)
     if out.suffix.lower() not in (".mp4", ".m4v"):
@@ -111,20 +120,6 @@ def make_proxy(
         )
     if out.exists() and out.resolve() == Path(path).resolve():
         raise UsageError("the copy would overwrite the video", where=path, next_step="Name another file to write")
-    for name, value, low, high in (
-        ("max_height", max_height, 16, None),
-        ("crf", crf, 0, 51),
-        ("keyframe_seconds", keyframe_seconds, 0.01, None),
-    ):
-        if value is not None and (not value >= low or (high is not None and value > high)):
-            limits = f">= {low}" if high is None else f"{low} to {high}"
-            raise UsageError(
-                f"{name} is out of range",
-                expected=limits,
-                got=str(value),
-                where="make_proxy",
-                next_step=f"Choose a value within {limits}",
-            )
     av = import_av()
     try:
         av.codec.Codec("libx264", "w")
@@ -134,15 +129,7 @@ def make_proxy(
         ) from error
     with FrameReader.open(path, allow_truncated=allow_truncated) as reader, atomic_path(out) as temporary:
         try:
-            _encode(
-                av,
-                reader,
-                temporary,
-                max_height=max_height,
-                options={"crf": str(crf), "preset": preset, "bf": "0", "forced-idr": "1"},
-                keyframe_seconds=keyframe_seconds,
-                quiet=quiet,
-            )
+            _encode(av, reader, temporary, quality or ProxyQuality(), quiet=quiet)
         except (av.error.FFmpegError, OSError) as error:
             raise DataError(
                 f"the browser copy cannot be written: {getattr(error, 'strerror', None) or error}",
@@ -152,18 +139,10 @@ def make_proxy(
     return out
 
 
-def _encode(
-    av: Any,
-    reader: FrameReader,
-    target: Path,
-    *,
-    max_height: int | None,
-    options: dict[str, str],
-    keyframe_seconds: float,
-    quiet: bool,
-) -> None:
+def _encode(av: Any, reader: FrameReader, target: Path, quality: ProxyQuality, *, quiet: bool) -> None:
     cv2 = import_cv2()
-    scale = 1.0 if max_height is None else min(1.0, max_height / reader.height)
+    scale = 1.0 if quality.max_height is None else min(1.0, quality.max_height / reader.height)
+    options = {"crf": f"{quality.crf:g}", "preset": quality.preset, "bf": "0", "forced-idr": "1"}
     # 4:2:0 needs even sides.
     width, height = (max(2, 2 * round(side * scale / 2)) for side in (reader.width, reader.height))
     ticks = [round(Fraction(seconds) / _CLOCK) for seconds in (*reader.timestamps.tolist(), reader.duration)]
@@ -195,7 +174,7 @@ def _encode(
                     format="yuv420p", dst_colorspace="ITU601", dst_color_range="MPEG"
                 )
                 frame.pts, frame.time_base = ticks[number], _CLOCK
-                if reader.timestamps[number] - last_key >= keyframe_seconds - 1e-6:
+                if reader.timestamps[number] - last_key >= quality.keyframe_seconds - 1e-6:
                     frame.pict_type = av.video.frame.PictureType.I
                     last_key = float(reader.timestamps[number])
                 mux(stream.encode(frame))
