@@ -60,10 +60,48 @@ class Compare:
 
     def run(self) -> int:
         """Compare and print."""
-        from wtal_core.evaluation import compare_detections, get_protocol, paired_bootstrap, parse_tiou
-        from wtal_core.papers import dataset_name, published_results
-        from wtal_core.papers.tables import comparison_rows, csv_table, latex_table
-        from wtal_core.runs.sources import named_path, open_sources, open_truth, seed_groups
+        from wtal_core.evaluation import compare_detections, parse_tiou
+        from wtal_core.papers import dataset_name
+        from wtal_core.runs.sources import open_sources, open_truth, seed_groups
+
+        self._check()
+        levels = parse_tiou(self.tiou)
+        sources = open_sources(self.detections)
+        truth = open_truth(self.annotations, self.data, sources=sources, subset=self.subset)
+        if self.shared_classes:
+            sources = [replace(s, detections=s.detections.for_labels(truth.index.classes)) for s in sources]
+        tables = {source.name: source.detections for source in sources}
+        found = compare_detections(tables, truth.index, protocols=self.protocol, tiou=levels)
+        bootstrap = self._bootstrap(sources, truth.index, found)
+        groups = seed_groups({source.name: source.run for source in sources if source.run is not None})
+        published_on = self.published_on or truth.name
+        report: dict[str, Any] = {
+            "ground_truth": truth.where,
+            "tiou": levels,
+            "sets": [{"name": s.name, "path": s.path, "evaluations": _evaluations(found, s.name)} for s in sources],
+            "bootstrap": {
+                name: {
+                    "first": sources[0].name,
+                    "protocol": found.protocols[0],
+                    "rows": table.reset_index().to_dict("records"),
+                }
+                for name, table in bootstrap.items()
+            },
+            "seeds": [_seeds(found, title, names) for title, names in groups.items()],
+            "slices": _slices(self.slices, sources, truth.index, found),
+            "published": _published(published_on, same=dataset_name(truth.name)),
+        }
+        self._write(found, report, published_on)
+        if self.as_json:
+            print_json(report)
+        else:
+            self._print(found, report, bootstrap)
+        return 0
+
+    def _check(self) -> None:
+        """Refuse wrong arguments before anything is read."""
+        from wtal_core.evaluation import get_protocol
+        from wtal_core.runs.sources import named_path
 
         if not self.detections:
             raise UsageError(
@@ -89,55 +127,38 @@ class Compare:
             refuse_overwriting(target, self.annotations, self.data, *paths, option=option)
         for name in self.protocol:
             get_protocol(name)
-        levels = parse_tiou(self.tiou)
-        sources = open_sources(self.detections)
-        truth = open_truth(self.annotations, self.data, sources=sources, subset=self.subset)
-        if self.shared_classes:
-            sources = [replace(s, detections=s.detections.for_labels(truth.index.classes)) for s in sources]
-        tables = {source.name: source.detections for source in sources}
-        found = compare_detections(tables, truth.index, protocols=self.protocol, tiou=levels)
-        first = sources[0]
-        bootstrap = {
+
+    def _bootstrap(self, sources: Sequence[Source], truth: GroundTruthIndex, found: Comparison) -> dict[str, Any]:
+        """Return `{name: table}` of every set against the first."""
+        from wtal_core.evaluation import paired_bootstrap
+
+        return {
             source.name: paired_bootstrap(
-                first.detections,
+                sources[0].detections,
                 source.detections,
-                truth.index,
+                truth,
                 protocol=found.protocols[0],
-                tiou=levels,
+                tiou=found.tiou,
                 resamples=self.resamples,
                 confidence=self.confidence,
                 seed=self.seed,
             )
             for source in (sources[1:] if self.resamples else ())
         }
-        groups = seed_groups({source.name: source.run for source in sources if source.run is not None})
-        published = _published(self.published_on or truth.name, same=dataset_name(truth.name))
-        report: dict[str, Any] = {
-            "ground_truth": truth.where,
-            "tiou": levels,
-            "sets": [{"name": s.name, "path": s.path, "evaluations": _evaluations(found, s.name)} for s in sources],
-            "bootstrap": {
-                name: {
-                    "first": first.name,
-                    "protocol": found.protocols[0],
-                    "rows": table.reset_index().to_dict("records"),
-                }
-                for name, table in bootstrap.items()
-            },
-            "seeds": [_seeds(found, title, names) for title, names in groups.items()],
-            "slices": _slices(self.slices, sources, truth.index, found),
-            "published": published,
-        }
+
+    def _write(self, found: Comparison, report: dict[str, Any], published_on: str) -> None:
+        from wtal_core.papers import published_results
+        from wtal_core.papers.tables import comparison_rows, csv_table, latex_table
+
         if self.out is not None:
             write_json(self.out, report)
         if self.table is not None:
             written = latex_table if self.table.suffix.lower() == ".tex" else csv_table
-            printed = list(published_results(self.published_on or truth.name)) if published else []
+            printed = list(published_results(published_on)) if report["published"] else []
             write_text(self.table, written(*comparison_rows(found, printed)))
-        if self.as_json:
-            print_json(report)
-            return 0
-        _print(found, report)
+
+    def _print(self, found: Comparison, report: dict[str, Any], bootstrap: dict[str, Any]) -> None:
+        _print_table(found, report)
         several = len(found.protocols) > 1
         print_notes(
             [
@@ -146,19 +167,17 @@ class Compare:
                 for name in found.names
             ]
         )
-        if len(sources) > 1:
+        if len(found.names) > 1:
             _print_differences(found, bootstrap, self.confidence)
         for part in report["slices"]:
             _print_slices(part, found.names)
-        if self.per_class:
-            for protocol in found.protocols:
-                print()
-                classes = found.ap(protocol)
-                print_table(
-                    [f"mean AP %, {protocol}", *found.names],
-                    [(label, *_percent(row)) for label, row in zip(classes.index, classes.to_numpy(), strict=True)],
-                )
-        return 0
+        for protocol in found.protocols if self.per_class else ():
+            classes = found.ap(protocol)
+            print()
+            print_table(
+                [f"mean AP %, {protocol}", *found.names],
+                [(label, *_percent(row)) for label, row in zip(classes.index, classes.to_numpy(), strict=True)],
+            )
 
 
 def _evaluations(found: Comparison, name: str) -> list[dict[str, Any]]:
@@ -242,7 +261,7 @@ def _percent(values: Any) -> list[str]:
     return ["-" if value is None or value != value else f"{100 * value:.1f}" for value in values]
 
 
-def _print(found: Comparison, report: dict[str, Any]) -> None:
+def _print_table(found: Comparison, report: dict[str, Any]) -> None:
     from wtal_core.evaluation import in_percent
 
     levels = [f"{t:g}" for t in found.tiou]
