@@ -63,16 +63,8 @@ class Convert:
         from wtal_core.data.explain import explain
 
         kind = explain(self.source).kind
-        if kind in ("annotations", "detections"):
+        if kind in ("features", "annotations", "detections"):
             return kind
-        if kind == "features":
-            raise UsageError(
-                "features are written to the native HDF5 file",
-                expected="--to NAME.h5",
-                got=str(self.to),
-                where="--to",
-                next_step="Give the name in --to the ending .h5",
-            )
         raise UsageError(
             f"cannot be converted: it is {explain(self.source).summary}",
             expected="features, annotations or detections",
@@ -97,15 +89,9 @@ class Convert:
         with self.foreign.facts().open(self.source, annotations=annotations) as store:
             left = [file.name for file in getattr(getattr(store, "source", None), "unpaired", [])]
             done = convert_features(store, self.to, dtype=self.dtype, exclude=self.exclude, quiet=self.json)
-        notes = (
-            [f"{counted(len(left), 'file')} without the other of RGB and flow left out: {', '.join(left[:5])}"]
-            if left
-            else []
-        )
-        return {
-            "written": done.written, "kept": done.kept, "snippets": done.snippets, "bytes": self.to.stat().st_size,
-            "notes": notes,
-        }  # fmt: skip
+        summary: dict[str, Any] = {"written": done.written, "kept": done.kept, "snippets": done.snippets}
+        note = f"{counted(len(left), 'file')} without the other of RGB and flow left out: {', '.join(left[:5])}"
+        return summary | {"bytes": self.to.stat().st_size, "notes": [note] if left else []}
 
     def _table(self, kind: str) -> dict[str, Any]:
         plain = Convert(source=self.source, to=self.to, foreign=ForeignFeatures(strip_prefix=self.foreign.strip_prefix))

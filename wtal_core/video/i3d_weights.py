@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -36,8 +34,7 @@ _BRANCH_UNITS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _UnitName:
+class _UnitName(NamedTuple):
     """One unit under its three names."""
 
     ours: str
@@ -45,23 +42,19 @@ class _UnitName:
     port: str
 
 
-@cache
-def _units() -> tuple[_UnitName, ...]:
-    stem = [_UnitName(f"trunk.{n}", n, n) for n in ("Conv3d_1a_7x7", "Conv3d_2b_1x1", "Conv3d_2c_3x3")]
-    blocks = [
-        _UnitName(f"trunk.{block}.{ours}", f"{block}|{tf}", f"{block}.{port}")
-        for block in INCEPTION
-        for ours, (tf, port) in _BRANCH_UNITS.items()
-    ]
-    return tuple(stem + blocks)
-
+#: Every unit of the network.
+_UNITS = [_UnitName(f"trunk.{n}", n, n) for n in ("Conv3d_1a_7x7", "Conv3d_2b_1x1", "Conv3d_2c_3x3")] + [
+    _UnitName(f"trunk.{block}.{ours}", f"{block}|{tf}", f"{block}.{port}")
+    for block in INCEPTION
+    for ours, (tf, port) in _BRANCH_UNITS.items()
+]
 
 _TF_LOGITS, _PORT_LOGITS = "params|Logits/Conv3d_0c_1x1|Conv_0", "logits.conv3d"
 
 
 def _pairs(layout: Layout) -> Iterator[tuple[str, str]]:
     """Yield (our key, key of the layout) of every array, logits last."""
-    for unit in _units():
+    for unit in _UNITS:
         if layout == "tf":
             yield f"{unit.ours}.conv.weight", f"params|{unit.tf}|Conv_0|kernel"
             yield f"{unit.ours}.norm.bias", f"params|{unit.tf}|BatchNorm_0|bias"
@@ -147,9 +140,9 @@ def from_layout(arrays: Mapping[str, Array], where: object | None = None) -> tup
             )
         state[ours] = torch.from_numpy(np.ascontiguousarray(array))
     if layout == "tf":
-        for unit in _units():
+        for unit in _UNITS:
             state[f"{unit.ours}.norm.weight"] = torch.ones_like(state[f"{unit.ours}.norm.bias"])
-    for unit in _units():
+    for unit in _UNITS:
         state[f"{unit.ours}.norm.num_batches_tracked"] = torch.zeros((), dtype=torch.int64)
     channels = int(state["trunk.Conv3d_1a_7x7.conv.weight"].shape[1])
     classes = int(state["classifier.weight"].shape[0]) if has_logits else None
@@ -190,7 +183,7 @@ def to_layout(model: I3D, layout: Layout) -> dict[str, Array]:
     state = {key: value.detach().cpu().numpy() for key, value in model.state_dict().items()}
     if not any(".norm." in key for key in state):
         raise UsageError("folded weights cannot be written to a public layout", next_step="Convert before fold()")
-    scales = [state[f"{unit.ours}.norm.weight"] for unit in _units()]
+    scales = [state[f"{unit.ours}.norm.weight"] for unit in _UNITS]
     if layout == "tf" and not all((scale == 1).all() for scale in scales):
         raise UsageError(
             "the TF layout knows no batch-norm scale",
