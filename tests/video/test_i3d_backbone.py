@@ -11,12 +11,12 @@ import torch
 pytest.importorskip("cv2", reason="backbones use OpenCV: pip install 'wtal[video]'")
 pytest.importorskip("av", reason="the video room imports PyAV: pip install 'wtal[video]'")
 
+from tests.video.layouts import to_layout
 from tests.video.test_i3d import randomised
 from wtal_core.arrays import Array
 from wtal_core.video import i3d_backbone
 from wtal_core.video.backbones import create_backbone
 from wtal_core.video.i3d_backbone import I3DBackbone, crop_offsets
-from wtal_core.video.i3d_weights import to_layout
 
 
 def test_crops() -> None:

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from tests.video.layouts import to_layout
 from tests.video.test_i3d import randomised
 from wtal_core.errors import DataError
 from wtal_core.video.i3d import I3D
-from wtal_core.video.i3d_weights import Layout, from_layout, load_i3d_weights, to_layout
+from wtal_core.video.i3d_weights import Layout, from_layout, load_i3d_weights
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 from tests.video.clips import HEIGHT, WIDTH, coded_frame, read_codes, rotate_mp4, write_clip
 from wtal_core.errors import DataError, UsageError
 from wtal_core.video.frames import FrameReader
-from wtal_core.video.transcode import ProxyQuality, make_proxy, needs_proxy, proxy_reason
+from wtal_core.video.transcode import ProxyQuality, make_proxy, proxy_reason
 
 Clip = Callable[[str], Path]
 
@@ -38,7 +38,6 @@ Clip = Callable[[str], Path]
 )
 def test_which_files_need_a_copy(clip: Clip, name: str, reason: str | None) -> None:
     got = proxy_reason(clip(name))
-    assert needs_proxy(clip(name)) is (reason is not None)
     if reason is None:
         assert got is None
     else:
@@ -48,7 +47,7 @@ def test_which_files_need_a_copy(clip: Clip, name: str, reason: str | None) -> N
 @pytest.mark.parametrize("name", ["vfr.mp4", "hevc.mkv", "mpeg4.avi", "h264-bframes.avi", "late.mkv", "av1.mp4"])
 def test_copy_keeps_frames_and_times(clip: Clip, tmp_path: Path, name: str) -> None:
     out = make_proxy(clip(name), tmp_path / "copy" / "clip.mp4", ProxyQuality(keyframe_seconds=0.5))
-    assert not needs_proxy(out)
+    assert proxy_reason(out) is None
     with FrameReader.open(clip(name)) as source, FrameReader.open(out) as copy:
         assert copy.codec == "h264"
         assert copy.start_seconds == 0
@@ -139,4 +138,4 @@ def test_what_is_no_video(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "bad.mp4"
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"bad\.mp4"):
-        needs_proxy(path)
+        proxy_reason(path)

@@ -302,8 +302,8 @@ def test_what_is_not_as_it_should_be_is_refused(
 
 
 def test_weights_that_must_be_brought_by_hand(tmp_path: Path) -> None:
+    from tests.video.layouts import to_layout
     from tests.video.test_i3d import randomised
-    from wtal_core.video.i3d_weights import to_layout
 
     with pytest.raises(DataError, match=r"cannot be fetched automatically.*--source FILE"):
         get_weights("i3d-flow")

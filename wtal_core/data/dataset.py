@@ -81,12 +81,8 @@ class FeatureFile:
     Args:
         name: what it is called, unique in the data set.
         path: file or folder, relative to the data set's folder.
-        grid: where snippets lie, for files that do not say it: a preset, or "STRIDE/WINDOW@FPS" in frames.
         layout: one of `FEATURE_LAYOUTS`; "" detects it.
-        names: list of video ids of a packed file (`videoname.npy`), relative to the data set's folder.
-        extractor: what made the features, for files that do not say it.
-        strip_prefix: text taken off the front of the file's video ids ("v_").
-        lengths: what to do where RGB and flow differ in length, "same" (refuse) or "trim".
+        grid, names, extractor, strip_prefix, lengths: see `FeatureFacts`; names is relative to the data set's folder.
     """
 
     name: str

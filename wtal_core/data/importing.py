@@ -235,11 +235,10 @@ def _referenced(request: ImportRequest, name: str, source: Path) -> FeatureFile:
     def relative(path: Path) -> str:
         return os.path.relpath(path.resolve(), request.folder.resolve())
 
-    file, facts = FeatureFile(name, relative(source)), request.facts
-    if detect_layout(source) == "native":
-        return file
-    return replace(
-        file,
+    facts = FeatureFacts() if detect_layout(source) == "native" else request.facts
+    return FeatureFile(
+        name,
+        relative(source),
         grid=facts.grid,
         names=relative(facts.names) if facts.names else "",
         extractor=facts.extractor,

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from wtal_core.arrays import Array
-from wtal_core.errors import DataError, UsageError, nearest
+from wtal_core.errors import DataError, nearest
 from wtal_core.video.i3d import I3D, INCEPTION, INPUT_CHANNELS
 from wtal_core.video.weight_files import read_arrays
 
-__all__ = ["Layout", "build_i3d", "detect_layout", "from_layout", "load_i3d_weights", "to_layout"]
+__all__ = ["Layout", "array_names", "build_i3d", "detect_layout", "from_layout", "load_i3d_weights"]
 
 Layout = Literal["tf", "port"]
 
@@ -52,7 +52,7 @@ _UNITS = [_UnitName(f"trunk.{n}", n, n) for n in ("Conv3d_1a_7x7", "Conv3d_2b_1x
 _TF_LOGITS, _PORT_LOGITS = "params|Logits/Conv3d_0c_1x1|Conv_0", "logits.conv3d"
 
 
-def _pairs(layout: Layout) -> Iterator[tuple[str, str]]:
+def array_names(layout: Layout) -> Iterator[tuple[str, str]]:
     """Yield (our key, key of the layout) of every array, logits last."""
     for unit in _UNITS:
         if layout == "tf":
@@ -105,7 +105,7 @@ def from_layout(arrays: Mapping[str, Array], where: object | None = None) -> tup
         if arrays and all(key.startswith(prefix) for key in arrays):
             arrays = {key.removeprefix(prefix): value for key, value in arrays.items()}
     layout = detect_layout(arrays, where)
-    pairs = dict(_pairs(layout))
+    pairs = dict(array_names(layout))
     counters = {key for key in arrays if key.endswith(".num_batches_tracked")}
     has_logits = pairs["classifier.weight"] in arrays
     wanted = {ours: theirs for ours, theirs in pairs.items() if has_logits or not ours.startswith("classifier.")}
@@ -172,35 +172,6 @@ def _check_shapes(
                 where=where,
                 next_step="The shapes are those after the axes are put in PyTorch order (out, in, T, H, W)",
             )
-
-
-def to_layout(model: I3D, layout: Layout) -> dict[str, Array]:
-    """Return the weights of an unfolded `model` under the names and axes of a public layout.
-
-    Raises:
-        UsageError: the batch normalisation was folded, or has a scale that the TF layout cannot hold.
-    """
-    state = {key: value.detach().cpu().numpy() for key, value in model.state_dict().items()}
-    if not any(".norm." in key for key in state):
-        raise UsageError("folded weights cannot be written to a public layout", next_step="Convert before fold()")
-    scales = [state[f"{unit.ours}.norm.weight"] for unit in _UNITS]
-    if layout == "tf" and not all((scale == 1).all() for scale in scales):
-        raise UsageError(
-            "the TF layout knows no batch-norm scale",
-            expected="all scales 1",
-            next_step="Fold the scales into the kernels first, or save the PyTorch layout",
-        )
-    arrays: dict[str, Array] = {}
-    for ours, theirs in _pairs(layout):
-        if ours not in state:
-            continue
-        value = state[ours]
-        if layout == "tf" and value.ndim == 5:
-            value = value.transpose(2, 3, 4, 1, 0)
-        elif layout == "tf" and ours.endswith(("running_mean", "running_var")):
-            value = value.reshape(1, 1, 1, 1, -1)
-        arrays[theirs] = np.ascontiguousarray(value)
-    return arrays
 
 
 def build_i3d(arrays: Mapping[str, Array], where: object | None = None) -> I3D:

@@ -11,12 +11,11 @@ from typing import Any
 
 from wtal_core.errors import DataError, MissingDependency, UsageError
 from wtal_core.files import atomic_path, require_file
-from wtal_core.progress import progress_bar
 from wtal_core.settings import check, option
 from wtal_core.video.frames import FrameReader
 from wtal_core.video.probe import container_facts, import_av, import_cv2, open_container, video_stream
 
-__all__ = ["ProxyQuality", "make_proxy", "needs_proxy", "proxy_reason"]
+__all__ = ["ProxyQuality", "make_proxy", "proxy_reason"]
 
 #: Container -> codec -> pixel formats that Chromium, Firefox and Safari decode.
 _PLAYABLE: dict[str, dict[str, frozenset[str]]] = {
@@ -33,11 +32,6 @@ _PLAYABLE: dict[str, dict[str, frozenset[str]]] = {
 }
 
 _CLOCK = Fraction(1, 90_000)  # ticks of the copy's clock: divides all common frame rates to well below a millisecond
-
-
-def needs_proxy(path: str | os.PathLike[str]) -> bool:
-    """Return whether a browser's `<video>` may fail to play the file, or play it on a shifted clock."""
-    return proxy_reason(path) is not None
 
 
 def proxy_reason(path: str | os.PathLike[str]) -> str | None:
@@ -88,7 +82,6 @@ def make_proxy(
     quality: ProxyQuality | None = None,
     *,
     allow_truncated: bool = False,
-    quiet: bool = True,
 ) -> Path:
     """Write an H.264 mp4 copy, without sound, that every browser plays and seeks in quickly.
 
@@ -101,7 +94,6 @@ def make_proxy(
         out: file to write; it appears only when complete.
         quality: size and compression.
         allow_truncated: copy the part of a cut-off file that is there.
-        quiet: show no progress bar.
 
     Returns:
         `out`.
@@ -129,7 +121,7 @@ def make_proxy(
         ) from error
     with FrameReader.open(path, allow_truncated=allow_truncated) as reader, atomic_path(out) as temporary:
         try:
-            _encode(av, reader, temporary, quality or ProxyQuality(), quiet=quiet)
+            _encode(av, reader, temporary, quality or ProxyQuality())
         except (av.error.FFmpegError, OSError) as error:
             raise DataError(
                 f"the browser copy cannot be written: {getattr(error, 'strerror', None) or error}",
@@ -139,17 +131,14 @@ def make_proxy(
     return out
 
 
-def _encode(av: Any, reader: FrameReader, target: Path, quality: ProxyQuality, *, quiet: bool) -> None:
+def _encode(av: Any, reader: FrameReader, target: Path, quality: ProxyQuality) -> None:
     cv2 = import_cv2()
     scale = 1.0 if quality.max_height is None else min(1.0, quality.max_height / reader.height)
     options = {"crf": f"{quality.crf:g}", "preset": quality.preset, "bf": "0", "forced-idr": "1"}
     # 4:2:0 needs even sides.
     width, height = (max(2, 2 * round(side * scale / 2)) for side in (reader.width, reader.height))
     ticks = [round(Fraction(seconds) / _CLOCK) for seconds in (*reader.timestamps.tolist(), reader.duration)]
-    with (
-        av.open(os.fspath(target), "w", format="mp4", options={"movflags": "+faststart"}) as container,
-        progress_bar(f"browser copy of {reader.path.name}", reader.num_frames, quiet=quiet) as advance,
-    ):
+    with av.open(os.fspath(target), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         rate = Fraction(max(0.1, reader.fps)).limit_denominator(1001)
         stream = container.add_stream("libx264", rate=rate, options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
@@ -179,5 +168,4 @@ def _encode(av: Any, reader: FrameReader, target: Path, quality: ProxyQuality, *
                     last_key = float(reader.timestamps[number])
                 mux(stream.encode(frame))
                 number += 1
-                advance()
         mux(stream.encode(None))

@@ -40,17 +40,17 @@ def convert_features(
     *,
     dtype: Literal["float16", "float32"] = "float16",
     exclude: Iterable[str] = (),
-    checksum: bool = True,
     quiet: bool = False,
 ) -> Conversion:
     """Copy every video of `store` into a native feature file; an interrupted conversion goes on where it stopped.
+
+    The SHA-256 of the source files becomes provenance where none is stated.
 
     Args:
         store: where the features come from.
         path: the `.h5` file to make.
         dtype: type on disk.
         exclude: videos to leave out.
-        checksum: record the SHA-256 of the source files as provenance where none is stated.
         quiet: no progress bar.
 
     Raises:
@@ -76,7 +76,7 @@ def convert_features(
                 kept += 1
                 continue
             features = store.read(video)
-            if checksum and not features.provenance.checksum and isinstance(store, ForeignStore):
+            if not features.provenance.checksum and isinstance(store, ForeignStore):
                 provenance = replace(features.provenance, checksum=store.checksum(video))
                 features = VideoFeatures(video, features.data, features.grid, provenance)
             writer.write(features)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import h5py
 
@@ -125,6 +125,7 @@ def open_features(
     provenance: Provenance | None = None,
     strip_prefix: str = "",
     lengths: Literal["same", "trim"] = "same",
+    without_grid: bool = False,
 ) -> FeatureStore:
     """Open snippet features.
 
@@ -139,6 +140,7 @@ def open_features(
         provenance: what made the features.
         strip_prefix: text taken off the front of foreign video ids ("v_").
         lengths: what to do where RGB and flow differ in length: "same" refuses, "trim" cuts to the shorter one.
+        without_grid: open a foreign layout without a grid too: its arrays can be read, its times cannot.
 
     Raises:
         DataError: the path is missing or not features.
@@ -150,7 +152,7 @@ def open_features(
         return HDF5Store(path)
     rule = GridRule.parse(grid, annotations=annotations, native_fps=native_fps, durations=durations)
     source = open_arrays(path, layout=layout, names=names, lengths=lengths)
-    if rule is None:
+    if rule is None and not without_grid:
         source.close()
         raise missing_grid(path)
     return ForeignStore(source, rule, provenance, strip_prefix)
@@ -185,33 +187,14 @@ class FeatureFacts:
         if self.names is not None:
             require_file(self.names, "a list of video ids")
 
-    def open(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        layout: str | None = None,
-        annotations: Annotations | None = None,
-        without_grid: bool = False,
-    ) -> FeatureStore:
-        """Open features with these facts; a native file has its own.
-
-        Args:
-            path: as in `open_features`, and `layout` and `annotations` too.
-            without_grid: open foreign features without a grid: their arrays can be read, their times cannot.
-        """
-        layout = layout or detect_layout(path)
-        names = None if self.names is None else read_video_names(self.names)
-        made = Provenance(self.extractor, self.modalities) if self.extractor or self.modalities else None
-        if without_grid and not self.grid and layout != "native":
-            source = open_arrays(path, layout=layout, names=names, lengths=self.lengths)
-            return ForeignStore(source, None, made, self.strip_prefix)
+    def open(self, path: str | os.PathLike[str], **others: Any) -> FeatureStore:
+        """Open features with these facts (a native file has its own) and `others` of `open_features`."""
         return open_features(
             path,
             grid=self.grid or None,
-            layout=layout,
-            annotations=annotations,
-            names=names,
-            provenance=made,
+            names=None if self.names is None else read_video_names(self.names),
+            provenance=Provenance(self.extractor, self.modalities) if self.extractor or self.modalities else None,
             strip_prefix=self.strip_prefix,
             lengths=self.lengths,
+            **others,
         )
