@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from wtal_core.commands.output import print_json, print_notes, print_table, refuse_overwriting
+from wtal_core.commands.output import percent, print_json, print_notes, print_table, refuse_overwriting
 from wtal_core.errors import UsageError
 from wtal_core.files import write_json, write_text
 
@@ -176,7 +176,7 @@ class Compare:
             print()
             print_table(
                 [f"mean AP %, {protocol}", *found.names],
-                [(label, *_percent(row)) for label, row in zip(classes.index, classes.to_numpy(), strict=True)],
+                [(label, *map(percent, row)) for label, row in zip(classes.index, classes.to_numpy(), strict=True)],
             )
 
 
@@ -228,7 +228,7 @@ def _print_slices(part: dict[str, Any], names: Sequence[str]) -> None:
     print_table(
         [part["by"], *counts, *names],
         [
-            (row["slice"], *(f"{row[key]:,}" for key in counts), *_percent([row[name] for name in names]))
+            (row["slice"], *(f"{row[key]:,}" for key in counts), *(percent(row[name]) for name in names))
             for row in part["rows"]
         ],
     )
@@ -257,10 +257,6 @@ def _published(dataset: str, same: str | None) -> list[dict[str, Any]]:
     ]
 
 
-def _percent(values: Any) -> list[str]:
-    return ["-" if value is None or value != value else f"{100 * value:.1f}" for value in values]
-
-
 def _print_table(found: Comparison, report: dict[str, Any]) -> None:
     from wtal_core.evaluation import in_percent
 
@@ -271,8 +267,8 @@ def _print_table(found: Comparison, report: dict[str, Any]) -> None:
         (
             name,
             protocol,
-            *_percent(found.mean_ap(name, protocol).values()),
-            *_percent(found.averages(name, protocol).values()),
+            *map(percent, found.mean_ap(name, protocol).values()),
+            *map(percent, found.averages(name, protocol).values()),
         )
         for protocol in found.protocols
         for name in found.names
@@ -281,8 +277,8 @@ def _print_table(found: Comparison, report: dict[str, Any]) -> None:
         (
             f"{p['paper']} as printed{' (' + p['features'] + ')' if p['features'] else ''}",
             p["protocol"] or "not said",
-            *_percent([p["mean_ap"].get(t) for t in levels]),
-            *_percent([p["averages"].get(name) for name in ranges]),
+            *(percent(p["mean_ap"].get(t)) for t in levels),
+            *(percent(p["averages"].get(name)) for name in ranges),
         )
         for p in report["published"]
     ]
@@ -309,7 +305,8 @@ def _print_differences(found: Comparison, bootstrap: dict[str, Any], confidence:
             rows = [
                 (
                     f"{level:g}" if not isinstance(level, str) else level,
-                    *_percent([row.first, row.second]),
+                    percent(row.first),
+                    percent(row.second),
                     f"{100 * row.difference:+.1f}",
                     f"[{100 * row.low:+.1f}, {100 * row.high:+.1f}]",
                     f"{row.p_value:.3f}",
@@ -327,7 +324,7 @@ def _print_differences(found: Comparison, bootstrap: dict[str, Any], confidence:
         print_table(
             ["largest differences, mean AP %", first, name, "difference"],
             [
-                (label, *_percent([r.first, r.second]), f"{100 * r.difference:+.1f}")
+                (label, percent(r.first), percent(r.second), f"{100 * r.difference:+.1f}")
                 for label, r in zip(shown.index, list[Any](shown.itertuples()), strict=True)
             ],
         )

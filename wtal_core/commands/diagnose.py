@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from wtal_core.commands.output import print_json, print_notes, print_table, refuse_overwriting
+from wtal_core.commands.output import percent, print_json, print_notes, print_table, refuse_overwriting
 from wtal_core.errors import UsageError
 from wtal_core.files import write_json
 
@@ -116,16 +116,12 @@ def _lines(table: pd.DataFrame) -> list[Any]:
     return list(table.itertuples())
 
 
-def _percent(value: float, digits: int = 1) -> str:
-    return "-" if value != value else f"{100 * value:.{digits}f}"
-
-
 def _print(found: Diagnosis, top: int, buckets: str | None) -> None:
     from wtal_core.evaluation import FALSE_POSITIVE_KINDS, false_positive_profile, missed_share, sensitivity
 
     false = int((~found.failures["miss"]).sum())
     print(
-        f"mAP@{found.tiou:g} {_percent(found.mean_ap)} ({found.protocol}): "
+        f"mAP@{found.tiou:g} {percent(found.mean_ap)} ({found.protocol}): "
         f"{int((found.match >= 0).sum()):,} true positives, {false:,} false positives, "
         f"{len(found.failures) - false:,} of {found.num_instances:,} instances missed"
     )
@@ -133,13 +129,13 @@ def _print(found: Diagnosis, top: int, buckets: str | None) -> None:
     print_table(
         ["kind of failure", "number", "share %", "mAP if repaired", "meaning"],
         [
-            (kind, f"{row.number:,}", _percent(row.share), f"+{_percent(row.cost)}", row.meaning)
+            (kind, f"{row.number:,}", percent(row.share), f"+{percent(row.cost)}", row.meaning)
             for kind, row in zip(found.summary.index, _lines(found.summary), strict=True)
         ],
     )
     print(
-        f"without any false positive +{_percent(found.totals['all false positives'])}, "
-        f"with every instance found +{_percent(found.totals['all misses'])}"
+        f"without any false positive +{percent(found.totals['all false positives'])}, "
+        f"with every instance found +{percent(found.totals['all misses'])}"
     )
     profile = false_positive_profile(found)
     if len(profile):
@@ -147,14 +143,14 @@ def _print(found: Diagnosis, top: int, buckets: str | None) -> None:
         print()
         print_table(
             ["% of top predictions", *profile.index],
-            [(kind, *(_percent(v) for v in profile[kind])) for kind in kinds],
+            [(kind, *map(percent, profile[kind])) for kind in kinds],
         )
     sizes, missed = sensitivity(found, buckets), missed_share(found, buckets)
     print()
     print_table(
         ["instances by", "size", "range", "number", "mAP_N", "missed %"],
         [
-            (row.characteristic, row.bucket, row.range, f"{row.instances:,}", _percent(row.map_n), _percent(share))
+            (row.characteristic, row.bucket, row.range, f"{row.instances:,}", percent(row.map_n), percent(share))
             for row, share in zip(
                 _lines(sizes), [found.failures["miss"].sum() / found.num_instances, *missed["share"]], strict=True
             )
@@ -171,7 +167,7 @@ def _print(found: Diagnosis, top: int, buckets: str | None) -> None:
                     f.video,
                     f"{f.start:.1f}-{f.end:.1f}",
                     "-" if f.miss else f"{f.score:.3g}",
-                    f"-{_percent(f.cost, 2)}",
+                    f"-{percent(f.cost, 2)}",
                 )
                 for f in _lines(found.failures.head(top))
             ],

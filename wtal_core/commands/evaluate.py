@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from wtal_core.commands.output import print_json, print_notes, print_table, refuse_overwriting
+from wtal_core.commands.output import percent, print_json, print_notes, print_table, refuse_overwriting
 from wtal_core.errors import DataError, UsageError, counted
 from wtal_core.files import composed, read_text, write_json
 
 if TYPE_CHECKING:
-    from wtal_core.records import Detections, Evaluation
+    from wtal_core.records import Evaluation
+    from wtal_core.runs.sources import Source
 
 __all__ = ["Evaluate"]
 
@@ -53,6 +54,7 @@ class Evaluate:
         """Evaluate and print."""
         from wtal_core.data import read_annotations
         from wtal_core.evaluation import GroundTruthIndex, averages, evaluate, get_protocol, list_protocols, parse_tiou
+        from wtal_core.runs.sources import open_source
         from wtal_core.snippet_grid import SnippetGrid
 
         # Arguments first: a misspelt protocol should not wait for the files.
@@ -76,8 +78,9 @@ class Evaluate:
         refuse_overwriting(self.out, self.detections, self.annotations, self.videos)
         listed = None if self.videos is None else _read_list(self.videos)
 
-        detections = _read_detections(self.detections)
-        home, subset = (self.annotations, self.subset) if self.annotations else _of_run(self.detections, self.subset)
+        source = open_source(self.detections)
+        detections = source.detections
+        home, subset = (self.annotations, self.subset) if self.annotations else _of_run(source, self.subset)
         truth = GroundTruthIndex(read_annotations(home), subset or None, listed)
         read = len(detections)
         if self.shared_classes:
@@ -105,39 +108,23 @@ class Evaluate:
         return 0
 
 
-def _read_detections(path: Path) -> Detections:
-    from wtal_core.data import read_detections
-
-    if path.is_dir():
-        inside = path / "detections.json"
-        if not inside.is_file():
-            raise DataError(
-                "the folder holds no detections.json",
-                expected="a detection file, or a run folder",
-                where=path,
-                next_step="Name the detection file itself",
-            )
-        path = inside
-    return read_detections(path)
-
-
-def _of_run(folder: Path, subset: tuple[str, ...]) -> tuple[Path, tuple[str, ...]]:
+def _of_run(source: Source, subset: tuple[str, ...]) -> tuple[Path, tuple[str, ...]]:
     """Return the annotations and the subset that a run folder names."""
-    if not (folder / "run.yaml").is_file():
-        raise UsageError(
-            "the ground truth is not named", expected="--annotations PATH", where=folder, next_step="Add --annotations"
-        )
     from wtal_core.data.dataset import Dataset
-    from wtal_core.runs.folder import Run
 
-    run = Run.open(folder)
+    run = source.run
+    if run is None:
+        step = "Add --annotations"
+        raise UsageError(
+            "the ground truth is not named", expected="--annotations PATH", where=source.path, next_step=step
+        )
     home = run.dataset_folder
     if home is None or not (home / "dataset.yaml").is_file():
         raise UsageError(
             "the data set of this run is not here",
             expected="--annotations PATH",
             got=str(home or "nothing"),
-            where=folder,
+            where=run.folder,
             next_step="Add --annotations, or put the data set back",
         )
     dataset = Dataset.open(home)
@@ -157,10 +144,6 @@ def _read_list(path: Path) -> list[str]:
     return videos
 
 
-def _percent(values: Sequence[float]) -> list[str]:
-    return ["-" if value != value else f"{100 * value:.1f}" for value in values]
-
-
 def _print(evaluations: Sequence[Evaluation], per_class: bool) -> None:
     from wtal_core.evaluation import averages
 
@@ -174,14 +157,14 @@ def _print(evaluations: Sequence[Evaluation], per_class: bool) -> None:
     print_table(
         ["mAP % at tIoU", *levels, *(f"avg {name}" for name in means[0])],
         [
-            (evaluation.protocol, *_percent([*evaluation.mean_ap.values(), *average.values()]))
+            (evaluation.protocol, *map(percent, (*evaluation.mean_ap.values(), *average.values())))
             for evaluation, average in zip(evaluations, means, strict=True)
         ],
     )
     if per_class:
         for evaluation in evaluations:
             rows: list[tuple[Any, ...]] = [
-                (label, *_percent([*row, row.mean()]))
+                (label, *map(percent, (*row, row.mean())))
                 for label, row in zip(evaluation.ap.index, evaluation.ap.to_numpy(), strict=True)
             ]
             print()

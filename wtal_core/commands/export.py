@@ -163,6 +163,7 @@ class Export:
         from wtal_core.data.explain import explain
         from wtal_core.errors import DataError
         from wtal_core.interchange import detect_format, read
+        from wtal_core.runs.sources import open_source
 
         if not source.exists():
             raise DataError("does not exist", where=source, next_step="Check the path")
@@ -171,10 +172,7 @@ class Export:
             paths = {v: dataset.video_path(v) for v in dataset.annotations.videos}
             return dataset.annotations, {v: p for v, p in paths.items() if p is not None}
         if (source / "run.yaml").is_file():
-            file = source / "detections.json"
-            if not file.is_file():
-                raise DataError("has no detections yet", where=source, next_step=f"Run: wtal localize {source}")
-            return read_detections(file), {}
+            return open_source(source).detections, {}
         if detect_format(source) is not None:
             return read(source, fps=self.fps), {}
         kind = explain(source).kind

@@ -17,7 +17,7 @@ from rich.table import Table
 from wtal_core.errors import UsageError
 from wtal_core.files import jsonable
 
-__all__ = ["print_json", "print_mean_ap", "print_notes", "print_table", "refuse_overwriting"]
+__all__ = ["percent", "print_json", "print_mean_ap", "print_notes", "print_table", "refuse_overwriting"]
 
 
 def print_json(value: Any) -> None:
@@ -84,6 +84,11 @@ def refuse_overwriting(out: Path | None, *inputs: Path | None, option: str = "--
             raise UsageError("would overwrite what is read", got=str(out), where=option, next_step="Name another file")
 
 
+def percent(value: float | None, digits: int = 1) -> str:
+    """Return a share of one as percent, "-" where there is none."""
+    return "-" if value is None or value != value else f"{100 * value:.{digits}f}"
+
+
 def print_notes(said: Sequence[tuple[str, Sequence[str]]]) -> None:
     """Print what evaluations note, each note once: with the names it was said of unless that is all of them."""
     notes: dict[str, list[str]] = {}
@@ -100,5 +105,5 @@ def print_mean_ap(evaluations: Iterable[Mapping[str, Any]]) -> None:
         levels, values = zip(*evaluation["mean_ap"].items(), strict=True)
         print_table(
             ["mAP % at tIoU", *levels, "average"],
-            [(evaluation["protocol"], *(f"{100 * v:.1f}" for v in values), f"{100 * evaluation['average']:.1f}")],
+            [(evaluation["protocol"], *map(percent, values), percent(evaluation["average"]))],
         )

@@ -8,14 +8,10 @@ from typing import Annotated, Any
 
 import tyro
 
-from wtal_core.commands.output import print_json, print_table
+from wtal_core.commands.output import percent, print_json, print_mean_ap, print_table
 from wtal_core.errors import DataError, UsageError
 
 __all__ = ["CompareRuns", "ListRuns", "Methods", "ShowRun"]
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"
 
 
 @dataclass(frozen=True)
@@ -48,7 +44,7 @@ class ListRuns:
                         r["dataset"] or "-",
                         r["state"],
                         r["step"] or "-",
-                        _percent(r["average"]),
+                        percent(r["average"]),
                         r["seed"],
                     )
                     for r in rows
@@ -84,12 +80,7 @@ class ShowRun:
             print(f"best.pt was selected on: {', '.join(about['selected_on'])}")
         if about["changes"]:
             print_table(["setting that differs from the preset", "value"], sorted(about["changes"].items()))
-        for evaluation in about["evaluations"]:
-            levels, values = zip(*evaluation["mean_ap"].items(), strict=True)
-            print_table(
-                ["mAP % at tIoU", *levels, "average"],
-                [(evaluation["protocol"], *map(_percent, values), _percent(evaluation["average"]))],
-            )
+        print_mean_ap(about["evaluations"])
         return 0
 
 
@@ -122,7 +113,7 @@ class CompareRuns:
             return 0
         levels = table["tiou"]
         rows: list[tuple[Any, ...]] = [
-            (r["name"], r["protocol"], *(_percent(r["mean_ap"].get(t)) for t in levels), _percent(r["average"]))
+            (r["name"], r["protocol"], *(percent(r["mean_ap"].get(t)) for t in levels), percent(r["average"]))
             for r in table["runs"]
         ]
         print_table(["mAP % at tIoU", "protocol", *levels, "average"], rows)
