@@ -26,7 +26,7 @@ import numpy.typing as npt
 from wtal_core.arrays import FloatArray, IntArray
 from wtal_core.errors import DataError, unknown_name
 
-__all__ = ["GRID_PRESETS", "SnippetGrid", "is_finite_number", "nearest_frames", "seconds_of"]
+__all__ = ["GRID_PRESETS", "SnippetGrid", "finite_or_none", "is_finite_number", "nearest_frames", "seconds_of"]
 
 
 #: Common feature grids as (fps, stride, window), with where they come from.
@@ -50,6 +50,11 @@ def is_finite_number(value: object) -> bool:
         and not isinstance(value, bool)
         and math.isfinite(value)
     )
+
+
+def finite_or_none(value: object) -> float | None:
+    """Return a finite number as float, and None for anything else that a file may say in its place."""
+    return float(value) if isinstance(value, int | float) and is_finite_number(value) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from urllib.parse import unquote
 from wtal_core.data.video_files import VIDEO_SUFFIXES
 from wtal_core.errors import DataError
 from wtal_core.interchange.layers import GROUND_TRUTH, Interval, Media
+from wtal_core.snippet_grid import finite_or_none
 
 __all__ = ["labelling_config", "parse_label_studio", "to_label_studio"]
 
@@ -107,8 +108,8 @@ def parse_label_studio(content: Sequence[Any], where: str, fps: float | None) ->
                 next_step="Export the tasks from Label Studio as JSON, not JSON_MIN",
             )
         video = str(data.get("video_id") or _video_of(data) or number)
-        stated = data.get("fps")
-        rate = float(stated) if isinstance(stated, int | float) and not isinstance(stated, bool) and stated > 0 else fps
+        stated = finite_or_none(data.get("fps"))
+        rate = stated if stated is not None and stated > 0 else fps
         rows = found.setdefault(video, [])
         made = {
             kind: [item for item in task.get(kind) or [] if isinstance(item, Mapping) and not item.get("was_cancelled")]
@@ -158,7 +159,7 @@ def _intervals(region: Mapping[str, Any], layer: str, fps: float | None, where: 
                 str(label),
                 (int(span["start"]) - 1) / fps,
                 int(span["end"]) / fps,
-                float(score) if isinstance(score, int | float) and not isinstance(score, bool) else None,
+                finite_or_none(score),
             )
             for span in ranges or []
             for label in labels or []

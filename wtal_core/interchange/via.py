@@ -10,6 +10,7 @@ from typing import Any
 
 from wtal_core.errors import DataError
 from wtal_core.interchange.layers import Interval, Media
+from wtal_core.snippet_grid import is_finite_number
 
 __all__ = ["parse_via", "to_via"]
 
@@ -115,7 +116,7 @@ def parse_via(content: Mapping[str, Any], where: str) -> dict[str, list[Interval
         z, values, vid = segment.get("z"), segment.get("av"), str(segment.get("vid"))
         if not isinstance(z, list) or len(z) != 2:
             continue  # a region of a frame, not a segment of time
-        if vid not in names or not isinstance(values, dict) or not all(_is_number(t) for t in z):
+        if vid not in names or not isinstance(values, dict) or not all(is_finite_number(t) for t in z):
             raise DataError(
                 "a segment cannot be read",
                 expected="vid, z and av",
@@ -134,10 +135,6 @@ def parse_via(content: Mapping[str, Any], where: str) -> dict[str, list[Interval
                 label = options.get(one, one) if isinstance(options, dict) else one
                 found[names[vid]].append(Interval(layer, str(label), float(z[0]), float(z[1]), score))
     return found
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _number(value: Any) -> float | None:

@@ -10,11 +10,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 from wtal_core.errors import DataError
 from wtal_core.files import read_json, write_json
 from wtal_core.processes import SILENT_SECONDS, liveness, read_record
+from wtal_core.snippet_grid import finite_or_none
 
 __all__ = ["ENDED", "Job", "JobStatus", "Progress", "command_line", "log_tail"]
 
@@ -175,7 +175,7 @@ class Job:
         """Find out how the job is, from its files and the process table."""
         leave = read_record(self.folder / "exit.json")
         process = read_record(self.folder / "process.json")
-        started = _number(process.get("started"))
+        started = finite_or_none(process.get("started"))
         if not process and not leave:
             return JobStatus("cancelled") if self.asked("cancelled") else JobStatus("queued")
         pid = process.get("pid") if isinstance(process.get("pid"), int) else None
@@ -189,7 +189,7 @@ class Job:
                 return JobStatus("stopped", None, started, message="ended at once")
             return JobStatus("crashed", None, started, message="the process is gone without a word; see the log")
         code = leave.get("code") if isinstance(leave.get("code"), int) else 1
-        ended = _number(leave.get("ended"))
+        ended = finite_or_none(leave.get("ended"))
         stopped = self.asked("stop") or self.asked("kill") or code in _INTERRUPTED
         state = "finished" if code == 0 else "stopped" if stopped else "failed"
         message = str(leave.get("message") or self._complaint()) if state == "failed" else ""
@@ -214,7 +214,3 @@ class Job:
         tail = log_tail(self.log, 60)
         errors = [line for line in tail if re.match(r"(internal )?error: ", line)]
         return (errors or tail or ["it left no message"])[-1]
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -18,6 +18,7 @@ from wtal_core.processes import read_record
 from wtal_core.runs.folder import Run
 from wtal_core.runs.registry import stored_evaluations
 from wtal_core.runs.workspace import RunEntry
+from wtal_core.snippet_grid import finite_or_none
 
 __all__ = ["OPEN_STATES", "Training", "trainings"]
 
@@ -135,10 +136,10 @@ def _of_run(key: str, entry: RunEntry, job: Job | None) -> Training:
     try:
         run = Run.open(entry.folder)
         status = run.status()
-        score = next((_number(e.get("average")) for e in stored_evaluations(run)), None)
+        score = next((finite_or_none(e.get("average")) for e in stored_evaluations(run)), None)
     except WtalError as error:
         return replace(bare, message=str(error))
-    beat = _number(status.get("heartbeat")) or 0.0
+    beat = finite_or_none(status.get("heartbeat")) or 0.0
     state, message = str(status["state"]), str(status.get("message") or "")
     if job is not None:
         how = job.status()
@@ -149,9 +150,9 @@ def _of_run(key: str, entry: RunEntry, job: Job | None) -> Training:
         bare,
         state=state,
         message=message,
-        step=int(_number(status.get("step")) or 0),
-        steps=int(_number(status.get("steps")) or 0),
-        eta_seconds=_number(status.get("eta_seconds")),
+        step=int(finite_or_none(status.get("step")) or 0),
+        steps=int(finite_or_none(status.get("steps")) or 0),
+        eta_seconds=finite_or_none(status.get("eta_seconds")),
         score=score,
         when=(job.created if job is not None and state == "queued" else 0) or beat or _made(entry.folder),
         resumable=run.checkpoint_path("last").is_file(),
@@ -183,7 +184,3 @@ def _made(folder: Path) -> float:
         return (folder / "run.yaml").stat().st_mtime // 60 * 60  # what was copied together stays in the order of names
     except OSError:
         return time.time()
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

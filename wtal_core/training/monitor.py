@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ import numpy as np
 from wtal_core.arrays import FloatArray
 from wtal_core.errors import WtalError
 from wtal_core.runs.folder import Run
+from wtal_core.snippet_grid import finite_or_none, is_finite_number
 
 __all__ = ["Curve", "Watch", "watch"]
 
@@ -95,11 +95,11 @@ def watch(folder: str | os.PathLike[str]) -> Watch:
         steps=_whole(status.get("steps")),
         stage=str(status.get("stage") or ""),
         stages=stages,
-        eta_seconds=_real(status.get("eta_seconds")),
+        eta_seconds=finite_or_none(status.get("eta_seconds")),
         steps_per_second=_speed(losses, begins),
         device=str(status.get("device") or ""),
         gpu_memory_bytes=_whole(last.get("gpu_memory_bytes")) or None,
-        learning_rate=_real(last.get("lr")),
+        learning_rate=finite_or_none(last.get("lr")),
         losses=_curves(losses, "losses", begins, "total"),
         validation=_curves(checks, "metrics", begins, "score"),
         best=best if isinstance(best, dict) else {},
@@ -107,16 +107,8 @@ def watch(folder: str | os.PathLike[str]) -> Watch:
     )
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _real(value: Any) -> float | None:
-    return float(value) if _is_number(value) else None
-
-
 def _whole(value: Any) -> int:
-    return int(value) if _is_number(value) else 0
+    return int(finite_or_none(value) or 0)
 
 
 def _stage_begins(lines: list[dict[str, Any]]) -> tuple[dict[int, int], tuple[tuple[str, int], ...]]:
@@ -144,7 +136,7 @@ def _curves(lines: list[dict[str, Any]], key: str, begins: Mapping[int, int], fi
     for line in lines:
         step = _global_step(line, begins)
         for name, value in line[key].items():
-            if _is_number(value):
+            if is_finite_number(value):
                 points.setdefault(str(name), []).append((step, float(value)))
     arrays = {name: np.array(rows, dtype=np.float64) for name, rows in points.items() if rows}
     return {name: Curve(rows[:, 0], rows[:, 1]) for name, rows in arrays.items()}
@@ -152,7 +144,7 @@ def _curves(lines: list[dict[str, Any]], key: str, begins: Mapping[int, int], fi
 
 def _speed(lines: list[dict[str, Any]], begins: Mapping[int, int]) -> float | None:
     """Return steps a second over the lines of the last sitting (its clock starts at 0 again)."""
-    times = [(_global_step(m, begins), float(m["seconds"])) for m in lines if _is_number(m.get("seconds"))]
+    times = [(_global_step(m, begins), float(m["seconds"])) for m in lines if is_finite_number(m.get("seconds"))]
     first = len(times) - 1
     while first > 0 and times[first - 1][1] < times[first][1]:
         first -= 1
