@@ -153,10 +153,9 @@ def progress_bar(description: str, total: float | None = None, *, quiet: bool = 
         watcher.write()
 
 
-def track(items: Iterable[T], description: str, *, total: int | None = None, quiet: bool = False) -> Iterator[T]:
+def track(items: Iterable[T], description: str, *, quiet: bool = False) -> Iterator[T]:
     """Yield `items` while a progress bar counts them."""
-    if total is None and isinstance(items, Sized):
-        total = len(items)
+    total = len(items) if isinstance(items, Sized) else None
     with progress_bar(description, total, quiet=quiet) as advance:
         for item in items:
             yield item

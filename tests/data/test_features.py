@@ -64,7 +64,7 @@ def test_round_trip_keeps_values_grid_and_provenance(tmp_path: Path) -> None:
     assert read.provenance == TWO_STREAM == store.provenance("v")
     assert store.digest("v") == array_digest(store.read_stored("v"))
     np.testing.assert_array_equal(store.read_snippets("v", 2, 5), read.data[2:5])
-    np.testing.assert_array_equal(store.read_snippets("crops", 2, crop=1), store.read("crops").data[1, 2:])
+    np.testing.assert_array_equal(store.read_snippets("crops", 2), store.read("crops").data[:, 2:])
 
 
 @settings(max_examples=40)

@@ -443,13 +443,11 @@ def _first_line(error: BaseException) -> str:
     return (text[0].split("Check failed:")[-1].strip() if text else type(error).__name__)[:160]
 
 
-def key_frames(
-    video: str | os.PathLike[str] | FrameReader, seconds: npt.ArrayLike, height: int, *, allow_truncated: bool = True
-) -> Frames:
+def key_frames(video: str | os.PathLike[str] | FrameReader, seconds: npt.ArrayLike, height: int) -> Frames:
     """Return the frames on screen at `seconds`, scaled to `height` pixels, for strips and galleries.
 
     Args:
-        video: file or open reader.
+        video: file (whose end may be missing) or open reader.
         seconds: `(n,)` times; those outside the video show its first or last frame.
         height: pixels; the width follows the aspect ratio.
 
@@ -466,7 +464,7 @@ def key_frames(
             next_step="Choose a height in pixels",
         )
     if not isinstance(video, FrameReader):
-        with FrameReader.open(video, allow_truncated=allow_truncated) as reader:
+        with FrameReader.open(video, allow_truncated=True) as reader:
             return key_frames(reader, seconds, height)
     width = max(1, round(video.width * height / video.height))
     indices = video.at(np.atleast_1d(np.asarray(seconds, dtype=np.float64)))

@@ -141,7 +141,6 @@ def flow_intensity(
     fps: float | None = None,
     kind: str = "dis",
     convention: Literal["pixels", "8bit"] | str = "8bit",
-    bound: float = PUBLISHED_BOUND,
     short_side: int | None = 256,
     repeats: Literal["hold", "zero"] | str = "hold",
     quiet: bool = True,
@@ -155,7 +154,6 @@ def flow_intensity(
         fps: clock to resample to by presentation times; None takes the file's own frames.
         kind: one of `FLOW_KINDS`.
         convention: "8bit" (CMCS's, of quantised flow images) or "pixels"; see `flow_magnitude`.
-        bound: pixels at which the 8-bit images saturate.
         short_side: shrink larger frames to this many pixels first (magnitudes are in shrunk pixels), None: keep them.
         repeats: what two ticks that show the same frame get: "hold" the last value, or "zero" as a re-encoded copy of
             the video would (the published pipeline; there a 10 fps video looks static at 25 fps).
@@ -191,11 +189,11 @@ def flow_intensity(
         steps = np.zeros(max(0, distinct.size - 1))
         with progress_bar(f"optical flow of {reader.path.name}", steps.size, quiet=quiet) as advance:
             for i, flow in enumerate(iter_flow(shrunk(), kind)):
-                steps[i] = flow_magnitude(flow, convention, bound)
+                steps[i] = flow_magnitude(flow, convention)
                 advance()
     # Tick i -> i + 1 shows the same frame again, or goes from distinct frame row[i] to row[i] + 1.
     if repeats == "zero":
-        intensity = np.full(ticks.size - 1, flow_magnitude(np.zeros((1, 1, 2)), convention, bound))
+        intensity = np.full(ticks.size - 1, flow_magnitude(np.zeros((1, 1, 2)), convention))
         moved = row[1:] != row[:-1]
         intensity[moved] = steps[row[:-1][moved]]
         return intensity

@@ -127,26 +127,10 @@ class HDF5Store(StoredVideos):
             stored: Array = dataset[()]
             return stored
 
-    def read_snippets(
-        self, video: str, start: int = 0, stop: int | None = None, *, crop: int | None = None
-    ) -> Float32Array:
-        """Return the snippets `start..stop` (exclusive) only, `(t, D)` or `(crops, t, D)`, as float32.
-
-        Args:
-            video: video id.
-            start, stop: snippet indices, as in a Python slice.
-            crop: one crop of a `(crops, T, D)` video.
-        """
+    def read_snippets(self, video: str, start: int = 0, stop: int | None = None) -> Float32Array:
+        """Return the snippets `start..stop` (as in a Python slice) only, `(t, D)` or `(crops, t, D)`, as float32."""
         with self._entries.reading(video) as dataset:
-            if dataset.ndim == 2:
-                if crop not in (None, 0):
-                    raise unknown_name("crop", crop, ["0"], where=f"{self.path}: {video}")
-                part = dataset[start:stop]
-            else:
-                if crop is not None and not 0 <= crop < dataset.shape[0]:
-                    raise unknown_name("crop", crop, map(str, range(dataset.shape[0])), where=f"{self.path}: {video}")
-                part = dataset[slice(None) if crop is None else crop, start:stop]
-            return to_float32(part)
+            return to_float32(dataset[..., start:stop, :])
 
     def close(self) -> None:
         """Close the file; the next use opens it again."""
