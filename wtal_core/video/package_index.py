@@ -16,6 +16,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable, Mapping
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
@@ -76,7 +77,7 @@ def fetch_file(
             if urls:
                 return _download(urls[0], folder / filename, advance)
             tried.append(f"{shown}: not there")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, HTTPException) as error:  # HTTPException: an address that is none, a cut answer
             tried.append(f"{shown}: {getattr(error, 'reason', None) or error}")
     raise DataError(
         f"{filename} could not be fetched from the package index",
