@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from wtal_core.data.dataset import Dataset, FeatureFile
 from wtal_core.data.features import FeatureFacts
 from wtal_core.data.importing import ImportRequest, import_dataset, usual_splits
 from wtal_core.errors import DataError, UsageError, WtalError
+from wtal_core.records import Segments
 from wtal_core.snippet_grid import SnippetGrid
 
 
@@ -170,13 +172,13 @@ def test_usual_splits(subsets: tuple[str, str], expected: dict[str, tuple[str, .
         assert usual_splits(annotations(subsets)) == expected
 
 
-def test_real_thumos14_import(shared: Path, tmp_path: Path) -> None:
-    done = import_dataset(
-        ImportRequest(folder=tmp_path / "thumos14", annotations=shared / "data" / "thumos14_official_txt"), quiet=True
-    )
+def test_a_folder_of_thumos14_text_is_imported(tmp_path: Path) -> None:
+    ambiguous = Segments(["v1"], "Ambiguous", [6.0], [7.0])
+    truth = replace(annotations(("validation", "test")), ambiguous=ambiguous)
+    write_annotations(truth, tmp_path / "official", format="thumos14")
+    done = import_dataset(ImportRequest(folder=tmp_path / "thumos14", annotations=tmp_path / "official"), quiet=True)
     dataset = Dataset.open(tmp_path / "thumos14")
-    assert len(dataset.videos("train")) == 200
-    assert len(dataset.videos("test")) == 213
-    assert len(dataset.annotations.instances) == 3007 + 3358
-    assert len(dataset.annotations.ambiguous) == 188
+    assert (dataset.videos("train"), dataset.videos("test")) == (("v0", "v2"), ("v1", "v3"))
+    assert len(dataset.annotations.instances) == 4
+    assert dataset.annotations.ambiguous == ambiguous
     assert done.dataset.splits["train"] == ("validation",)
