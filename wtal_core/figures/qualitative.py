@@ -78,8 +78,13 @@ def _cut(line: str, width: float, family: str, size: float) -> str:
     return line + "…"
 
 
-def draw(spec: FigureSpec, data: FigureData) -> Figure:
+def draw(spec: FigureSpec, data: FigureData, make: type[Figure] = Figure) -> Figure:
     """Draw a figure; call it inside `theme.figure_style`, or use `export.render`, which does.
+
+    Args:
+        spec: what to show.
+        data: what `content.load` read for it.
+        make: class of the figure.
 
     Returns:
         A matplotlib Figure of exactly the spec's width. Its axes carry labels "row 0: frames", "row 1: cas context".
@@ -87,118 +92,145 @@ def draw(spec: FigureSpec, data: FigureData) -> Figure:
     Raises:
         UsageError, DataError: a row asks for what the run does not have.
     """
-    painter = Painter(spec, data)
-    family, size, small = painter.family, spec.font_size, painter.small
-    line = size / 72 * 1.2
-    width, margin = spec.inches, 0.02
+    sheet = _Sheet(spec, data, make)
+    sheet.head()
+    sheet.rows()
+    sheet.time()
+    sheet.foot()
+    return sheet.figure
 
-    # Titles first: what they leave is the width of the axis, which decides how many frames and ticks fit.
-    titles_limit = 0.3 * width
-    rough = painter.bands() if all(r.kind != "frames" for r in spec.rows) else _without_frames(spec, data)
-    texts = [b.title for b in rough] + [r.title for r in spec.rows if r.kind == "frames"]
-    wrapped = {text: _wrap(text, titles_limit, family, size) for text in texts}
-    names = {name: _cut(name, titles_limit, family, small) for b in rough for name in b.lines}
-    widest = [timeline.text_width(part, family, size) for parts in wrapped.values() for part in parts]
-    widest += [timeline.text_width(name, family, small) for name in names.values()]
-    decimals = 0
-    if spec.time != "none":  # the first tick's label reaches half its width to the left of the axis
-        rough_ticks = timeline.time_ticks(painter.t0, painter.t1, width, family, size, spec.time)
-        decimals = int(any("." in label for label in rough_ticks.labels))
-        first_label = timeline.format_time(
-            painter.t0, clock=painter.t1 >= 120 or spec.time == "min:s", decimals=decimals
-        )
-        widest.append(timeline.text_width("Time (min:s)", family, size))
-        widest[-1] += 0.5 * timeline.text_width(first_label, family, size)
-    ranges = [b.limits for b in rough if b.curve and b.limits is not None and spec.scores_range]
-    range_width = max((timeline.text_width(number_text(v), family, small) for r in ranges for v in r), default=0.0)
-    left = margin + max(widest) + (range_width + 0.05 if ranges else 0.0) + 0.06
-    last_label = timeline.format_time(painter.t1, clock=painter.t1 >= 120 or spec.time == "min:s", decimals=decimals)
-    right = margin + (0.5 * timeline.text_width(last_label, family, size) if spec.time != "none" else 0.01)
-    painter.axes_width = width - left - right
-    bands = painter.bands()
 
-    gap = {"barcode": 0.035, "curve": 0.06}[spec.style]
-    heights = [max(b.height, len(wrapped.get(b.title, ())) * line if not b.lines else 0.0) for b in bands]
-    headers = [line if b.lines and b.title else 0.0 for b in bands]
+class _Sheet:
+    """A figure being laid out, in inches from the left and from the top."""
 
-    figure = Figure(figsize=(width, 1.0), dpi=300)
-    legend_rows = _legend(figure, spec, painter, bands, width - 2 * margin) if spec.legend else 0.0
-    title = _wrap(spec.title, 0.9 * (width - 2 * margin), family, size + 1) if spec.title else []  # bold is wider
-    title_line = (size + 1) / 72 * 1.35
-    title_height = len(title) * title_line
-    marks_height = line if any(m.text for m in spec.marks) else 0.0
-    ticks = timeline.time_ticks(painter.t0, painter.t1, painter.axes_width, family, size, spec.time)
-    axis_height = 0.0 if spec.time == "none" else 0.05 + size / 72 * 1.25
-    caption = _wrap(spec.caption, width - 2 * margin, family, size) if spec.caption else []
-    caption_height = len(caption) * line + 0.05 if caption else 0.0
-    above = margin + title_height + legend_rows + marks_height
-    body = sum(heights) + sum(headers) + gap * (len(bands) - 1)
-    total = above + body + axis_height + caption_height + margin
-    figure.set_size_inches(width, total)
-    ink = painter.looks["ink"].colour
+    def __init__(self, spec: FigureSpec, data: FigureData, make: type[Figure]) -> None:
+        self.spec, self.painter = spec, Painter(spec, data)
+        self.family, self.size, self.small = self.painter.family, spec.font_size, self.painter.small
+        self.line = spec.font_size / 72 * 1.2
+        self.width, self.margin = spec.inches, 0.02
+        self.ink = self.painter.looks["ink"].colour
+        self._measure_titles(data)
+        self.bands = self.painter.bands()
+        self.slots = [
+            max(b.height, len(self.wrapped.get(b.title, ())) * self.line if not b.lines else 0.0) for b in self.bands
+        ]
+        self.headers = [self.line if b.lines and b.title else 0.0 for b in self.bands]
+        self.gap = {"barcode": 0.035, "curve": 0.06}[spec.style]
+        self.figure = make(figsize=(self.width, 1.0), dpi=300)
+        self._measure_heights()
+        self.bottom = self.above  # of the last row, once it is there
 
-    def place(x: float, y: float) -> tuple[float, float]:
-        """Return figure coordinates of inches from the left and from the top."""
-        return x / width, 1.0 - y / total
+    def _measure_titles(self, data: FigureData) -> None:
+        """Give titles their column: what they leave is the width of the axis, which decides how many frames fit."""
+        spec, painter, limit = self.spec, self.painter, 0.3 * self.width
+        rough = painter.bands() if all(r.kind != "frames" for r in spec.rows) else _without_frames(spec, data)
+        texts = [b.title for b in rough] + [r.title for r in spec.rows if r.kind == "frames"]
+        self.wrapped = {text: _wrap(text, limit, self.family, self.size) for text in texts}
+        self.names = {name: _cut(name, limit, self.family, self.small) for b in rough for name in b.lines}
+        widest = [self._width(part) for parts in self.wrapped.values() for part in parts]
+        widest += [self._width(name, self.small) for name in self.names.values()]
+        last = 0.01
+        if spec.time != "none":  # the first tick's label reaches half its width to the left of the axis
+            rough_ticks = timeline.time_ticks(painter.t0, painter.t1, self.width, self.family, self.size, spec.time)
+            decimals = int(any("." in label for label in rough_ticks.labels))
+            clock = painter.t1 >= 120 or spec.time == "min:s"
+            first, end = (timeline.format_time(t, clock=clock, decimals=decimals) for t in (painter.t0, painter.t1))
+            widest.append(self._width("Time (min:s)") + 0.5 * self._width(first))
+            last = 0.5 * self._width(end)
+        ranges = [b.limits for b in rough if b.curve and b.limits is not None and spec.scores_range]
+        beside = max((self._width(number_text(v), self.small) for r in ranges for v in r), default=0.0)
+        self.left = self.margin + max(widest) + (beside + 0.05 if ranges else 0.0) + 0.06
+        painter.axes_width = self.width - self.left - self.margin - last
 
-    for i, text in enumerate(title):
-        figure.text(*place(margin, margin + i * title_line), text, size=size + 1, weight="bold", va="top", color=ink,
-                    gid="title")  # fmt: skip
-    if figure.legends:
-        figure.legends[0].set_bbox_to_anchor(
-            (left / width, 1.0 - (margin + title_height) / total), transform=figure.transFigure
-        )
-        extent = figure.legends[0].get_window_extent()
-        if extent.width / figure.dpi > width - left - margin:  # wider than the rows: begin at the left edge
-            figure.legends[0].set_bbox_to_anchor(
-                (margin / width, 1.0 - (margin + title_height) / total), transform=figure.transFigure
-            )
+    def _measure_heights(self) -> None:
+        spec, room = self.spec, self.width - 2 * self.margin
+        legend = _legend(self.figure, spec, self.painter, self.bands, room) if spec.legend else 0.0
+        self.title = _wrap(spec.title, 0.9 * room, self.family, self.size + 1) if spec.title else []  # bold is wider
+        self.title_line = (self.size + 1) / 72 * 1.35
+        self.caption = _wrap(spec.caption, room, self.family, self.size) if spec.caption else []
+        marks = self.line if any(m.text for m in spec.marks) else 0.0
+        self.axis_height = 0.0 if spec.time == "none" else 0.05 + self.size / 72 * 1.25
+        self.below_title = self.margin + len(self.title) * self.title_line
+        self.above = self.below_title + legend + marks
+        body = sum(self.slots) + sum(self.headers) + self.gap * (len(self.bands) - 1)
+        caption = len(self.caption) * self.line + 0.05 if self.caption else 0.0
+        self.total = self.above + body + self.axis_height + caption + self.margin
+        self.figure.set_size_inches(self.width, self.total)
 
-    y = above
-    bottom = above
-    for number, (band, slot, header) in enumerate(zip(bands, heights, headers, strict=True)):
-        if header:
-            figure.text(*place(margin, y), wrapped[band.title][0], size=size, va="top", color=ink, gid="row-title")
-        y += header
-        height = slot if band.curve or band.lines else band.height  # bars stay as high as others beside a long title
-        last_row = number == len(bands) - 1  # sits on the time axis, whose title a long row title keeps clear of
-        top = y + (slot - height) / (1 if last_row else 2)
-        bottom = top + height
-        axes = figure.add_axes(
-            (left / width, 1.0 - bottom / total, painter.axes_width / width, height / total),
-            label=f"row {number}: {band.kind} {band.name}".strip(),
-        )
-        axes.patch.set_visible(False)
-        _dress(axes, band, painter)
-        middle = y + slot / 2
+    def _width(self, text: str, size: float | None = None) -> float:
+        return timeline.text_width(text, self.family, self.size if size is None else size)
+
+    def write(self, x: float, y: float, text: str, gid: str, **look: Any) -> None:
+        """Print a text at inches from the left and from the top."""
+        given = {"size": self.size, "color": self.ink, "gid": gid, **look}
+        self.figure.text(x / self.width, 1.0 - y / self.total, text, **given)
+
+    def head(self) -> None:
+        """Print the title, and put the legend above the rows."""
+        for i, text in enumerate(self.title):
+            y = self.margin + i * self.title_line
+            self.write(self.margin, y, text, "title", size=self.size + 1, weight="bold", va="top")
+        for legend in self.figure.legends:
+            at = 1.0 - self.below_title / self.total
+            legend.set_bbox_to_anchor((self.left / self.width, at), transform=self.figure.transFigure)
+            wide = legend.get_window_extent().width / self.figure.dpi
+            if wide > self.width - self.left - self.margin:  # wider than the rows: begin at the left edge
+                legend.set_bbox_to_anchor((self.margin / self.width, at), transform=self.figure.transFigure)
+
+    def rows(self) -> None:
+        """Draw every row, from the top."""
+        y = self.above
+        for number, (band, slot, header) in enumerate(zip(self.bands, self.slots, self.headers, strict=True)):
+            if header:
+                self.write(self.margin, y, self.wrapped[band.title][0], "row-title", va="top")
+            y += header
+            height = slot if band.curve or band.lines else band.height  # bars stay as high beside a long title
+            last = number == len(self.bands) - 1  # sits on the time axis, whose title a long row title keeps clear of
+            top = y + (slot - height) / (1 if last else 2)
+            self.bottom = top + height
+            axes = self.figure.add_axes(
+                (self.left / self.width, 1.0 - self.bottom / self.total,
+                 self.painter.axes_width / self.width, height / self.total),
+                label=f"row {number}: {band.kind} {band.name}".strip(),
+            )  # fmt: skip
+            axes.patch.set_visible(False)
+            _dress(axes, band, self.painter)
+            self._name_row(band, y, slot, height)
+            if band.curve and band.limits is not None and self.spec.scores_range:
+                for value, at, va in ((band.limits[1], top, "top"), (band.limits[0], self.bottom, "bottom")):
+                    self.write(self.left - 0.04, at, number_text(value), "range", size=self.small, ha="right", va=va)
+            y += slot + self.gap
+
+    def _name_row(self, band: Band, y: float, slot: float, height: float) -> None:
+        """Print what a row is at its left: the names of its lines, or its title."""
         if band.lines:
             step = height / len(band.lines)
             for i, name in enumerate(band.lines):
-                figure.text(*place(left - 0.04, y + (i + 0.5) * step), names[name], size=small, ha="right",
-                            va="center_baseline", color=ink, gid="line-title")  # fmt: skip
+                self.write(self.left - 0.04, y + (i + 0.5) * step, self.names[name], "line-title", size=self.small,
+                           ha="right", va="center_baseline")  # fmt: skip
         elif band.title:
-            parts = wrapped[band.title]
+            parts = self.wrapped[band.title]
             for i, part in enumerate(parts):
-                at = middle + (i - (len(parts) - 1) / 2) * line
-                figure.text(*place(margin, at), part, size=size, va="center_baseline", color=ink, gid="row-title")
-        if band.curve and band.limits is not None and spec.scores_range:
-            for value, at, va in ((band.limits[1], top, "top"), (band.limits[0], bottom, "bottom")):
-                figure.text(
-                    *place(left - 0.04, at), number_text(value), size=small, ha="right", va=va, color=ink, gid="range"
-                )
-        y += slot + gap
+                at = y + slot / 2 + (i - (len(parts) - 1) / 2) * self.line
+                self.write(self.margin, at, part, "row-title", va="center_baseline")
 
-    if spec.time != "none":
-        last = figure.axes[-1]
+    def time(self) -> None:
+        """Draw the time axis below the last row."""
+        spec, painter = self.spec, self.painter
+        if spec.time == "none":
+            return
+        ticks = timeline.time_ticks(painter.t0, painter.t1, painter.axes_width, self.family, self.size, spec.time)
+        last = self.figure.axes[-1]
         last.set_xticks(ticks.positions, ticks.labels)
-        last.tick_params(axis="x", bottom=True, labelbottom=True, pad=1.5, labelsize=size, colors=ink)
-        figure.text(*place(margin, bottom + 0.035 + 1.5 / 72), f"Time ({ticks.unit})", size=size, va="top", color=ink,
-                    gid="time-title")  # fmt: skip
-    _marks(figure, spec, painter, left, above, bottom, total)
-    for i, text in enumerate(caption):
-        figure.text(*place(width / 2, bottom + axis_height + 0.05 + i * line), text, size=size, ha="center", va="top",
-                    color=ink, gid="caption")  # fmt: skip
-    return figure
+        last.tick_params(axis="x", bottom=True, labelbottom=True, pad=1.5, labelsize=self.size, colors=self.ink)
+        self.write(self.margin, self.bottom + 0.035 + 1.5 / 72, f"Time ({ticks.unit})", "time-title", va="top")
+
+    def foot(self) -> None:
+        """Draw the marks across all rows, and the caption below."""
+        _marks(self.figure, self.spec, self.painter, self.left, self.above, self.bottom, self.total)
+        for i, text in enumerate(self.caption):
+            y = self.bottom + self.axis_height + 0.05 + i * self.line
+            self.write(self.width / 2, y, text, "caption", ha="center", va="top")
 
 
 def _without_frames(spec: FigureSpec, data: FigureData) -> list[Band]:
