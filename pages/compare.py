@@ -117,20 +117,26 @@ def _pick_sets(dataset_id: str, imported: Mapping[str, SetRef]) -> tuple[list[st
     runs = loaders.runs(dataset_id)
     wanted = [run for run in selection().runs if run in runs]
     default = wanted or [run for run, entry in runs.items() if not entry.error][:4] or list(imported)[:4]
+    named = st.query_params.get_all("sets")
+    ids = [name if name in imported else loaders.run_id(name, dataset_id) for name in named]
     changed = st.session_state.get(_SHOWN, dataset_id) != dataset_id
     if changed:  # what was chosen is of the data set shown before
         st.session_state["sets"] = default
+    elif ids != named:  # a link of an earlier version: the widget takes only what is among its options
+        st.session_state["sets"] = [i for i in ids if i in runs or i in imported] or default
     st.session_state[_SHOWN] = dataset_id
     picked = st.multiselect(
         "Runs and imported detections",
         [*runs, *imported],
-        default=None if changed else default,
+        default=None if changed or ids != named else default,
         key="sets",
         bind="query-params",
         placeholder="Choose runs" if runs or imported else "No runs yet",
         help="The first one is what the others are compared with. Detections of other systems, imported on the Data "
         "page, stand among the runs.",
     )
+    for lost in (name for name in ids if not changed and name not in runs and name not in imported):
+        pickers.why_not("run", lost)
     return [i for i in picked if i not in imported], [imported[i] for i in picked if i in imported]
 
 

@@ -106,11 +106,11 @@ def _doctor(dataset: Dataset) -> None:
     st.caption(f"The features are {size / 2**30:.1f} GiB: they are examined in the background.")
     if (job is None or not job.status().open) and st.button("Examine", icon=":material/stethoscope:", type="primary"):
         with guard(stop=False):
-            words = ("data", "doctor", str(dataset.folder), "--json")
-            jobs.queue().submit(words, kind="doctor", title=f"examine {dataset.name}", slot="files", result=result)
+            request = {"command": "data doctor", "dataset": dataset.folder, "json": True}
+            jobs.submit(request, title=f"examine {dataset.name}", slot="files", result=result)
             st.rerun()
     if job is not None and job.status().open:
-        jobs.job_list(("doctor",), "data.doctor", most=1)
+        jobs.job_list(("data doctor",), "data.doctor", most=1)
 
 
 _LOOKS = {

@@ -58,6 +58,7 @@ def main() -> None:
     run_id = runs[0]
     strip = st.container(horizontal=True, vertical_alignment="center", gap="large")
     if len(runs) > 1:
+        pickers.follow_link("failures_of", runs)
         with strip:
             picked = st.segmented_control(
                 "Failures of",
@@ -65,7 +66,7 @@ def main() -> None:
                 key="failures_of",
                 bind="query-params",
                 required=True,
-                default=runs[0],
+                default=None if "failures_of" in st.session_state else runs[0],
                 label_visibility="collapsed",
             )
         run_id = picked if picked in runs else runs[0]
@@ -199,6 +200,7 @@ def _filters(looked: Looked) -> tuple[pd.DataFrame, str]:
     others = [r for r in looked.runs if r != looked.run]
     compared = ALL
     if others:
+        pickers.follow_link("right_in", others)
         compared = st.selectbox(
             "Wrong here, right in",
             [ALL, *others],

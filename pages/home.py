@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from pathlib import Path
 
@@ -12,8 +11,7 @@ from pages.ui import jobs, loaders, selection, theme
 from pages.ui.errors import guard, plain
 from pages.ui.home.advice import DatasetFacts, Step, dataset_facts, next_steps
 from wtal_core.errors import counted
-from wtal_core.jobs.trainings import Training, trainings
-from wtal_core.runs.workspace import DatasetEntry, RunEntry
+from wtal_core.workspace import DatasetEntry, RunSummary
 
 _STYLE = """
 <style>
@@ -68,36 +66,35 @@ def _dataset(facts: DatasetFacts) -> None:
 _WIDTHS = [2.2, 1.2, 1.7, 1.3, 0.9, 1.2]
 
 
-def _runs(found: list[Training], entries: dict[str, DatasetEntry]) -> None:
+def _runs(found: list[RunSummary], entries: dict[str, DatasetEntry]) -> None:
     by_name = {entry.name: i for i, entry in entries.items()}
     with st.container(key="home_runs"):
         for column, title in zip(
             st.columns(_WIDTHS), ("run", "method", "data set", "state", "avg mAP", "last heard of"), strict=True
         ):
             column.caption(title)
-        for training in found[:_ROWS]:
+        for run in found[:_ROWS]:
             name, method, dataset, status, score, when = st.columns(_WIDTHS, vertical_alignment="center")
-            if (training.folder / "activations.h5").is_file():
-                query = selection.explore_query(training.key, dataset=by_name.get(training.dataset))
-                name.page_link("pages/explore.py", label=f"**{plain(training.name)}**", query_params=query)
+            if run.has_activations:
+                query = selection.explore_query(run.id, dataset=by_name.get(run.dataset))
+                name.page_link("pages/explore.py", label=f"**{plain(run.name)}**", query_params=query)
             else:
-                name.page_link("pages/train.py", label=f"**{plain(training.name)}**",
-                               query_params={"training": training.key})  # fmt: skip
-            method.markdown(training.method or "–")
-            dataset.markdown(plain(training.dataset) or "–")
+                name.page_link("pages/train.py", label=f"**{plain(run.name)}**", query_params={"training": run.id})
+            method.markdown(plain(run.method) or "–")
+            dataset.markdown(plain(run.dataset) or "–")
             with status:
-                jobs.state_badge(training.state)
-            score.markdown(theme.percent(training.score))
-            when.caption(jobs.ago(time.time() - training.when) if training.when else "–")
+                jobs.state_badge(run.state)
+            score.markdown(theme.percent(run.score))
+            when.caption(jobs.ago(time.time() - run.when) if run.when else "–")
     if len(found) > _ROWS:
         st.page_link("pages/train.py", label=f"All {len(found)} runs", icon=":material/arrow_forward:")
 
 
-def _absent(runs: dict[str, RunEntry], entries: dict[str, DatasetEntry]) -> dict[str, str]:
+def _absent(runs: list[RunSummary], entries: dict[str, DatasetEntry]) -> dict[str, str]:
     """Return `{data set that runs name and the workspace does not have: where it lay when they were trained}`."""
     names, folders = {entry.name for entry in entries.values()}, {str(entry.folder) for entry in entries.values()}
-    named = [run for run in runs.values() if run.dataset_name and run.dataset_folder not in folders]
-    return {run.dataset_name: run.dataset_folder for run in named if run.dataset_name not in names}
+    named = [run for run in runs if run.exists and run.dataset and run.dataset_folder not in folders]
+    return {run.dataset: run.dataset_folder for run in named if run.dataset not in names}
 
 
 def _say_absent(absent: dict[str, str]) -> None:
@@ -124,15 +121,14 @@ def _steps(steps: list[Step]) -> None:
     for i, step in enumerate(steps):
         with st.container(border=True):
             target = f"pages/{step.page}.py"
-            if step.command:
+            if step.request:
                 st.markdown(f"**{plain(step.title)}**")
                 st.caption(plain(step.why))
-                st.code(step.command, language="bash", wrap_lines=True)
-                words = tuple(shlex.split(step.command))[1:]
+                jobs.show_command(step.request)
                 if st.button("Do it in the background", icon=":material/play_arrow:", key=f"home.do.{i}"):
                     home = loaders.workspace().home
                     with guard(stop=False):
-                        jobs.queue().submit(words, kind=words[0], title=step.command, cwd=home, result=home / words[-1])
+                        jobs.submit(step.request, title=step.title, cwd=home, result=home / step.request["out"])
                         st.rerun()
             elif (_PAGES / f"{step.page}.py").is_file():
                 st.page_link(target, label=f"**{plain(step.title)}**", icon=":material/arrow_forward:",
@@ -148,17 +144,17 @@ def main() -> None:
     queue = jobs.queue()
     with guard(stop=False):
         queue.start_workers()
+    jobs.say_unreadable()
     entries = loaders.datasets()
     facts = _facts(entries)
-    runs = loaders.runs()
-    found = trainings(runs, queue)
+    found = loaders.workspace().trainings()
     left, right = st.columns([2.7, 1], gap="large")
     with right:
         _steps(next_steps(facts, found))
-        busy = [job for job in queue.jobs() if job.status().open and job.kind != "train"]
+        busy = [job for job in queue.jobs() if job.status().open and job.command != "train"]
         if busy:
             st.header("Running now")
-            jobs.job_list(tuple({job.kind for job in busy}), "home.jobs", most=3)
+            jobs.job_list(tuple({job.command for job in busy}), "home.jobs", most=3)
     with left:
         if not entries and not found:
             st.title("See what a model sees")
@@ -174,7 +170,7 @@ def main() -> None:
             st.caption(f"Workspace: {plain(str(loaders.workspace().home))}")
             return
         st.header("Data sets")
-        _say_absent(_absent(runs, entries))
+        _say_absent(_absent(found, entries))
         columns = st.columns(3) if len(facts) > 2 else st.columns(2)
         for i, fact in enumerate(facts):
             with columns[i % len(columns)]:

@@ -17,7 +17,7 @@ LEVEL = {
     "video": 2, "methods": 2,
     "training": 3, "runs": 3,
     "jobs": 4, "analysis": 4,
-    "figures": 5,
+    "figures": 5, "workspace": 5,
     "papers": 6, "interchange": 6, "demo": 6,
     "commands": 7, "cli": 7, "__main__": 7,
 }  # fmt: skip

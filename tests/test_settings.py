@@ -109,7 +109,7 @@ def test_what_yaml_gives_becomes_what_the_field_holds(values: dict[str, Any], ke
 
 
 def test_a_missing_value_is_named() -> None:
-    with pytest.raises(DataError, match=r"run\.yaml: settings are incomplete: .*'must'"):
+    with pytest.raises(DataError, match=r"run\.yaml: settings are incomplete \(expected must, got nothing\)"):
         build(Needy, {}, where="run.yaml")
 
 

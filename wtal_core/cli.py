@@ -15,10 +15,10 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from wtal_core.errors import Interrupted, WtalError, nearest
+from wtal_core.errors import Interrupted, UsageError, WtalError, nearest
 from wtal_core.version import __version__
 
 __all__ = ["COMMANDS", "main"]
@@ -83,24 +83,22 @@ def _help(prefix: tuple[str, ...] = ()) -> str:
     return "\n".join(lines)
 
 
-def _find(arguments: Sequence[str]) -> tuple[tuple[str, ...], list[str]] | None:
-    """Return the longest known command that `arguments` start with, and what remains."""
+def find_command(arguments: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
+    """Return the longest known command that `arguments` start with, and what remains.
+
+    Raises:
+        UsageError: they start with none.
+    """
     for length in (2, 1):
         words = tuple(arguments[:length])
         if len(words) == length and words in COMMANDS:
             return words, list(arguments[length:])
-    return None
-
-
-def _unknown(arguments: Sequence[str]) -> int:
     if arguments[0].startswith("-"):
-        print(f"error: {arguments[0]!r} comes before a command. See 'wtal --help'.", file=sys.stderr)
-        return 2
+        raise UsageError(f"{arguments[0]!r} comes before a command", next_step="See 'wtal --help'")
     given = " ".join(a for a in arguments[:2] if not a.startswith("-"))
     guesses = nearest(given, [" ".join(words) for words in COMMANDS])
-    hint = f" Did you mean {' or '.join(repr(g) for g in guesses)}?" if guesses else ""
-    print(f"error: unknown command {given!r}.{hint} See 'wtal --help'.", file=sys.stderr)
-    return 2
+    hint = f"Did you mean {' or '.join(repr(g) for g in guesses)}? " if guesses else ""
+    raise UsageError(f"unknown command {given!r}", next_step=f"{hint}See 'wtal --help'")
 
 
 def load_command(words: tuple[str, ...]) -> type[Any]:
@@ -118,23 +116,26 @@ def _run(arguments: list[str]) -> int:
     if arguments[0] in ("-V", "--version"):
         print(f"wtal {__version__}")
         return 0
-    found = _find(arguments)
-    if found is None:
-        group = (arguments[0],)
-        if any(words[:1] == group for words in COMMANDS) and (len(arguments) == 1 or arguments[1] in ("-h", "--help")):
-            print(_help(group))
-            return 0 if len(arguments) > 1 else 2
-        return _unknown(arguments)
+    group = (arguments[0],)
+    is_group = group not in COMMANDS and any(words[:1] == group for words in COMMANDS)
+    if is_group and (len(arguments) == 1 or arguments[1] in ("-h", "--help")):
+        print(_help(group))
+        return 0 if len(arguments) > 1 else 2
+    words, rest = find_command(arguments)
     from wtal_core.commands.arguments import parse
 
-    words, rest = found
     return int(parse(load_command(words), rest, f"wtal {' '.join(words)}").run() or 0)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; whatever goes wrong is one message on standard error."""
+    return _guarded(lambda: _run(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def _guarded(work: Callable[[], int]) -> int:
+    """Do the work of a command and return its exit code; whatever goes wrong is one message on standard error."""
     try:
-        return _run(list(sys.argv[1:] if arguments is None else arguments))
+        return work()
     except SystemExit as stop:  # tyro: 0 after --help, 2 after bad arguments
         return stop.code if isinstance(stop.code, int) else 2
     except WtalError as error:
@@ -164,8 +165,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def as_process(arguments: Sequence[str] | None = None) -> int:
-    """Run one command as what this process is for, see `main`; SIGTERM ends it as cleanly as Ctrl-C does."""
+def as_process(work: Callable[[], int]) -> int:
+    """Do the work of a command, which this process is for, see `main`; SIGTERM ends it as cleanly as Ctrl-C does."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a video's name shows its escapes
             stream.reconfigure(errors="backslashreplace")
@@ -173,7 +174,7 @@ def as_process(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _terminate)
-    return main(arguments)
+    return _guarded(work)
 
 
 def _terminate(number: int, frame: Any) -> None:
@@ -199,7 +200,7 @@ def entry_point() -> None:
             os.kill(os.getpid(), code - 128)
 
     atexit.register(leave)  # registered first, called last
-    code = as_process()
+    code = as_process(lambda: _run(sys.argv[1:]))
     sys.exit(code)
 
 

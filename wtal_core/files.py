@@ -15,6 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from wtal_core.errors import DataError
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "read_json",
     "read_start",
     "read_text",
+    "read_yaml",
     "refuse_packed",
     "require_file",
     "require_folder",
@@ -281,3 +284,16 @@ def sha256(path: str | os.PathLike[str]) -> str:
             return hashlib.file_digest(handle, "sha256").hexdigest()
     except OSError as error:
         raise _cannot_be_read(path, "a file", error) from error
+
+
+def read_yaml(path: str | os.PathLike[str], what: str = "a YAML file") -> Any:
+    """Read a YAML file or raise `DataError`."""
+    try:
+        return yaml.safe_load(read_text(path, what))
+    except yaml.YAMLError as error:
+        raise DataError(
+            f"is not valid YAML: {str(error).splitlines()[0]}",
+            expected=what,
+            where=path,
+            next_step="Copy it from the original again",
+        ) from error

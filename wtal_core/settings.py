@@ -24,7 +24,18 @@ import yaml
 
 from wtal_core.errors import DataError, UsageError, unknown_name
 
-__all__ = ["Option", "build", "check", "differences", "option", "options", "override", "parse_assignments", "to_dict"]
+__all__ = [
+    "Option",
+    "build",
+    "check",
+    "differences",
+    "option",
+    "options",
+    "override",
+    "parse_assignments",
+    "plain",
+    "to_dict",
+]
 
 S = TypeVar("S")
 
@@ -151,9 +162,14 @@ def check(settings: Any) -> None:
 
 
 def build(cls: type[S], values: Mapping[str, Any], where: object | None = None) -> S:
-    """Build a settings object from nested plain values; unknown keys are errors that name the nearest known one."""
+    """Build a settings object from nested plain values; unknown keys are errors that name the nearest known one.
+
+    Raises:
+        UsageError: a key is unknown, or a value is refused.
+        DataError: a value is missing.
+    """
     hints = typing.get_type_hints(cls)
-    known = [item.name for item in fields(cls)]  # type: ignore[arg-type]
+    known = {item.name: item for item in fields(cls)}  # type: ignore[arg-type]
     arguments: dict[str, Any] = {}
     for key, value in values.items():
         if key not in known:
@@ -162,14 +178,16 @@ def build(cls: type[S], values: Mapping[str, Any], where: object | None = None) 
         if isinstance(wanted, type) and is_dataclass(wanted) and isinstance(value, Mapping):
             value = build(wanted, value, where=f"{where}.{key}" if where else key)
         arguments[key] = value
-    try:
-        return cls(**arguments)
-    except TypeError as error:
+    missing = [k for k, item in known.items() if item.default is item.default_factory is MISSING and k not in values]
+    if missing:
         raise DataError(
-            f"settings are incomplete: {error}",
+            "settings are incomplete",
+            expected=", ".join(missing),
+            got="nothing",
             where=where or cls.__name__,
             next_step="Give every setting that has no default",
-        ) from error
+        )
+    return cls(**arguments)
 
 
 def override(settings: S, changes: Mapping[str, Any], *, under: str = "") -> S:
@@ -213,14 +231,19 @@ def override(settings: S, changes: Mapping[str, Any], *, under: str = "") -> S:
         raise error.at(f"{under}{error.where.removeprefix(own)}") from error
 
 
+def plain(value: Any) -> Any:
+    """Return a value as YAML and JSON know it: settings and mappings become dicts, tuples lists, paths texts."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {item.name: plain(getattr(value, item.name)) for item in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    return str(value) if isinstance(value, Path) else value
+
+
 def to_dict(settings: Any) -> dict[str, Any]:
-    """Return nested settings as plain values for YAML and JSON (tuples become lists)."""
-
-    def plain(value: Any) -> Any:
-        if is_dataclass(value) and not isinstance(value, type):
-            return {item.name: plain(getattr(value, item.name)) for item in fields(value)}
-        return [plain(v) for v in value] if isinstance(value, list | tuple) else value
-
+    """Return nested settings as plain values for YAML and JSON."""
     result: dict[str, Any] = plain(settings)
     return result
 

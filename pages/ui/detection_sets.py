@@ -132,7 +132,7 @@ class SetRef:
 
 def run_set(run_id: str) -> SetRef:
     """Return the stored detections of a run."""
-    return SetRef(run_id, "run", run_id, loaders.stamp(loaders.load_run(run_id).detections_path))
+    return SetRef(loaders.run_name(run_id), "run", run_id, loaders.stamp(loaders.load_run(run_id).detections_path))
 
 
 def file_set(path: str | Path) -> SetRef:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import html
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
 from pages.ui import loaders
-from pages.ui.errors import guard
-from wtal_core.jobs.job import Job, command_line, log_tail
+from pages.ui.errors import guard, plain
+from wtal_core.commands.requests import command_line, command_of
+from wtal_core.jobs.job import Job, log_tail
 from wtal_core.jobs.queue import Queue
 
 __all__ = [
@@ -24,9 +26,11 @@ __all__ = [
     "job_list",
     "queue",
     "refresh",
+    "say_unreadable",
     "show_command",
     "show_log",
     "state_badge",
+    "submit",
 ]
 
 ICONS = {
@@ -47,7 +51,17 @@ COLOURS = {"queued": "gray", "running": "blue", "stopping": "blue", "finished": 
 
 def queue() -> Queue:
     """Return the queue of the app's workspace."""
-    return Queue(loaders.workspace().home)
+    return loaders.workspace().queue
+
+
+def submit(request: Mapping[str, Any], **more: Any) -> Job:
+    """Queue a command whose options are in order; arguments as for `Queue.submit`.
+
+    Raises:
+        WtalError: the request cannot be carried out, a job that makes the same is open, or the disk is full.
+    """
+    command_of(request)
+    return queue().submit(request, **more)
 
 
 def refresh() -> None:
@@ -100,9 +114,10 @@ def facts(rows: Mapping[str, str]) -> None:
     st.html(f"{_FACTS}<dl class='wtal-facts'>{items}</dl>")
 
 
-def show_command(arguments: tuple[str, ...]) -> None:
-    """Show the command that does the same, for copying."""
-    st.code(command_line(arguments), language="bash", wrap_lines=True)
+def show_command(*requests: Mapping[str, Any]) -> None:
+    """Show the commands that do the same in a shell, for copying."""
+    with guard(stop=False):
+        st.code("\n".join(map(command_line, requests)), language="bash", wrap_lines=True)
 
 
 def show_log(path: str, lines: int = 12, key: str = "log") -> None:
@@ -142,7 +157,7 @@ def job_card(job: Job, key: str) -> None:
         if status.state != "queued":
             with st.expander("Log and command"):
                 show_log(job.log, 20)
-                show_command(job.arguments)
+                show_command(job.request)
 
 
 def _waits(job: Job) -> bool:
@@ -155,16 +170,22 @@ def _left(done: float, total: float | None, started: float | None) -> str:
     return duration((time.time() - started) / done * (total - done))
 
 
-def job_list(kinds: tuple[str, ...], key: str, most: int = 4) -> None:
-    """Show the latest jobs of some kinds; refreshes itself while one is open."""
-    jobs = [job for job in queue().jobs() if job.kind in kinds]
+def say_unreadable() -> None:
+    """Say which jobs of the workspace cannot be read, so that nobody waits for them."""
+    for error in queue().unreadable().values():
+        st.warning(plain(str(error)), icon=":material/help:")
+
+
+def job_list(commands: tuple[str, ...], key: str, most: int = 4) -> None:
+    """Show the latest jobs of some commands; refreshes itself while one is open."""
+    jobs = [job for job in queue().jobs() if job.command in commands]
     if not jobs:
         return
     busy = any(job.status().open for job in jobs)
 
     @st.fragment(run_every=1.0 if busy else None)
     def watched() -> None:
-        current = [job for job in queue().jobs() if job.kind in kinds]
+        current = [job for job in queue().jobs() if job.command in commands]
         shown = [job for job in current if job.status().open]
         shown += [job for job in reversed(current) if not job.status().open][: max(0, most - len(shown))]
         for job in shown:

@@ -7,6 +7,8 @@ do not change it.
 from __future__ import annotations
 
 import os
+import time
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,11 +21,12 @@ from wtal_core.evaluation import GroundTruthIndex
 from wtal_core.records import Activations, Annotations, Detections
 from wtal_core.runs.folder import Run
 from wtal_core.runs.pipeline import stored_activations
-from wtal_core.runs.workspace import DatasetEntry, RunEntry, Workspace, home_folder
+from wtal_core.workspace import DatasetEntry, RunSummary, Workspace, home_folder
 
 __all__ = [
     "DatasetEntry",
-    "RunEntry",
+    "RunSummary",
+    "dataset_id",
     "dataset_of",
     "dataset_stamp",
     "datasets",
@@ -36,6 +39,8 @@ __all__ = [
     "load_run",
     "open_dataset",
     "register",
+    "run_id",
+    "run_name",
     "runs",
     "seen_videos",
     "short",
@@ -68,10 +73,38 @@ def datasets() -> dict[str, DatasetEntry]:
     return workspace().datasets()
 
 
-def runs(dataset_id: str | None = None) -> dict[str, RunEntry]:
+def runs(dataset_id: str | None = None) -> dict[str, RunSummary]:
     """Return `{id: run}`, unreadable ones with their error; of one data set where its id is given."""
     entry = None if dataset_id is None else workspace().dataset(dataset_id)
     return workspace().runs(entry)
+
+
+def run_name(run_id: str) -> str:
+    """Return what people read for a run: the end of its id that no other run shares."""
+    return workspace().run(run_id).name
+
+
+def dataset_id(name: str) -> str:
+    """Return the id of the data set that a link names, the name itself where there is none or several."""
+    return _resolved(str(workspace().home), "data set", name, None, int(time.monotonic()))
+
+
+def run_id(name: str, dataset: str | None = None) -> str:
+    """Return the id of the run (of a data set) that a link names, the name itself where there is none or several."""
+    return _resolved(str(workspace().home), "run", name, dataset, int(time.monotonic()))
+
+
+@lru_cache(maxsize=128)
+def _resolved(home: str, kind: str, name: str, dataset: str | None, second: int) -> str:
+    """Resolve a name, not more often than once a second: pages ask many times while they are drawn."""
+    here = workspace()
+    with suppress(UsageError):
+        if kind == "data set":
+            return here.dataset(name).id
+        with suppress(UsageError):
+            return here.run(name, here.dataset(dataset) if dataset else None).id
+        return here.run(name).id
+    return name
 
 
 def dataset_of(run_id: str) -> DatasetEntry | None:

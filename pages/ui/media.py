@@ -2,6 +2,8 @@
 
 /video/{dataset}/{video}            the file as it is, or its browser copy where one was made
 /frame/{dataset}/{video}?t=1.5&h=90   the frame on screen at t seconds, as JPEG of h pixels
+
+The id of a data set is a path with slashes; the one that leads an absolute path is left out.
 """
 
 from __future__ import annotations
@@ -54,12 +56,12 @@ class Media:
 
 def media_url(dataset_id: str, video: str) -> str:
     """Return the relative URL of a video."""
-    return f"/video/{quote(dataset_id, safe='')}/{quote(video, safe='')}"
+    return f"/video/{quote(dataset_id.lstrip('/'))}/{quote(video, safe='')}"
 
 
 def frame_url(dataset_id: str, video: str, t: float, height: int = 90) -> str:
     """Return the relative URL of the frame on screen at `t` seconds, `height` pixels high."""
-    return f"/frame/{quote(dataset_id, safe='')}/{quote(video, safe='')}?t={t:.3f}&h={height}"
+    return f"/frame/{quote(dataset_id.lstrip('/'))}/{quote(video, safe='')}?t={t:.3f}&h={height}"
 
 
 def media_of(dataset_id: str, video: str) -> Media:
@@ -93,7 +95,8 @@ def make_copy(dataset_id: str, video: str) -> None:
 
 def _path(dataset_id: str, video: str) -> Path | None:
     """Return the file of a video of a data set of the workspace; ids only, so that no path comes from a client."""
-    entry = workspace().datasets().get(dataset_id)
+    known = workspace().datasets()
+    entry = known.get(dataset_id) or known.get(f"/{dataset_id}")
     if entry is None or entry.error:
         return None
     return video_file(open_dataset(entry), video)
@@ -219,6 +222,6 @@ def _jpeg(path: Path, t: float, height: int) -> bytes:
 
 
 routes = [
-    Route("/video/{dataset}/{video}", _media, methods=["GET", "HEAD"]),
-    Route("/frame/{dataset}/{video}", _frame, methods=["GET"]),
+    Route("/video/{dataset:path}/{video}", _media, methods=["GET", "HEAD"]),
+    Route("/frame/{dataset:path}/{video}", _frame, methods=["GET"]),
 ]

@@ -8,10 +8,12 @@ from typing import Any, Literal
 import streamlit as st
 
 from pages.ui import loaders
+from pages.ui.errors import plain
 from pages.ui.selection import select, selection
 from wtal_core.data import Dataset
+from wtal_core.workspace import matches
 
-__all__ = ["pick_class", "pick_dataset", "pick_runs", "pick_video", "step_video"]
+__all__ = ["follow_link", "pick_class", "pick_dataset", "pick_runs", "pick_video", "step_video", "why_not"]
 
 Needs = Literal["activations", "detections"]
 
@@ -43,7 +45,7 @@ def pick_dataset(label: str = "Data set") -> loaders.DatasetEntry | None:
         current = next((i for i, entry in known.items() if not entry.error), next(iter(known)))
     picked = _one("dataset", label, list(known), current, format_func=lambda i: known[i].name)
     if missing is not None:
-        st.warning(f"This link names the data set “{missing}”, which is not in this workspace.")
+        why_not("data set", missing)
     return known[picked]
 
 
@@ -53,12 +55,8 @@ def default_runs(dataset_id: str, needs: Needs = "activations") -> tuple[str, ..
     Of several, one that lacks nothing else is taken; where none has it, the first readable one.
     """
 
-    def lacks(entry: loaders.RunEntry) -> tuple[bool, int]:
-        run = loaders.load_run(entry.id)
-        absent = {
-            "activations": not run.activations_path.is_file(),
-            "detections": not run.detections_path.is_file(),
-        }
+    def lacks(run: loaders.RunSummary) -> tuple[bool, int]:
+        absent = {"activations": not run.has_activations, "detections": not run.has_detections}
         return absent[needs], sum(absent.values())
 
     readable = [entry for entry in loaders.runs(dataset_id).values() if not entry.error]
@@ -76,6 +74,7 @@ def pick_runs(dataset_id: str, max: int = 4, label: str = "Runs", needs: Needs =
     picked = st.multiselect(
         label,
         list(known),
+        format_func=lambda run: known[run].name,
         key=key,
         max_selections=max,
         placeholder="Choose a run" if known else "No runs yet",
@@ -84,8 +83,24 @@ def pick_runs(dataset_id: str, max: int = 4, label: str = "Runs", needs: Needs =
         kwargs={"many": True},
     )
     if missing:
-        st.warning(f"This link names the run “{missing[0]}”, which is not in this workspace.")
+        why_not("run", missing[0])
     return tuple(picked)
+
+
+def follow_link(key: str, runs: Sequence[str]) -> None:
+    """Let a widget of runs that is bound to the URL take a run that a link names by another end of its path."""
+    named = st.query_params.get(key)
+    if named is not None and named not in runs and (found := loaders.run_id(named)) in runs:
+        st.session_state[key] = found  # by itself it takes its own options only
+
+
+def why_not(kind: Literal["run", "data set"], name: str) -> None:
+    """Say why a link leads to no run or data set: there is none of this name, or there are several."""
+    found = matches(name, loaders.runs() if kind == "run" else loaders.datasets())
+    which = "is of another data set" if found else "is not in this workspace"
+    if len(found) > 1:
+        which = f"may mean {' or '.join(found)}"
+    st.warning(plain(f"This link names the {kind} “{name}”, which {which}."))
 
 
 def pick_video(dataset: Dataset, videos: Sequence[str], label: str = "Video", runs: Sequence[str] = ()) -> str | None:

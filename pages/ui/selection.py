@@ -1,8 +1,12 @@
 """What is selected, kept in the URL so that every view can be linked to.
 
-Keys: `data`, `run` (comma-separated), `video`, `class`, `t`, `from`, `to` (seconds), `protocol`, `tiou`,
-`lens.<setting>` for settings that change tracks without the model, `set.<setting>` for changed post-processing
-settings. A URL that carries any of them says everything; without them, what was selected last in this session holds.
+Keys: `data`, `run` (ids with commas between; a comma in one is %2C), `video`, `class`, `t`, `from`, `to` (seconds),
+`protocol`, `tiou`, `lens.<setting>` for settings that change tracks without the model, `set.<setting>` for changed
+post-processing settings. A URL that carries any of them says everything; without them, what was selected last in this
+session holds.
+
+A link may name a data set or run by an end of its path that no other has (`run=hamnet` for `runs/hamnet`, as links of
+earlier versions do): it is taken for the id. A name of several or of none stays as it is, and the pickers say so.
 """
 
 from __future__ import annotations
@@ -16,6 +20,8 @@ from urllib.parse import urlencode
 import streamlit as st
 import yaml
 from streamlit.errors import StreamlitAPIException
+
+from pages.ui import loaders
 
 __all__ = ["Selection", "explore_link", "explore_query", "select", "selection"]
 
@@ -60,7 +66,7 @@ class Selection:
         for name, key in _KEYS.items():
             value = getattr(self, name)
             if name == "runs":
-                value = ",".join(value) or None
+                value = ",".join(run.replace(",", "%2C") for run in value) or None
             elif isinstance(value, float):
                 value = _number(value)
             if value is not None:
@@ -104,13 +110,15 @@ def _from_query(query: Mapping[str, str]) -> Selection:
             except (yaml.YAMLError, ValueError, AttributeError, RecursionError):  # "2020-13-45" is no date
                 continue  # a mangled link: the setting stays as the run has it
             found[key.removeprefix(_PREFIX)] = tuple(value) if isinstance(value, list) else value
-    runs = tuple(dict.fromkeys(r for r in (query.get("run") or "").split(",") if r))[:4]
+    dataset = loaders.dataset_id(query["data"]) if query.get("data") else None
+    named = [run.replace("%2C", ",") for run in (query.get("run") or "").split(",") if run]
+    runs = tuple(dict.fromkeys(loaders.run_id(run, dataset) for run in named))[:4]
     t0, t1 = _not_negative(query.get("from")), _not_negative(query.get("to"))
     if t0 is None or t1 is None or t1 <= t0:
         t0 = t1 = None
     tiou = _not_negative(query.get("tiou"))
     return Selection(
-        dataset=query.get("data") or None,
+        dataset=dataset,
         runs=runs,
         video=query.get("video") or None,
         label=query.get("class") or None,

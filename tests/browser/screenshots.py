@@ -23,9 +23,9 @@ from tests.browser.chromium import Chromium, Missing, Server, Witness
 from tests.conftest import REPOSITORY, shared_folder
 from wtal_core.errors import WtalError
 from wtal_core.jobs.queue import Queue
-from wtal_core.jobs.requests import TrainRequest, start_training
+from wtal_core.jobs.trainings import start_training
 from wtal_core.runs.folder import Run
-from wtal_core.settings import assignments
+from wtal_core.training.options import TrainRequest
 
 FOLDER = REPOSITORY / "assets" / "screenshots"
 _MOST_BYTES = 200_000
@@ -158,7 +158,7 @@ def make_home(home: Path) -> bool:
 def train(home: Path) -> None:
     """Start a training that is watched by one of the pictures."""
     changes = {"training.steps": 3000, "training.snippets": 100, "training.lr": 1e-3, "attention_filters": 32}
-    request = TrainRequest("hamnet", "assets/demo", _TRAINING, set=assignments(changes), device="cpu", log_every=5,
+    request = TrainRequest("hamnet", "assets/demo", _TRAINING, set=changes, device="cpu", log_every=5,
                            validate="test", validate_every=40)  # fmt: skip
     start_training(request, home=home, slot="cpu", cwd=home)
 

@@ -15,8 +15,8 @@ from wtal_core.errors import DataError
 from wtal_core.papers import EXPERIMENTS
 from wtal_core.records import Provenance
 from wtal_core.runs.folder import Run
-from wtal_core.runs.registry import stored_evaluations
-from wtal_core.training import series
+from wtal_core.runs.scores import stored_evaluations
+from wtal_core.training import driver
 
 SMALL = ["training.steps=4", "training.snippets=20", "training.batch_size=4", "attention_filters=8"]
 ROWS = ["BCL", "BCL + SAL"]
@@ -115,7 +115,7 @@ def test_on_the_paper_s_own_data_set_nothing_is_excused(
 def test_interrupted_it_prints_what_is_done_and_goes_on(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    infer = series.infer
+    infer = driver.infer
 
     def interrupted(run: Run, *given: Any, **more: Any) -> Any:
         if run.name == "bcl-seed1":
@@ -123,7 +123,7 @@ def test_interrupted_it_prints_what_is_done_and_goes_on(
         return infer(run, *given, **more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(series, "infer", interrupted)
+        patch.setattr(driver, "infer", interrupted)
         assert main(command(data, tmp_path, "--quiet")) == 130
     assert "3 runs not finished: go on with the same command" in capsys.readouterr().out
     assert main(command(data, tmp_path, "--json", "--quiet")) == 0
@@ -174,14 +174,14 @@ def test_figures_are_scored_without_printed_numbers(
 def test_a_failed_run_does_not_end_the_table(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    infer = series.infer
+    infer = driver.infer
 
     def failing(run: Run, *given: Any, **more: Any) -> Any:
         if run.name == "bcl-seed0":
             raise DataError("a video is broken")
         return infer(run, *given, **more)
 
-    monkeypatch.setattr(series, "infer", failing)
+    monkeypatch.setattr(driver, "infer", failing)
     assert main(command(data, tmp_path, "--json", "--quiet")) == 1
     got = capsys.readouterr()
     assert "failed: bcl-seed0: a video is broken" in got.err

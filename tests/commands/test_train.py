@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import signal
 import subprocess
@@ -15,14 +16,14 @@ import pytest
 
 from tests.planted import CLASSES, MemoryStore, World, make_world, write_dataset
 from wtal_core.cli import main
-from wtal_core.commands.arguments import parse
-from wtal_core.commands.train import Train
+from wtal_core.commands.requests import command_line, command_of, request_of
 from wtal_core.data import FeatureWriter, open_features, write_annotations
 from wtal_core.data.dataset import Dataset, FeatureFile
 from wtal_core.errors import Interrupted
-from wtal_core.jobs.requests import TrainRequest
 from wtal_core.records import Provenance
 from wtal_core.runs.folder import Run
+from wtal_core.settings import plain
+from wtal_core.training.options import TrainRequest
 
 SMALL = ["training.steps=6", "training.batch_size=4", "training.snippets=20", "training.videos_per_class=2"]
 
@@ -54,13 +55,17 @@ def run(data: Path) -> Path:
 
 def test_the_command_is_the_request_that_the_app_makes() -> None:
     request = TrainRequest(
-        "cmcs", Path("my data"), Path("runs/a"), preset="activitynet12", set=("training.lr=1.0e-05", "streams=late"),
+        "cmcs", Path("my data"), Path("runs/a"), preset="activitynet12", set={"training.lr": 1e-05, "streams": "late"},
         features="i3d", validate="test", test="all", no_test=True, seed=3, device="cuda:1", precision="bf16",
         compile=True, residence="disk", checkpoint_every=0, log_every=1, validate_every=7, patience=2,
+        keep_activations=50, keep_videos=("a", "b"),
     )  # fmt: skip
-    command = parse(Train, request.arguments()[1:], "wtal train")
+    command = command_of(request.to_request())
     assert {f.name: getattr(command, f.name) for f in fields(request)} == asdict(request)
-    assert parse(Train, request.arguments(resume=True)[1:], "wtal train").resume
+    words = shlex.split(command_line(request.to_request()))
+    assert words[:5] == ["wtal", "train", "cmcs", "--data", "my data"]
+    assert request_of(words[1:]) == plain(request.to_request())
+    assert command_of(request.to_request(resume=True)).resume
 
 
 def test_training_leaves_a_complete_run_folder(run: Path) -> None:

@@ -22,8 +22,8 @@ from wtal_core.data.features.native import FeatureWriter
 from wtal_core.data.video_files import VideoFiles
 from wtal_core.errors import DataError
 from wtal_core.files import composed, stem, visible
-from wtal_core.runs.workspace import Workspace
 from wtal_core.video.find_videos import find_videos
+from wtal_core.workspace import Workspace
 
 CAFE = "Caf\u00e9"
 GRID = GridRule(fps=25.0, stride=16, window=16)

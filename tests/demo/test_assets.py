@@ -28,7 +28,7 @@ from wtal_core.demo.training import run_info, train_variant  # noqa: E402
 from wtal_core.demo.world import annotate, make_video, video_path  # noqa: E402
 from wtal_core.records import Activations, Detections  # noqa: E402
 from wtal_core.runs.folder import Run  # noqa: E402
-from wtal_core.runs.registry import stored_evaluations  # noqa: E402
+from wtal_core.runs.scores import stored_evaluations  # noqa: E402
 from wtal_core.video.frames import FrameReader  # noqa: E402
 
 DEMO = Path(__file__).resolve().parents[2] / "assets" / "demo"

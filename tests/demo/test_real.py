@@ -13,7 +13,7 @@ from wtal_core.data.dataset import Dataset
 from wtal_core.demo.real import CLASSES, compose, make_long_jump, make_real, make_real_clips
 from wtal_core.errors import DataError
 from wtal_core.runs.folder import Run
-from wtal_core.runs.registry import stored_evaluations
+from wtal_core.runs.scores import stored_evaluations
 
 
 def test_compositions() -> None:

@@ -25,7 +25,7 @@ from wtal_core.demo.world import annotate
 from wtal_core.errors import UsageError
 from wtal_core.files import write_json
 from wtal_core.runs.folder import Run
-from wtal_core.runs.registry import stored_evaluations
+from wtal_core.runs.scores import stored_evaluations
 
 REFERENCE = Path(__file__).with_name("small_world.json")
 OPTIONS = BuildOptions(seed=0, small=True)

@@ -23,20 +23,13 @@ from wtal_core.data import FeatureWriter, write_annotations
 from wtal_core.errors import DataError, UsageError
 from wtal_core.files import write_json
 from wtal_core.jobs import queue as queue_module
-from wtal_core.jobs.job import Job, command_line, log_tail
+from wtal_core.jobs.job import Job, log_tail
 from wtal_core.jobs.queue import Queue
-from wtal_core.jobs.requests import (
-    TrainRequest,
-    restart_training,
-    resume_arguments,
-    resume_training,
-    start_training,
-    stop_run,
-)
 from wtal_core.jobs.supervisor import Supervisor
+from wtal_core.jobs.trainings import restart_training, resume_training, start_training, stop_run
 from wtal_core.processes import identity, liveness
 from wtal_core.runs.folder import Run
-from wtal_core.settings import assignments
+from wtal_core.training.options import TrainRequest
 
 TINY = {"training.batch_size": 4, "training.snippets": 20, "training.lr": 1e-3}
 LONG = {**TINY, "training.steps": 100_000}
@@ -84,7 +77,7 @@ def ended(job: Job) -> str:
 
 def request(data: Path, out: Path, **more: Any) -> TrainRequest:
     given = {"changes": LONG, "device": "cpu", "log_every": 1, "checkpoint_every": 0, **more}
-    return TrainRequest(method="deep_metric", data=data, out=out, set=assignments(given.pop("changes")), **given)
+    return TrainRequest(method="deep_metric", data=data, out=out, set=given.pop("changes"), **given)
 
 
 def step_of(folder: Path) -> int:
@@ -95,21 +88,8 @@ def step_of(folder: Path) -> int:
 
 
 #: A command that goes on until it is stopped.
-ENDLESS = ("bench", "evaluate", "--detections", "200", "--videos", "5", "--classes", "2", "--repeats", "1000000")
-
-
-# -- requests ---------------------------------------------------------------------------------------------------------
-
-
-def test_a_request_is_the_command_a_person_would_type() -> None:
-    changes = {"training.lr": 1e-05, "streams": "late", "localization.thresholds": (0.1, 0.2), "attention": True}
-    request = TrainRequest(
-        "cmcs", "my data", "runs/a", validate="test", no_test=True, seed=3, set=assignments(changes)
-    )  # fmt: skip
-    assert command_line(request.arguments()) == (
-        "wtal train cmcs --data 'my data' --out runs/a --validate test --no-test --seed 3 --set training.lr=1.0e-05 "
-        "streams=late 'localization.thresholds=[0.1, 0.2]' attention=true"
-    )
+ENDLESS = {"command": "bench evaluate", "detections": 200, "videos": 5, "classes": 2, "repeats": 1_000_000}
+METHODS = {"command": "methods"}
 
 
 # -- trainings --------------------------------------------------------------------------------------------------------
@@ -132,10 +112,9 @@ def test_start_stop_resume_a_training(home: Path, data: Path) -> None:
     assert "wtal train deep_metric" in log
     assert "stopped after" in log
 
-    arguments = resume_arguments(out)
-    assert arguments[-1] == "--resume"
-    assert arguments[arguments.index("--validate") + 1] == "test"
     again = resume_training(out, home=home)
+    asked = again.request
+    assert (asked["command"], asked["resume"], asked["validate"], "set" in asked) == ("train", True, "test", False)
     wait_for(lambda: step_of(out) > done + 2)
     steps = [m["step"] for m in run.metrics() if m["kind"] == "losses"]
     assert steps == list(range(1, len(steps) + 1))  # nothing twice, nothing missing
@@ -206,9 +185,9 @@ def test_the_server_may_die_and_another_finds_the_training(home: Path, data: Pat
     """Another process starts the training and is killed with its whole session; so is the worker."""
     out = home / "runs" / "orphan"
     script = (
-        "from wtal_core.jobs.requests import TrainRequest, start_training; "
+        "from wtal_core.jobs.trainings import start_training; from wtal_core.training.options import TrainRequest; "
         f"start_training(TrainRequest(method='deep_metric', data={str(data)!r}, out={str(out)!r}, device='cpu', "
-        f"log_every=1, set={assignments(LONG)!r}), home={str(home)!r}); print('started', flush=True); input()"
+        f"log_every=1, set={LONG!r}), home={str(home)!r}); print('started', flush=True); input()"
     )
     server = subprocess.Popen(
         [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
@@ -226,7 +205,7 @@ def test_the_server_may_die_and_another_finds_the_training(home: Path, data: Pat
     os.kill(parent, signal.SIGKILL)  # the worker dies too: its job goes on
     before = step_of(out)
     wait_for(lambda: step_of(out) > before)
-    second = queue.submit(("methods", "--json"), kind="other")
+    second = queue.submit({**METHODS, "as_json": True})
     time.sleep(1.0)
     assert second.status().state == "queued"  # the next worker waits for the job it found
     queue.stop(job)
@@ -243,10 +222,10 @@ def _parent(pid: int) -> int:
 
 def test_jobs_of_a_slot_run_in_order_and_queued_ones_can_be_cancelled(home: Path) -> None:
     queue = Queue(home)
-    first = queue.submit(ENDLESS, kind="explain")
-    second = queue.submit(("methods",), kind="list", title="second")
-    third = queue.submit(("methods",), kind="list")
-    other = queue.submit(("methods", "--json"), kind="list", slot="cuda:0")
+    first = queue.submit(ENDLESS)
+    second = queue.submit(METHODS, title="second")
+    third = queue.submit(METHODS)
+    other = queue.submit({**METHODS, "as_json": True}, slot="cuda:0")
     assert ended(other) == "finished"  # another device does not wait
     wait_for(lambda: first.status().state == "running")
     assert [j.id for j in queue.waiting("cpu")] == [second.id, third.id]
@@ -301,7 +280,7 @@ def test_a_job_that_does_not_leave_is_seen_off(home: Path) -> None:
     try:
         folder = queue.folder / "20260101-000000-000000-aaaa"
         folder.mkdir(parents=True)
-        job = Job(folder.name, folder, "list", "hangs", ("methods",), "cpu", str(home), str(folder / "worker.log"))
+        job = Job(folder, METHODS, "hangs", "cpu", str(home), str(folder / "worker.log"))
         job.write()
         queue.start_worker("cpu")
         assert ended(job) == "finished"
@@ -315,7 +294,7 @@ def test_queued_jobs_wait_for_a_worker_after_a_restart(home: Path) -> None:
     queue = Queue(home)
     folder = queue.folder / "20260101-000000-000000-aaaa"
     folder.mkdir(parents=True)
-    Job(folder.name, folder, "list", "left", ("methods",), "cpu", str(home), str(folder / "worker.log")).write()
+    Job(folder, METHODS, "left", "cpu", str(home), str(folder / "worker.log")).write()
     (job,) = queue.jobs()
     assert job.status().state == "queued"
     queue.start_workers()
@@ -326,14 +305,14 @@ def test_queued_jobs_wait_for_a_worker_after_a_restart(home: Path) -> None:
 
 def test_bad_arguments_and_missing_folders_are_failures_with_a_sentence(home: Path) -> None:
     queue = Queue(home)
-    job = queue.submit(("data", "doctor", str(home / "nowhere")), kind="doctor")
+    job = queue.submit({"command": "data doctor", "dataset": home / "nowhere"})
     assert ended(job) == "failed"
     assert job.status().message.startswith("error: ")
     assert "does not exist" in job.status().message
     gone = home / "gone"
     gone.mkdir()
-    late = queue.submit(ENDLESS, kind="explain")
-    stranded = queue.submit(("methods",), kind="list", cwd=gone)
+    late = queue.submit(ENDLESS)
+    stranded = queue.submit(METHODS, cwd=gone)
     gone.rmdir()
     queue.stop(late)
     assert ended(stranded) == "failed"
@@ -345,22 +324,22 @@ def test_a_job_of_another_machine_that_has_fallen_silent_has_crashed(
 ) -> None:
     monkeypatch.setattr(Queue, "start_worker", lambda self, slot: None)
     queue = Queue(home)
-    job = queue.submit(ENDLESS, kind="bench", result="out")
+    job = queue.submit(ENDLESS, result="out")
     elsewhere = {**identity(), "host": "a container that was made anew", "process_start": "x:1"}
     write_json(job.folder / "process.json", {**elsewhere, "started": time.time()})
     assert job.status().state == "running"
     with pytest.raises(UsageError, match="is running already"):
-        queue.submit(ENDLESS, kind="bench", result="out")
+        queue.submit(ENDLESS, result="out")
     for file in job.folder.iterdir():
         os.utime(file, (time.time() - 3600,) * 2)
     assert job.status().state == "crashed"
-    assert queue.submit(ENDLESS, kind="bench", result="out").status().state == "queued"
+    assert queue.submit(ENDLESS, result="out").status().state == "queued"
 
 
 def test_a_job_that_could_not_be_started_says_why(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Queue, "start_worker", lambda self, slot: None)
     (home / "a file").touch()
-    job = Queue(home).submit(ENDLESS, kind="bench", log=home / "a file" / "worker.log")
+    job = Queue(home).submit(ENDLESS, log=home / "a file" / "worker.log")
     Supervisor(job).run()
     assert job.status().state == "failed"
     assert "a file" in job.status().message
@@ -379,7 +358,7 @@ def test_one_result_is_queued_once_however_many_ask(home: Path, monkeypatch: pyt
 
     def ask() -> None:
         with contextlib.suppress(UsageError):
-            Queue(home).submit(ENDLESS, kind="bench", result="out")
+            Queue(home).submit(ENDLESS, result="out")
 
     threads = [threading.Thread(target=ask) for _ in range(4)]
     for thread in threads:
@@ -394,21 +373,26 @@ def test_a_full_disk_leaves_no_half_job(home: Path, monkeypatch: pytest.MonkeyPa
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", full)
-    with pytest.raises(DataError, match=r"job\.json: cannot be written: No space left"):
-        Queue(home).submit(ENDLESS, kind="bench")
+    with pytest.raises(DataError, match=r"job\.yaml: cannot be written: No space left"):
+        Queue(home).submit(ENDLESS)
     assert not [path for path in Queue(home).folder.iterdir() if path.is_dir()]
 
 
 def test_damaged_records_do_not_break_the_queue(home: Path) -> None:
     queue = Queue(home)
-    for name, text in (("a", "{"), ("b", "[]"), ("c", '{"kind": 1}'), ("d", '{"surprise": true}')):
+    for name, text in (("a", "{"), ("b", "[]"), ("c", "title: 1"), ("d", "{surprise: true}")):
         (queue.folder / name).mkdir(parents=True)
-        (queue.folder / name / "job.json").write_text(text)
+        (queue.folder / name / "job.yaml").write_text(text)
     (queue.folder / "e").mkdir()
     assert queue.jobs() == []
-    with pytest.raises(UsageError, match="there is no job"):
-        queue.job("../../etc")
-    job = queue.submit(("methods",), kind="list")
+    assert list(queue.unreadable()) == ["a", "b", "c", "d", "e"]
+    assert "unknown setting 'surprise'" in str(queue.unreadable()["d"])
+    for name in ("../../etc", "nowhere"):
+        with pytest.raises(UsageError, match="there is no job"):
+            queue.job(name)
+    with pytest.raises(DataError, match="settings are incomplete"):
+        queue.job("b")
+    job = queue.submit(METHODS)
     assert ended(job) == "finished"
     for text in ("", "{", "[]", '{"pid": "x", "started": "y"}', '{"pid": 1e300}'):
         (job.folder / "exit.json").unlink(missing_ok=True)
@@ -416,6 +400,44 @@ def test_damaged_records_do_not_break_the_queue(home: Path) -> None:
         (job.folder / "progress.json").write_text(text)
         assert job.status().state in ("queued", "crashed")
         assert job.progress is None
+
+
+def test_a_job_of_an_earlier_version_is_named_and_nothing_else_suffers(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those held shell words in a job.json."""
+    from wtal_core.cli import main
+
+    queue = Queue(home)
+    for name in ("20250101-000000-000000-aaaa", "20250101-000000-000000-bbbb"):
+        (queue.folder / name).mkdir(parents=True)
+        words = {"kind": "train", "arguments": ["train", "acn"], "slot": "cpu", "cwd": "/", "log": "x", "title": "t"}
+        write_json(queue.folder / name / "job.json", words)
+    write_json(queue.folder / name / "exit.json", {"code": 0, "ended": 1.0})  # nobody waits for this one
+    (error,) = queue.unreadable().values()
+    assert "is a job of an earlier version" in str(error)
+    assert "Queue its command again" in str(error)
+    assert main(["jobs", "list"]) == 0
+    assert "aaaa: is a job of an earlier version" in capsys.readouterr().err
+    assert ended(queue.submit(METHODS)) == "finished"
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        ({"command": "trian"}, "unknown command 'trian'"),
+        ({"command": "methods", "methd": "acn"}, "Did you mean 'method'?"),
+        ({"command": "bench evaluate", "detections": "many"}, "Evaluate.detections: has the wrong type"),
+        ({"command": "train", "method": "acn"}, "settings are incomplete (expected data, out"),
+    ],
+)
+def test_a_request_that_cannot_be_carried_out_fails_with_a_sentence(
+    home: Path, request_: dict[str, Any], words: str
+) -> None:
+    """As when somebody edited job.yaml."""
+    job = Queue(home).submit(request_)
+    assert ended(job) == "failed"
+    assert words in job.status().message
 
 
 def test_a_run_whose_process_is_gone_has_crashed(home: Path, data: Path) -> None:
@@ -441,20 +463,34 @@ def test_log_tail_is_bounded_and_understands_progress_bars(tmp_path: Path) -> No
     assert log_tail(log, 1, most_bytes=3) == ["st"]
 
 
-def test_the_queue_from_the_command_line(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_queue_from_the_command_line(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from wtal_core.cli import main
 
+    monkeypatch.chdir(home)
     assert main(["jobs", "list"]) == 0
     assert "no jobs" in capsys.readouterr().out
     assert main(["jobs", "add", "--slot", "cpu", "--", "methods", "cmcs", "--json"]) == 0
+    assert "wtal methods cmcs --json" in capsys.readouterr().out
     (job,) = Queue(home).jobs()
-    assert job.arguments == ("methods", "cmcs", "--json")
+    assert job.request == {"command": "methods", "method": "cmcs", "as_json": True}
     assert ended(job) == "finished"
     assert main(["jobs", "stop", job.id]) == 0
     assert "has ended: finished" in capsys.readouterr().out
     assert main(["jobs", "log", job.id, "--lines", "1"]) == 0
     assert capsys.readouterr().out == "]\n"
     assert main(["jobs", "list", "--json"]) == 0
-    assert '"state": "finished"' in capsys.readouterr().out
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["state"], row["command"]) == ("finished", "wtal methods cmcs --json")
     assert main(["jobs", "stop", "nonsense"]) == 2
     assert main(["jobs", "add", "--slot", "../x", "--", "methods"]) == 2
+    for words in (["methds"], ["methods", "--frob"], ["train", "acn"], ["train", "acn", "--data", "d", "--out", "o",
+                  "--set", "x"]):  # fmt: skip
+        assert main(["jobs", "add", "--", *words]) == 2, words  # at once, not when its turn comes
+    assert Queue(home).jobs() == [job]
+    assert main(["jobs", "add", "--", "train", "acn", "--data", "nowhere", "--out", "runs/x", "--set", "lr=1"]) == 0
+    made = Queue(home).jobs()[-1]
+    assert made.request == {"command": "train", "method": "acn", "data": "nowhere", "out": "runs/x", "set": {"lr": 1}}
+    assert (made.title, made.target) == ("train acn: x", Path("runs/x").resolve())
+    assert Path(made.log) == Path("runs/x/worker.log").resolve()

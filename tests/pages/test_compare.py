@@ -46,13 +46,13 @@ def test_another_data_set_brings_its_own_runs(open_page: OpenPage, home: Path) -
     info = home / "runs" / "elsewhere" / "run.yaml"
     info.write_text(info.read_text().replace("planted", "other"))
     app = open_page(PAGE, home, data="planted", sets="hamnet")
-    assert app.multiselect(key="sets").value == ["hamnet"], "a link says what is compared"
-    again(app.selectbox(key="pick.dataset").set_value("other"))
-    assert app.multiselect(key="sets").value == ["elsewhere"]
+    assert app.multiselect(key="sets").value == ["runs/hamnet"], "a link says what is compared"
+    again(app.selectbox(key="pick.dataset").set_value("datasets/other"))
+    assert app.multiselect(key="sets").value == ["runs/elsewhere"]
     again(app.multiselect(key="sets").set_value([]))  # to choose nothing stays possible
     assert app.multiselect(key="sets").value == []
-    again(app.selectbox(key="pick.dataset").set_value("planted"))
-    assert app.multiselect(key="sets").value == ["acmnet", "cmcs", "hamnet"]
+    again(app.selectbox(key="pick.dataset").set_value("datasets/planted"))
+    assert app.multiselect(key="sets").value == ["runs/acmnet", "runs/cmcs", "runs/hamnet"]
 
 
 def test_protocols_and_printed_numbers(open_page: OpenPage, small_home: Path) -> None:
@@ -110,7 +110,7 @@ def test_imported_detections_stand_among_the_runs(open_page: OpenPage, home: Pat
     options = app.multiselect(key="sets").options
     assert {"other system (file)", "damaged (file)"} <= set(options)
     assert not any("of other videos" in option for option in options), "it speaks of no video of this data set"
-    again(app.multiselect(key="sets").set_value(["hamnet", "other system (file)", "damaged (file)"]))
+    again(app.multiselect(key="sets").set_value(["runs/hamnet", "other system (file)", "damaged (file)"]))
     assert "</span>hamnet</td>" in html(app)
     assert "damaged.json" in app.error[0].value
 

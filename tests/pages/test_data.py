@@ -86,7 +86,7 @@ def test_large_features_are_examined_in_the_background(
     app = open_page(PAGE, home, tool="check")
     press(app, "Examine")
     (job,) = queued(home)
-    assert job.arguments == ("data", "doctor", str(home / "datasets" / "planted"), "--json")
+    assert job.request == {"command": "data doctor", "dataset": str(home / "datasets" / "planted"), "json": True}
     assert "Waiting on files" in texts(app)
 
 
@@ -106,7 +106,7 @@ def test_a_snippet_is_shown_against_its_frames(open_page: OpenPage, home: Path) 
     box = next(n for n in app.number_input if n.label.startswith("Snippet"))
     box.set_value(3).run()
     shown = html(app)
-    assert "/frame/planted/test_024?t=1.920" in shown  # snippet 3 of 16 frames at 25 fps
+    assert "/frame/datasets/planted/test_024?t=1.920" in shown  # snippet 3 of 16 frames at 25 fps
     assert "48 – 63 of the 25 fps clock" in shown
     assert "snippet **3** · 0:01.92 – 0:02.56" in texts(app)
     press(app, "Next")
@@ -169,11 +169,11 @@ def test_a_data_set_is_imported_in_the_background(open_page: OpenPage, home: Pat
     app.text_input(key="data.splits").set_value("train=training test=test").run()
     press(app, "Import")
     (job,) = queued(home)
-    assert job.arguments == (
-        "data", "import", str(home / "datasets" / "mine"), "--annotations", str(truth), "--features",
-        str(home / "datasets/planted/features/planted.h5"), "--grid", "i3d-25fps-16",
-        "--only-with-features", "--splits", "train=training", "test=test",
-    )  # fmt: skip
+    assert job.request == {
+        "command": "data import", "folder": str(home / "datasets" / "mine"), "annotations": str(truth),
+        "features": [str(home / "datasets/planted/features/planted.h5")], "foreign": {"grid": "i3d-25fps-16"},
+        "only_with_features": True, "splits": ["train=training", "test=test"],
+    }  # fmt: skip
     assert job.slot == "files"  # does not wait for a training
 
 
@@ -193,7 +193,7 @@ def test_official_weights_become_a_run(open_page: OpenPage, home: Path, tmp_path
     assert "cmcs-official is a run now" in texts(app)
     assert Run.open(home / "runs" / "cmcs-official").info.notes == "official weights from official.pt"
     (job,) = queued(home)
-    assert job.arguments == ("infer", str(home / "runs" / "cmcs-official"), "--split", "test")
+    assert job.request == {"command": "infer", "folder": str(home / "runs" / "cmcs-official"), "split": "test"}
 
 
 def test_detections_are_checked_against_the_data_set(open_page: OpenPage, home: Path, tmp_path: Path) -> None:
@@ -285,9 +285,9 @@ def test_extraction_is_queued_and_its_features_are_listed(open_page: OpenPage, h
     assert "Videos with a file: 1 of 30." in texts(app)
     press(app, "Extract")
     (job,) = queued(home)
-    assert job.arguments[:2] == ("extract", str(folder))
-    assert job.arguments[job.arguments.index("--out") + 1] == str(folder / "features" / "descriptors.h5")
-    assert job.slot == job.arguments[job.arguments.index("--device") + 1]
+    assert (job.request["command"], job.request["videos"]) == ("extract", [str(folder)])
+    assert job.request["out"] == str(folder / "features" / "descriptors.h5")
+    assert job.slot == job.request["device"]
     press(app, "Extract")
     assert "a job that makes it is queued already" in texts(app)
     Queue(home).cancel(job)
@@ -303,7 +303,9 @@ def test_extraction_is_queued_and_its_features_are_listed(open_page: OpenPage, h
 def test_static_clips_are_mined_in_the_background(open_page: OpenPage, home: Path) -> None:
     app = open_page(PAGE, home, tool="static")
     assert next(b for b in app.button if b.label == "Mine static clips").disabled  # no training video has a file
-    app.selectbox(key="data.static.split.planted").set_value("test").run()
+    app.selectbox(key="data.static.split.datasets/planted").set_value("test").run()
     press(app, "Mine static clips")
     (job,) = queued(home)
-    assert job.arguments == ("data", "static", str(home / "datasets" / "planted"), "--split", "test", "--rho", "25")
+    assert job.request == {
+        "command": "data static", "dataset": str(home / "datasets" / "planted"), "split": "test", "rho": 25.0,
+    }  # fmt: skip

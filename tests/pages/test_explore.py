@@ -52,8 +52,8 @@ def scores(app: AppTest) -> str:
 def test_shows_truth_detections_and_what_the_method_sees(open_page: OpenPage, small_home: Path) -> None:
     app = open_page(PAGE, small_home, run="hamnet")
     header = payload(app)
-    assert header["subject"] == "planted/test_024"
-    assert header["video"]["url"].startswith("/video/planted/test_024?v=")
+    assert header["subject"] == "datasets/planted/test_024"
+    assert header["video"]["url"].startswith("/video/datasets/planted/test_024?v=")
     assert header["duration"] == pytest.approx(27.5, abs=0.2)
     assert [i["label"] for i in track(header, "gt")["items"]] == ["Dive"]
     found = track(header, "det:A")
@@ -62,7 +62,9 @@ def test_shows_truth_detections_and_what_the_method_sees(open_page: OpenPage, sm
     assert [s["name"] for s in track(header, "attention:A")["series"]] == ["soft", "semi-soft", "hard"]
     assert track(header, "dropped:A")["spans"]
     assert track(header, "heat:A")["names"] == ["Dive", "Jump", "Throw", "background"]
-    assert app.query_params == {"run": "hamnet", "data": "planted", "video": "test_024", "class": "Dive"}
+    assert app.query_params == {
+        "run": "runs/hamnet", "data": "datasets/planted", "video": "test_024", "class": "Dive",
+    }  # fmt: skip
 
 
 def test_each_method_shows_what_is_its_own(open_page: OpenPage, small_home: Path) -> None:
@@ -151,13 +153,13 @@ def test_a_link_restores_thresholds_time_and_zoom(open_page: OpenPage, small_hom
     link |= {"protocol": "thumos14", "lens.gamma": "0.35"}
     app = open_page(PAGE, small_home, **link, **{"set.class_threshold": "0.4"})
     header = payload(app)
-    assert header["subject"] == "planted/test_026"
+    assert header["subject"] == "datasets/planted/test_026"
     assert header["start"] == {"t": 5.5, "from": 2.0, "to": 9.25}
     assert header["tiou"] == 0.3
     shown = {f["key"]: f["value"] for f in form(app)}
     assert (shown["class_threshold"], shown["lens.gamma"]) == (0.4, 0.35)
     assert next(s for s in app.selectbox if s.label == "Protocol").value == "thumos14"
-    assert {key: app.query_params[key] for key in link} == link
+    assert {key: app.query_params[key] for key in link} == {**link, "run": "runs/hamnet"}
 
 
 def test_keeping_makes_a_run_folder_that_leaves_the_first_alone(open_page: OpenPage, home: Path) -> None:
@@ -171,7 +173,7 @@ def test_keeping_makes_a_run_folder_that_leaves_the_first_alone(open_page: OpenP
     assert new.checkpoints() == ("last",)
     assert (home / "runs" / "hamnet" / "detections.json").read_bytes() == first
     assert (home / "runs" / "hamnet-2" / "detections.json").read_bytes() != first
-    assert app.query_params["run"] == "hamnet-2,hamnet"
+    assert app.query_params["run"] == "runs/hamnet-2,runs/hamnet"
 
 
 def open_tab(app: AppTest, name: str) -> AppTest:
@@ -219,19 +221,19 @@ def test_another_crop_checkpoint_and_drop_threshold(open_page: OpenPage, home: P
     shutil.copy(weights / "last.pt", weights / "best.pt")
     app = open_tab(open_page(PAGE, home, run="hamnet"), "Recompute")
     stored = now(payload(app))
-    crop = app.selectbox(key="explore.crop.planted")
+    crop = app.selectbox(key="explore.crop.datasets/planted")
     assert crop.options == ["mean of 3", "crop 1", "crop 2", "crop 3"]
     crop.set_value(0).run()
     press(app, "This video")
     first = now(payload(app))
     assert first["note"].startswith("last, crop 1 · ")
     assert first["items"] == stored["items"], "the first crop is what the run was made from"
-    app.selectbox(key="explore.crop.planted").set_value(2).run()
+    app.selectbox(key="explore.crop.datasets/planted").set_value(2).run()
     press(app, "This video")
     third = now(payload(app))
     assert [i["score"] for i in third["items"]] != [i["score"] for i in first["items"]]
-    app.selectbox(key="explore.checkpoint.hamnet").set_value("best").run()
-    app.slider(key="explore.lens.gamma.hamnet").set_value(0.9).run()
+    app.selectbox(key="explore.checkpoint.runs/hamnet").set_value("best").run()
+    app.slider(key="explore.lens.gamma.runs/hamnet").set_value(0.9).run()
     press(app, "This video")
     assert "(best, crop 3, gamma=0.9)" in texts(app)
     weaker = now(payload(app))
@@ -246,7 +248,7 @@ def test_two_sessions_that_ask_again_see_their_own_answers(open_page: OpenPage, 
     arrays = []
     for crop in (1, 2):
         app = open_tab(open_page(PAGE, home, run="acmnet"), "Recompute")
-        app.selectbox(key="explore.crop.planted").set_value(crop).run()
+        app.selectbox(key="explore.crop.datasets/planted").set_value(crop).run()
         press(app, "This video")
         arrays.append(payload(app)["body"])
     assert arrays[0] != arrays[1], "the second session is shown what the first one asked"
@@ -303,8 +305,8 @@ def test_a_split_asked_again_is_kept_with_its_activations(open_page: OpenPage, h
     give_crops(home / "datasets" / "planted")
     app = open_tab(open_page(PAGE, home, run="hamnet"), "Recompute")
     assert next(b for b in app.button if b.label == "Keep as new run").disabled
-    app.selectbox(key="explore.crop.planted").set_value(2).run()
-    app.slider(key="explore.lens.gamma.hamnet").set_value(0.6).run()
+    app.selectbox(key="explore.crop.datasets/planted").set_value(2).run()
+    app.slider(key="explore.lens.gamma.runs/hamnet").set_value(0.6).run()
     press(app, "Whole test split")
     job = app.session_state["wtal.work"].get("explore.split")
     if job is not None:
@@ -326,7 +328,7 @@ def test_erased_snippets_are_asked_about_once_and_come_back(open_page: OpenPage,
     from pages.ui.explore.view import Erased
 
     app = open_page(PAGE, small_home, run="hamnet")
-    app.session_state["explore.erased"] = Erased("planted/test_024", ((0.0, 6.4),))
+    app.session_state["explore.erased"] = Erased("datasets/planted/test_024", ((0.0, 6.4),))
     open_tab(app, "Recompute")
     header = payload(app)
     assert header["erased"] == [[0.0, 6.4]]
@@ -402,15 +404,15 @@ def test_opens_on_a_run_that_has_what_the_page_shows(open_page: OpenPage, home: 
         return str(open_page(f"pages/{page}.py", home).multiselect(key="pick.runs").value[0])
 
     pages = ("explore", "figures", "failures")
-    assert [opened(page) for page in pages] == ["acmnet"] * 3
+    assert [opened(page) for page in pages] == ["runs/acmnet"] * 3
     (home / "runs" / "acmnet" / "activations.h5").unlink()
-    assert [opened(page) for page in pages] == ["cmcs"] * 3, "another run lacks nothing"
+    assert [opened(page) for page in pages] == ["runs/cmcs"] * 3, "another run lacks nothing"
     for name in ("cmcs", "hamnet"):
         (home / "runs" / name / "detections.json").unlink()
-    assert [opened(page) for page in pages] == ["cmcs", "cmcs", "acmnet"]
+    assert [opened(page) for page in pages] == ["runs/cmcs", "runs/cmcs", "runs/acmnet"]
     for name in ("cmcs", "hamnet"):
         (home / "runs" / name / "activations.h5").unlink()
-    assert opened("explore") == "acmnet", "detections are more than nothing"
+    assert opened("explore") == "runs/acmnet", "detections are more than nothing"
 
 
 def test_opens_on_a_video_that_the_run_has_seen_and_says_what_others_lack(open_page: OpenPage, home: Path) -> None:
@@ -491,7 +493,7 @@ def test_works_without_a_run(open_page: OpenPage, small_home: Path, tmp_path: Pa
     [
         ("run.yaml", "method: [", "YAML"),
         ("activations.h5", "nonsense", "activations.h5"),
-        ("run.yaml", "method: hamnet\n", "complete"),
+        ("run.yaml", "method: hamnet\nconfig: {}\n", "complete"),
     ],
 )
 def test_a_broken_run_is_a_sentence(open_page: OpenPage, home: Path, file: str, content: str, said: str) -> None:
@@ -506,4 +508,4 @@ def test_a_link_to_what_is_gone_says_so(open_page: OpenPage, small_home: Path) -
     app = open_page(PAGE, small_home, run="vanished", video="nowhere", data="elsewhere")
     assert len(app.warning) >= 2
     assert "elsewhere" in texts(app)
-    assert payload(app)["subject"].startswith("planted/")
+    assert payload(app)["subject"].startswith("datasets/planted/")

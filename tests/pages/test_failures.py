@@ -46,7 +46,7 @@ def test_shows_the_failures_by_cost(open_page: OpenPage, small_home: Path) -> No
     assert f"{100 * found.failures.iloc[0]['cost']:.2f} mAP" in first
     assert "data:image/svg+xml;base64," in first
     assert len(cards(app)) <= 12
-    assert "/frame/planted/test_024?t=" in html(app) or "test_024" not in html(app)
+    assert "/frame/datasets/planted/test_024?t=" in html(app) or "test_024" not in html(app)
 
 
 def test_filters_by_kind_class_and_threshold(open_page: OpenPage, small_home: Path) -> None:
@@ -73,7 +73,7 @@ def test_the_link_opens_the_moment(open_page: OpenPage, small_home: Path) -> Non
     )
     assert links
     query = links[0].query_string
-    for part in ("data=planted", "run=acmnet%2Chamnet", "tiou=0.4", "from=", "to=", "t="):
+    for part in ("data=datasets%2Fplanted", "run=runs%2Facmnet%2Cruns%2Fhamnet", "tiou=0.4", "from=", "to=", "t="):
         assert part in query
     assert str(found.failures.iloc[0]["video"]) in query
 
@@ -81,10 +81,10 @@ def test_the_link_opens_the_moment(open_page: OpenPage, small_home: Path) -> Non
 def test_wrong_here_right_there(open_page: OpenPage, small_home: Path) -> None:
     app = open_page(PAGE, small_home, run="acmnet,hamnet")
     everything = next(e.proto.body for e in app.get("html") if "failures, by" in e.proto.body)
-    again(app.selectbox(key="right_in").set_value("hamnet"))
+    again(app.selectbox(key="right_in").set_value("runs/hamnet"))
     fewer = [e.proto.body for e in app.get("html") if "failures, by" in e.proto.body]
     assert fewer != [everything]
-    again(app.button_group(key="failures_of").set_value("hamnet"))
+    again(app.button_group(key="failures_of").set_value("runs/hamnet"))
     assert not app.error
 
 

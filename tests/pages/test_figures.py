@@ -74,7 +74,7 @@ def test_looks_texts_window_and_marks(open_page: OpenPage, small_home: Path) -> 
     app.selectbox(key="fig.font").set_value("serif").run()
     app.selectbox(key="fig.verdicts").set_value(0.5).run()
     app.text_input(key="fig.title").set_value("(a) A dive").run()
-    app.text_input(key="fig.name.acmnet").set_value("Ours").run()
+    app.text_input(key="fig.name.runs/acmnet").set_value("Ours").run()
     app.text_input(key="fig.mark.text").set_value("here").run()
     app.button(key="fig.mark.add").click().run()
     made = spec(app)

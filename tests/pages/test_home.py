@@ -16,7 +16,7 @@ from tests.pages.seen import html, texts
 from wtal_core.files import write_json
 from wtal_core.jobs.queue import Queue
 from wtal_core.processes import identity
-from wtal_core.runs.workspace import Workspace
+from wtal_core.workspace import Workspace
 
 PAGE = "pages/home.py"
 
@@ -35,10 +35,10 @@ def test_data_sets_runs_and_next_steps(open_page: OpenPage, home: Path) -> None:
     assert "instances of 3 classes" in html(app)
     assert "1 with a file" in html(app)
     assert {"hamnet", "acmnet", "cmcs"} <= set(led)
-    assert led["hamnet"] == "explore?data=planted&run=hamnet"
+    assert led["hamnet"] == "explore?data=datasets%2Fplanted&run=runs%2Fhamnet"
     best = next(label for label in led if label.startswith("See where"))
     assert "cmcs" in best
-    assert led["Compare 3 runs on planted"].startswith("compare?run=cmcs%2C")
+    assert led["Compare 3 runs on planted"].startswith("compare?run=runs%2Fcmcs%2Cruns%2F")
 
 
 def test_one_is_not_counted_as_many(open_page: OpenPage, home: Path) -> None:
@@ -71,7 +71,7 @@ def test_an_empty_workspace_teaches(open_page: OpenPage, tmp_path: Path, monkeyp
     next(b for b in app.button if b.label == "Do it in the background").click().run()
     assert not app.exception
     (job,) = Queue(tmp_path).jobs()
-    assert job.arguments == ("demo", "build", "--small", "--out", "datasets/demo")
+    assert job.request == {"command": "demo build", "small": True, "out": "datasets/demo"}
     assert job.cwd == str(tmp_path)
     assert "Running now" in texts(app)
 

@@ -36,9 +36,9 @@ def test_a_video_that_goes_while_it_is_shown_is_missing_and_no_error(
     elsewhere = video.rename(home / "on another disk.mp4")
     video.symlink_to(elsewhere)  # as imports bring videos: the folder does not change when the disk goes
     app = open_page(f"pages/{page}.py", home, run="hamnet", video="test_024")
-    assert media.media_of("planted", "test_024").url
+    assert media.media_of("datasets/planted", "test_024").url
     elsewhere.unlink()
     app.run()
     assert not app.exception
     assert not app.error
-    assert "no file of this video" in media.media_of("planted", "test_024").problem
+    assert "no file of this video" in media.media_of("datasets/planted", "test_024").problem

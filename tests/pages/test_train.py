@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -15,11 +17,12 @@ from tests.pages.conftest import OpenPage
 from tests.pages.seen import texts
 from wtal_core.files import write_json
 from wtal_core.jobs.queue import Queue
-from wtal_core.jobs.requests import TrainRequest, start_training
+from wtal_core.jobs.trainings import start_training
 from wtal_core.methods.form import config_of
 from wtal_core.processes import identity
 from wtal_core.runs.folder import Run
 from wtal_core.settings import options
+from wtal_core.training.options import TrainRequest
 
 PAGE = "pages/train.py"
 
@@ -37,8 +40,8 @@ def show(app: AppTest, group: str) -> None:
     assert not app.exception
 
 
-def jobs(home: Path) -> list[tuple[str, ...]]:
-    return [job.arguments for job in Queue(home).jobs()]
+def jobs(home: Path) -> list[Mapping[str, Any]]:
+    return [job.request for job in Queue(home).jobs()]
 
 
 # -- the form ---------------------------------------------------------------------------------------------------------
@@ -81,9 +84,10 @@ def test_changes_are_summed_up_reset_and_started(open_page: OpenPage, home: Path
     app.button(key="train.start").click().run()
     assert not app.exception
     started = jobs(home)
-    assert [a[a.index("--out") + 1] for a in started] == [f"runs/acmnet-2-seed{i}" for i in range(3)]
-    assert ["--seed" in a for a in started] == [False, True, True]
-    assert all(a[-2:] == ("--set", "training.steps=300") for a in started)
+    assert [request["out"] for request in started] == [f"runs/acmnet-2-seed{i}" for i in range(3)]
+    assert [request.get("seed", 0) for request in started] == [0, 1, 2]
+    assert all(request["set"] == {"training.steps": 300} for request in started)
+    assert app.query_params["training"] == "runs/acmnet-2-seed0"
     assert all(job.cwd == str(home) for job in Queue(home).jobs())
     assert "queued" in texts(app)
 
@@ -95,18 +99,18 @@ def test_prefers_a_data_set_that_can_be_trained_on(open_page: OpenPage, home: Pa
     described.write_text(yaml.safe_dump({**content, "name": "aside", "splits": {"test": content["splits"]["test"]}}))
     app = open_page(PAGE, home)
     assert list(app.selectbox(key="train.form.dataset").options) == ["aside", "planted"]
-    assert app.selectbox(key="train.form.dataset").value == "planted"
+    assert app.selectbox(key="train.form.dataset").value == "datasets/planted"
     app = open_page(PAGE, home, data="aside")
-    assert app.selectbox(key="train.form.dataset").value == "aside"
+    assert app.selectbox(key="train.form.dataset").value == "datasets/aside"
     assert "no split “train”" in texts(app)
-    app.selectbox(key="train.form.dataset").set_value("planted").run()
+    app.selectbox(key="train.form.dataset").set_value("datasets/planted").run()
     app.run()
-    assert app.selectbox(key="train.form.dataset").value == "planted"
-    app.query_params["data"] = "planted"
+    assert app.selectbox(key="train.form.dataset").value == "datasets/planted"
+    app.query_params["data"] = "datasets/planted"
     app.run()
-    app.query_params["data"] = "aside"  # a link followed later
+    app.query_params["data"] = "datasets/aside"  # a link followed later
     app.run()
-    assert app.selectbox(key="train.form.dataset").value == "aside"
+    assert app.selectbox(key="train.form.dataset").value == "datasets/aside"
 
 
 def test_nothing_starts_while_a_field_is_refused(open_page: OpenPage, home: Path) -> None:
@@ -223,9 +227,9 @@ def test_a_crashed_training_shows_its_last_lines_and_resumes(open_page: OpenPage
     assert any("Killed by" in c.value for c in app.code)
     app.button(key="train.resume").click().run()
     assert not app.exception
-    (arguments,) = jobs(home)
-    assert arguments[:2] == ("train", "hamnet")
-    assert arguments[-1] == "--resume"
+    (request,) = jobs(home)
+    assert (request["command"], request["method"], request["resume"]) == ("train", "hamnet", True)
+    assert "wtal train hamnet" in app.code[-1].value
 
 
 def test_a_running_training_is_stopped_by_its_file(open_page: OpenPage, home: Path) -> None:

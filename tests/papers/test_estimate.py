@@ -13,6 +13,7 @@ from wtal_core.papers import get_experiment
 from wtal_core.papers.estimate import estimate_training, recorded_pace
 from wtal_core.papers.reproduction import RowPlan, plan_rows
 from wtal_core.runs.folder import Run, RunInfo
+from wtal_core.training.driver import create_run
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,7 @@ def plans(dataset: Dataset, out: Path, table: str = "hamnet-table-1", **changes:
 def recorded(plan: RowPlan, dataset: Dataset, *, pace: float, step: int, device: str) -> None:
     """Make the run folder that a training leaves after `step` steps, its second sitting from step 11 on."""
     with dataset.features() as store:
-        run = plan.runs[0].create(dataset, store, features=None, device="cpu")
+        run = create_run(plan.runs[0], dataset, store)
     for at in range(10, step + 1, 10):
         run.log(kind="losses", stage="train", step=at, losses={}, seconds=pace * (at if at <= 10 else at - 10) + 5)
         run.log(kind="validation", stage="train", step=at, metrics={})
@@ -50,7 +51,7 @@ def test_the_pace_is_that_of_recorded_runs(dataset: Dataset, tmp_path: Path, mon
     assert found is not None
     assert found.seconds == pytest.approx(2.0 * (60 + 100 + 60 + 100))
     assert (found.device, found.basis) == ("CPU, 3 threads", "at the pace recorded in bcl-seed0")
-    Run.open(sal.runs[0].folder).set_status("stopped", step=40, device="CPU, 3 threads")
+    Run.open(sal.runs[0].out).set_status("stopped", step=40, device="CPU, 3 threads")
     found = estimate_training(plans(dataset, tmp_path, attention_filters=8), dataset, device="cpu")
     assert found is not None
     assert found.seconds == pytest.approx(2.0 * 160 + 9.0 * 160)

@@ -1,4 +1,4 @@
-"""Reading what a training says while it runs."""
+"""Reading what a training measures while it runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.planted import CLASSES
 from wtal_core import settings
 from wtal_core.methods import create_method
 from wtal_core.runs.folder import Run, RunInfo
-from wtal_core.training.monitor import watch
+from wtal_core.training.monitor import Metrics, read_metrics
 
 
 @pytest.fixture
@@ -33,9 +33,7 @@ def test_stages_are_joined_and_speed_is_that_of_the_last_sitting(run: Run) -> No
     for step, seconds in ((1, 0.5), (11, 1.0), (21, 1.5)):  # resumed: the clock starts again
         losses(run, 1, step, seconds, total=1.0, head=0.5)
     run.log(kind="validation", stage="s1", stage_index=1, step=10, metrics={"mAP@0.5": 0.2, "score": 0.3})
-    run.set_status("running", step=41, steps=80, stage="s1", eta_seconds=3.5, best={"step": 10, "score": 0.3})
-    seen = watch(run.folder)
-    assert (seen.state, seen.step, seen.steps, seen.fraction) == ("running", 41, 80, 41 / 80)
+    seen = read_metrics(run)
     assert seen.stages == (("s0", 0), ("s1", 20))
     assert list(seen.losses) == ["total", "mil", "head"]
     assert seen.losses["total"].step.tolist() == [1, 10, 20, 21, 31, 41]
@@ -44,30 +42,23 @@ def test_stages_are_joined_and_speed_is_that_of_the_last_sitting(run: Run) -> No
     assert seen.validation["score"].step.tolist() == [30]
     assert seen.steps_per_second == pytest.approx(20)
     assert seen.gpu_memory_bytes == 2**30
-    assert seen.eta_seconds == 3.5
+    assert seen.learning_rate == 1e-3
     np.testing.assert_allclose(seen.losses["total"].smoothed(2)[:3], [2.95, 2.725, 2.25])
 
 
-def test_nonsense_in_the_files_is_left_out_or_said(run: Run) -> None:
+def test_nonsense_in_the_file_is_left_out(run: Run) -> None:
     lines: list[Any] = [
         1, [], {"kind": "losses"}, {"kind": "losses", "losses": 3}, {"kind": "validation", "metrics": None},
         {"kind": "losses", "losses": {"total": None, "mil": "x", "div": 0.5}, "step": "two", "stage_index": []},
     ]  # fmt: skip
     (run.folder / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)) + '\n{"kind": "los')
-    (run.folder / "status.json").write_text('{"state": "running", "pid": "x", "eta_seconds": "soon", "step": null}')
-    seen = watch(run.folder)
-    assert (seen.state, seen.step, seen.fraction, seen.eta_seconds) == ("crashed", 0, 0.0, None)
+    seen = read_metrics(run)
     assert seen.losses["div"].value.tolist() == [0.5]
     assert "total" not in seen.losses
-    (run.folder / "status.json").write_text("[]")
-    assert watch(run.folder).state == "unknown"
-    assert "is not a run status" in watch(run.folder).message
-    assert "does not exist" in watch(run.folder / "nowhere").message
 
 
-def test_a_run_that_has_said_nothing_is_watched_too(run: Run) -> None:
-    seen = watch(run.folder)
-    assert (seen.state, seen.losses, seen.validation, seen.steps_per_second) == ("created", {}, {}, None)
+def test_a_run_that_has_measured_nothing_is_read_too(run: Run) -> None:
+    assert read_metrics(run) == Metrics()
 
 
 def test_a_line_that_a_power_cut_left_garbled_hides_no_other(run: Run) -> None:
@@ -75,4 +66,4 @@ def test_a_line_that_a_power_cut_left_garbled_hides_no_other(run: Run) -> None:
     with (run.folder / "metrics.jsonl").open("ab") as file:
         file.write(b"\0\xff\xfe\n")
     losses(run, 0, 2, 0.2, total=0.5)
-    assert watch(run.folder).losses["total"].value.tolist() == [1.0, 0.5]
+    assert read_metrics(run).losses["total"].value.tolist() == [1.0, 0.5]

@@ -1,4 +1,4 @@
-"""How a command's fields become its arguments: tyro parses them, this says what `--help` shows of them.
+"""How a command's fields become its arguments, and back: tyro parses them, this says what `--help` shows of them.
 
 A field's docstring is its help, as one paragraph; a documented option (`settings.option`) says its meaning and choices
 itself. `X | None` is shown as X (None is what leaving the option out means and cannot be written), and a default is
@@ -15,7 +15,7 @@ import shutil
 import textwrap
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -29,26 +29,88 @@ from tyro.constructors import (
     StructTypeInfo,
 )
 
-__all__ = ["parse"]
+from wtal_core.errors import WtalError
+from wtal_core.settings import assignments, parse_assignments
+
+__all__ = ["default_of", "parse", "to_words"]
 
 _PLACEHOLDERS: dict[Any, str] = {Path: "PATH", str: "TEXT", int: "INTEGER", float: "NUMBER"}
 
 C = TypeVar("C")
 
 
+class _Refused(Exception):
+    """A command's own refusal of its arguments: tyro would put a `ValueError` into a box of its own."""
+
+
 def parse(command: type[C], arguments: Sequence[str], program: str) -> C:
-    """Build a command of its arguments; prints help or what is wrong with them and raises `SystemExit` (0 or 2)."""
+    """Build a command of its arguments; prints help or what is wrong with them and raises `SystemExit` (0 or 2).
+
+    Raises:
+        WtalError: the command refuses a value.
+    """
     registry = ConstructorRegistry()
     registry.struct_rule(_fields_of)
     registry.primitive_rule(_without_none)
-    return tyro.cli(
-        command,
-        args=list(arguments),
-        prog=program,
-        description=_paragraphs(inspect.getdoc(command) or ""),
-        config=(tyro.conf.FlagCreatePairsOff,),
-        registry=registry,
-    )
+    try:
+        return tyro.cli(
+            command,
+            args=list(arguments),
+            prog=program,
+            description=_paragraphs(inspect.getdoc(command) or ""),
+            config=(tyro.conf.FlagCreatePairsOff,),
+            registry=registry,
+        )
+    except _Refused as refused:
+        raise refused.args[0] from None
+
+
+def to_words(command: Any) -> list[str]:
+    """Return the words that `parse` builds a command of, positional ones first; what is at its default is left out."""
+    first: list[str] = []
+    then: list[str] = []
+    hints = typing.get_type_hints(type(command), include_extras=True)
+    for item in _in_order(type(command)):
+        hint, value = hints[item.name], getattr(command, item.name)
+        if dataclasses.is_dataclass(value):
+            then += to_words(value)
+        elif value == default_of(item):
+            continue
+        elif _is_positional(hint):
+            first += _texts(value)
+        else:
+            then += _option(item.name, hint, value)
+    return [*first, *then]
+
+
+def _option(field: str, hint: Any, value: Any) -> list[str]:
+    name = next((n for part in typing.get_args(hint)[1:] if (n := getattr(part, "name", None))), field)
+    flag = f"--{name.replace('_', '-')}"
+    if isinstance(value, bool):
+        return [flag if value else f"--no-{flag.removeprefix('--')}"]
+    texts = _texts(value)
+    # A value that looks like an option is one with its name; of several, nothing can be done.
+    return [f"{flag}={texts[0]}"] if len(texts) == 1 and texts[0].startswith("-") else [flag, *texts]
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, Mapping):
+        return list(assignments(value))
+    return [str(one) for one in (value if isinstance(value, tuple) else (value,))]
+
+
+def _in_order(cls: type[Any]) -> list[dataclasses.Field[Any]]:
+    """Return the fields in the order of `__init__`."""
+    return sorted(dataclasses.fields(cls), key=lambda item: bool(item.kw_only))
+
+
+def default_of(item: dataclasses.Field[Any]) -> Any:
+    """Return a field's default, `MISSING` where it has none."""
+    return item.default if item.default_factory is dataclasses.MISSING else item.default_factory()
+
+
+def _is_positional(hint: Any) -> bool:
+    return typing.get_origin(hint) is Annotated and tyro.conf.Positional in typing.get_args(hint)
 
 
 def _paragraphs(text: str) -> str:
@@ -84,19 +146,30 @@ def _fields_of(info: StructTypeInfo) -> StructConstructorSpec | None:
         return None
     hints = typing.get_type_hints(info.type, include_extras=True)
     found = []
-    for item in sorted(dataclasses.fields(info.type), key=lambda item: bool(item.kw_only)):  # the order of __init__
-        default = item.default
-        if item.default_factory is not dataclasses.MISSING:
-            default = item.default_factory()
+    mappings = []
+    for item in _in_order(info.type):
+        default = default_of(item)
         if default is dataclasses.MISSING:
             default = tyro.constructors.MISSING_NONPROP
         hint = hints[item.name]
         if choices := item.metadata.get("choices"):
             hint = typing.Literal[choices]
-        if not dataclasses.is_dataclass(_bare(hint)):
+        if typing.get_origin(_bare(hint)) is Mapping:  # written as KEY=VALUE ...
+            mappings.append(item.name)
+            default = assignments(default)
+            hint = Annotated[tuple[str, ...], tyro.conf.arg(metavar="KEY=VALUE ...", help_behavior_hint="")]
+        elif not dataclasses.is_dataclass(_bare(hint)):
             hint = Annotated[hint, _shown(item.name, hint, default)]
         found.append(StructFieldSpec(item.name, hint, default, functools.partial(_help_of, info.type, item)))
-    return StructConstructorSpec(info.type, tuple(found))
+    return StructConstructorSpec(functools.partial(_made, info.type, tuple(mappings)), tuple(found))
+
+
+def _made(cls: type, mappings: tuple[str, ...], **values: Any) -> Any:
+    """Build a command of what tyro has read."""
+    try:
+        return cls(**{k: parse_assignments(v) if k in mappings else v for k, v in values.items()})
+    except WtalError as error:
+        raise _Refused(error) from error
 
 
 def _bare(hint: Any) -> Any:
@@ -110,7 +183,7 @@ def _alternatives(hint: Any) -> tuple[Any, ...]:
 
 def _shown(name: str, hint: Any, default: Any) -> Any:
     """Return what stands for a value in the help, and what is said of its default."""
-    positional = typing.get_origin(hint) is Annotated and tyro.conf.Positional in typing.get_args(hint)
+    positional = _is_positional(hint)
     required = default is tyro.constructors.MISSING_NONPROP
     (inner, *others) = (part for part in _alternatives(_bare(hint)) if part is not types.NoneType)
     several = typing.get_origin(inner) is tuple and typing.get_args(inner)[1:] == (...,)
@@ -140,4 +213,6 @@ def _help_of(cls: type, item: dataclasses.Field[Any]) -> str | None:
     """Return the help of a field: its docstring, which may stand in a base class, or its meaning as an option."""
     meaning: str = item.metadata.get("meaning", "")
     texts = (_docstrings(base).get(item.name) for base in cls.__mro__[:-1])
-    return next(filter(None, texts), f"{meaning[:1].upper()}{meaning[1:]}." if meaning else None)
+    is_list = meaning.split()[1:2] == ["|"]  # its first word is a name, which stays as it is written
+    sentence = meaning if is_list else f"{meaning[:1].upper()}{meaning[1:]}"
+    return next(filter(None, texts), f"{sentence}." if meaning else None)

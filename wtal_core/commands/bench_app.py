@@ -121,7 +121,7 @@ def _percentile(values: list[float], share: float) -> float:
 
 def _find(home: Path, folder: Path) -> str:
     """Return the id of a run folder in a workspace."""
-    from wtal_core.runs.workspace import Workspace
+    from wtal_core.workspace import Workspace
 
     for run_id, entry in Workspace(home).runs().items():
         if entry.folder == folder.resolve():
@@ -187,7 +187,7 @@ def make_synthetic(home: Path, videos: int, snippets: int, classes: int = 20, br
     localize(run)
     evaluate_run(run, truth, subset=["test"])
     run.set_status("finished")
-    return "synthetic", "hour_long"
+    return "runs/synthetic", "hour_long"
 
 
 def _planted_truth(rng: Any, names: tuple[str, ...], videos: int, snippets: int) -> Annotations:
@@ -228,7 +228,7 @@ def measure_python(home: Path, run_id: str, video: str | None, repeats: int) -> 
     from wtal_core.evaluation import GroundTruthIndex
     from wtal_core.runs.folder import Run
     from wtal_core.runs.pipeline import stored_activations
-    from wtal_core.runs.workspace import Workspace
+    from wtal_core.workspace import Workspace
 
     workspace = Workspace(home)
     entry = workspace.run(run_id)
@@ -236,7 +236,7 @@ def measure_python(home: Path, run_id: str, video: str | None, repeats: int) -> 
     if home_of is None:
         raise DataError(
             "the run's data set is not in the workspace",
-            expected=entry.dataset_name,
+            expected=entry.dataset,
             where=home,
             next_step=f"Add it to {home}",
         )

@@ -15,7 +15,7 @@ from wtal_core.files import write_json, write_text
 
 if TYPE_CHECKING:
     from wtal_core.evaluation import Comparison, GroundTruthIndex
-    from wtal_core.runs.sources import Source
+    from wtal_core.runs.find import Source
 
 __all__ = ["Compare"]
 
@@ -62,7 +62,8 @@ class Compare:
         """Compare and print."""
         from wtal_core.evaluation import compare_detections, parse_tiou
         from wtal_core.papers import dataset_name
-        from wtal_core.runs.sources import open_sources, open_truth, seed_groups
+        from wtal_core.runs.find import open_sources, open_truth
+        from wtal_core.runs.scores import seed_groups
 
         self._check()
         levels = parse_tiou(self.tiou)
@@ -101,7 +102,7 @@ class Compare:
     def _check(self) -> None:
         """Refuse wrong arguments before anything is read."""
         from wtal_core.evaluation import get_protocol
-        from wtal_core.runs.sources import named_path
+        from wtal_core.runs.find import named_path
 
         if not self.detections:
             raise UsageError(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -36,7 +37,7 @@ class DemoFeatures:
     """At most so many videos of each split, spread over the classes; 0: all."""
     max_seconds: float = 0.0
     """Leave out videos longer than this; 0: none."""
-    set: tuple[str, ...] = ()
+    set: Mapping[str, Any] = field(default_factory=dict)
     """Further options, e.g. context_share=0.6 noise=0.5 static_share=0.1."""
     quiet: bool = False
     """No progress bar."""
@@ -48,7 +49,7 @@ class DemoFeatures:
         from wtal_core.data import read_annotations
         from wtal_core.demo.planted import PlantedOptions
         from wtal_core.demo.planted_dataset import make_planted_dataset
-        from wtal_core.settings import override, parse_assignments
+        from wtal_core.settings import override
 
         if self.max_videos < 0 or self.max_seconds < 0:
             raise UsageError(
@@ -57,7 +58,7 @@ class DemoFeatures:
                 got=f"{self.max_videos}, {self.max_seconds}",
                 next_step="Give 0 for no limit",
             )
-        options = override(PlantedOptions(dim=self.dim, seed=self.seed, crops=self.crops), parse_assignments(self.set))
+        options = override(PlantedOptions(dim=self.dim, seed=self.seed, crops=self.crops), self.set)
         report = make_planted_dataset(
             read_annotations(self.annotations),
             self.out,
@@ -101,7 +102,7 @@ class DemoTable:
         """Train and print."""
         from wtal_core.demo.planted_table import markdown_table, train_planted
         from wtal_core.methods import method_class
-        from wtal_core.runs.registry import compare
+        from wtal_core.runs.scores import compare
 
         for name in self.method:
             method_class(name)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from wtal_core.evaluation import Diagnosis
-    from wtal_core.runs.sources import Truth
+    from wtal_core.runs.find import Truth
 
 __all__ = ["Diagnose"]
 
@@ -57,7 +57,7 @@ class Diagnose:
     def run(self) -> int:
         """Diagnose and print."""
         from wtal_core.evaluation import DiagnosisSettings, diagnose, evaluate, get_protocol, parse_tiou
-        from wtal_core.runs.sources import open_source, open_truth
+        from wtal_core.runs.find import open_source, open_truth
 
         get_protocol(self.protocol)
         parse_tiou(self.tiou)

@@ -15,7 +15,7 @@ from wtal_core.files import composed, read_text, write_json
 
 if TYPE_CHECKING:
     from wtal_core.records import Evaluation
-    from wtal_core.runs.sources import Source
+    from wtal_core.runs.find import Source
 
 __all__ = ["Evaluate"]
 
@@ -54,7 +54,7 @@ class Evaluate:
         """Evaluate and print."""
         from wtal_core.data import read_annotations
         from wtal_core.evaluation import GroundTruthIndex, averages, evaluate, get_protocol, list_protocols, parse_tiou
-        from wtal_core.runs.sources import open_source
+        from wtal_core.runs.find import open_source
         from wtal_core.snippet_grid import SnippetGrid
 
         # Arguments first: a misspelt protocol should not wait for the files.

@@ -163,7 +163,7 @@ class Export:
         from wtal_core.data.explain import explain
         from wtal_core.errors import DataError
         from wtal_core.interchange import detect_format, read
-        from wtal_core.runs.sources import open_source
+        from wtal_core.runs.find import open_source
 
         if not source.exists():
             raise DataError("does not exist", where=source, next_step="Check the path")

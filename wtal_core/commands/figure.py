@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,7 +28,7 @@ class Figure:
     """Other runs: PATH replaces the leading one, NAME=PATH the one of that name (or adds it)."""
     data: Path | None = None
     """Other data set folder."""
-    set: tuple[str, ...] = ()
+    set: Mapping[str, Any] = field(default_factory=dict)
     """Keys of the spec that differ, e.g. video=video_test_0000324 class=LongJump style=curve width=double."""
     save_spec: Path | None = None
     """Also write the spec with these changes there."""
@@ -36,8 +37,6 @@ class Figure:
 
     def run(self) -> int:
         """Make the figure."""
-        from wtal_core.settings import parse_assignments
-
         if importlib.util.find_spec("matplotlib") is None:
             raise MissingDependency("matplotlib is not installed", next_step="Install it: pip install 'wtal[figures]'")
         from wtal_core.figures.content import load
@@ -45,7 +44,7 @@ class Figure:
         from wtal_core.figures.spec import FigureSpec
 
         spec = FigureSpec.open(self.spec)
-        changes: dict[str, Any] = parse_assignments(self.set)
+        changes = dict(self.set)
         if self.data is not None:
             changes["data"] = str(self.data.expanduser().resolve())
         if changes:

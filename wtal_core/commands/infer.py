@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -121,7 +122,7 @@ class Localize:
 
     folder: tyro.conf.Positional[Path]
     """Run folder with activations.h5."""
-    set: tuple[str, ...] = ()
+    set: Mapping[str, Any] = field(default_factory=dict)
     """Localization settings that differ from the run's own, e.g. class_threshold=0.1 (see: wtal methods
     METHOD)."""
     out: Path | None = None
@@ -134,7 +135,6 @@ class Localize:
         from wtal_core.data import write_detections
         from wtal_core.runs.folder import Run
         from wtal_core.runs.pipeline import localize
-        from wtal_core.settings import parse_assignments
 
         run = Run.open(self.folder)
         if self.out is not None and self.out.resolve() == run.folder.resolve():
@@ -144,7 +144,7 @@ class Localize:
                 where=self.out,
                 next_step="Name a file inside or outside of it, or leave --out out",
             )
-        found = localize(run, parse_assignments(self.set), store=self.out is None)
+        found = localize(run, self.set, store=self.out is None)
         target = self.out or run.detections_path
         if self.out is not None:
             write_detections(found, self.out)

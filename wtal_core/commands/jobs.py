@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from wtal_core.commands.output import print_json, print_table
-from wtal_core.errors import UsageError
+from wtal_core.errors import UsageError, WtalError
+
+if TYPE_CHECKING:
+    from wtal_core.jobs.job import Job
 
 __all__ = ["AddJob", "ListJobs", "LogJob", "StopJob"]
 
 
 def _clock(value: float | None) -> str:
     return "-" if value is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(value))
+
+
+def _line(job: Job) -> str | None:
+    """Return what does the same in a shell, None where the request cannot be carried out."""
+    from wtal_core.commands.requests import command_line
+
+    try:
+        return command_line(job.request)
+    except WtalError:
+        return None
 
 
 @dataclass(frozen=True)
@@ -35,10 +49,13 @@ class ListJobs:
         for job in queue.jobs():
             status, progress = job.status(), job.progress
             rows.append({
-                "id": job.id, "state": status.state, "slot": job.slot, "title": job.title, "command": job.command,
-                "started": status.started, "ended": status.ended, "exit_code": status.exit_code,
-                "fraction": progress.fraction if progress else None, "log": job.log, "message": status.message,
+                "id": job.id, "state": status.state, "slot": job.slot, "title": job.title, "request": job.request,
+                "command": _line(job) if self.as_json else "", "started": status.started, "ended": status.ended,
+                "exit_code": status.exit_code, "fraction": progress.fraction if progress else None, "log": job.log,
+                "message": status.message,
             })  # fmt: skip
+        for id, error in queue.unreadable().items():
+            print(f"note: {id}: {error}", file=sys.stderr)
         if self.as_json:
             print_json(rows)
         elif not rows:
@@ -63,29 +80,32 @@ class AddJob:
     It runs in the background, after the earlier jobs of its slot, and goes on when this shell is closed.
     """
 
-    command: Annotated[tuple[str, ...], tyro.conf.Positional]
+    words: Annotated[tuple[str, ...], tyro.conf.Positional]
     """The command, without `wtal`; put -- before it."""
     slot: str = "cpu"
     """Jobs of one slot run one after the other; name the device."""
 
     def run(self) -> int:
         """Queue it."""
+        from wtal_core.commands.requests import command_line, request_of
         from wtal_core.jobs.queue import Queue
 
-        words = self.command[1:] if self.command[:1] == ("wtal",) else self.command
+        words = self.words[1:] if self.words[:1] == ("wtal",) else self.words
         if not words:
             raise UsageError(
                 "no command was given",
                 expected="e.g. wtal jobs add -- extract videos --out f.h5",
                 next_step="Write the command after --",
             )
-        result = ""
-        if words[0] == "train" and "--out" in words[:-1]:
-            result = words[words.index("--out") + 1]
-        log = f"{result}/worker.log" if result else None
-        title = f"train {words[1]}: {Path(result).name}" if result else ""
-        job = Queue().submit(words, kind=words[0], title=title, slot=self.slot, result=result, log=log)
-        print(f"{job.id}: {job.command}\nlog: {job.log}")
+        request = request_of(words)
+        line = command_line(request)
+        if request["command"] == "train":
+            out = request["out"]
+            title = f"train {request['method']}: {Path(out).name}"
+            job = Queue().submit(request, title=title, slot=self.slot, result=out, log=f"{out}/worker.log")
+        else:
+            job = Queue().submit(request, title=line, slot=self.slot)
+        print(f"{job.id}: {line}\nlog: {job.log}")
         return 0
 
 

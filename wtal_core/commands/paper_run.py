@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +12,7 @@ import tyro
 from wtal_core.commands.output import print_json, print_table
 from wtal_core.errors import DataError, Interrupted, WtalError, counted
 from wtal_core.progress import stderr
+from wtal_core.settings import assignments
 
 if TYPE_CHECKING:
     from wtal_core.data.dataset import Dataset
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from wtal_core.papers.estimate import Estimate
     from wtal_core.papers.reproduction import RowPlan
     from wtal_core.runs.folder import Run
-    from wtal_core.training.series import PlannedRun
+    from wtal_core.training.options import TrainRequest
 
 __all__ = ["RunPaper"]
 
@@ -42,7 +43,7 @@ class RunPaper:
     """Only these rows, by their names; case and signs do not matter ("-L_c" is l-c). Default: all."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds of training."""
-    set: tuple[str, ...] = ()
+    set: Mapping[str, Any] = field(default_factory=dict)
     """Settings of every row that differ from its preset, e.g. training.steps=500."""
     features: str | None = None
     """Which of the data set's features. Default: the first."""
@@ -61,23 +62,22 @@ class RunPaper:
         from wtal_core.papers import get_experiment
         from wtal_core.papers.estimate import estimate_training
         from wtal_core.papers.reproduction import plan_rows, remarks
-        from wtal_core.settings import parse_assignments
 
         experiment = get_experiment(self.table)
         dataset = Dataset.open(self.data)
-        changes = parse_assignments(self.set)
         plans = plan_rows(
             experiment,
             dataset,
             self.out,
             rows=self.rows,
             seeds=self.seeds,
-            changes=changes,
+            changes=self.set,
             features=self.features,
+            device=self.device,
         )
         said = remarks(experiment, dataset, self.features)
-        if changes:
-            said.append(f"Not the paper's settings: {', '.join(self.set)} in every row.")
+        if self.set:
+            said.append(f"Not the paper's settings: {', '.join(assignments(self.set))} in every row.")
         if self.dry_run:
             estimate = estimate_training(plans, dataset, features=self.features, device=self.device, quiet=self.quiet)
             self._print_plan(experiment, dataset, plans, said, estimate)
@@ -99,27 +99,19 @@ class RunPaper:
     ) -> tuple[dict[Path, Run], dict[Path, str], Interrupted | None]:
         """Return finished runs and what went wrong with others, by folder, and what ended it before the rest."""
         from wtal_core.papers.reproduction import row_values, scoring_of
-        from wtal_core.training.series import train_series
+        from wtal_core.training.driver import train_many
 
         planned = [run for plan in plans for run in plan.runs]
         runs: dict[Path, Run] = {}
         failures: dict[Path, str] = {}
 
-        def failed(run: PlannedRun, error: WtalError) -> None:
-            failures[run.folder] = str(error)
-            stderr.print(f"failed: {run.folder.name}: {error}", style="red", markup=False)
+        def failed(run: TrainRequest, error: WtalError) -> None:
+            failures[run.out] = str(error)
+            stderr.print(f"failed: {run.out.name}: {error}", style="red", markup=False)
 
-        series = train_series(
-            dataset,
-            planned,
-            scoring_of(experiment),
-            features=self.features,
-            device=self.device,
-            quiet=self.quiet,
-            failed=failed,
-        )
+        trained = train_many(dataset, planned, scoring_of(experiment), quiet=self.quiet, failed=failed)
         try:
-            for run in series:
+            for run in trained:
                 runs[run.folder] = run
                 if not self.quiet:
                     last = f"{experiment.columns[-1]}: {100 * row_values(experiment, [run])[-1][0]:.1f}"
@@ -142,7 +134,7 @@ class RunPaper:
                 | {
                     "steps": plan.steps,
                     "runs": [
-                        {"folder": run.folder, "seed": run.seed, "state": _state(found)}
+                        {"folder": run.out, "seed": run.seed, "state": _state(found)}
                         for run, found in zip(plan.runs, plan.found, strict=True)
                     ],
                 }
@@ -183,7 +175,7 @@ class RunPaper:
     ) -> None:
         from wtal_core.papers.reproduction import row_values
 
-        done = [[runs[run.folder] for run in plan.runs if run.folder in runs] for plan in plans]
+        done = [[runs[run.out] for run in plan.runs if run.out in runs] for plan in plans]
         values = [row_values(experiment, own) for own in done]
         missing = sum(len(plan.runs) for plan in plans) - len(runs) - len(failures)
         if self.as_json:
@@ -193,7 +185,7 @@ class RunPaper:
                     "here": [{"mean": 100 * mean, "std": None if std is None else 100 * std} for mean, std in here]
                     or None,
                     "runs": [run.folder for run in own],
-                    "failed": {str(r.folder): failures[r.folder] for r in plan.runs if r.folder in failures},
+                    "failed": {str(r.out): failures[r.out] for r in plan.runs if r.out in failures},
                 }
                 for plan, own, here in zip(plans, done, values, strict=True)
             ]

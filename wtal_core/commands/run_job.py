@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from wtal_core.cli import as_process
+from wtal_core.commands.requests import command_line, command_of
 from wtal_core.files import write_json
 from wtal_core.jobs.job import Job
 from wtal_core.processes import identity
@@ -42,10 +43,15 @@ def execute(folder: Path) -> int:
         (folder / "stop").touch()
         return 1
     code = 1
+
+    def work() -> int:
+        command = command_of(job.request, job.file)
+        print(f"# {time.strftime('%Y-%m-%d %H:%M:%S')}  {command_line(job.request)}", flush=True)
+        return int(command.run() or 0)
+
     try:
-        print(f"# {time.strftime('%Y-%m-%d %H:%M:%S')}  {job.command}", flush=True)
         os.chdir(job.cwd)
-        code = as_process(job.arguments)
+        code = as_process(work)
     except OSError as error:
         print(f"error: {job.cwd}: cannot be entered: {error.strerror or error}.", flush=True)
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +11,7 @@ import tyro
 
 from wtal_core.commands.output import percent, print_json, print_mean_ap, print_table
 from wtal_core.errors import DataError, UsageError
+from wtal_core.methods import create_method, list_methods, method_class
 
 __all__ = ["CompareRuns", "ListRuns", "Methods", "ShowRun"]
 
@@ -25,12 +27,13 @@ class ListRuns:
 
     def run(self) -> int:
         """List."""
-        from wtal_core.runs.registry import find_runs, summary
+        from wtal_core.jobs.queue import Queue
+        from wtal_core.workspace import list_runs
 
-        rows = [summary(run) for run in find_runs(self.folder)]
+        runs = list_runs(self.folder, Queue())
         if self.as_json:
-            print_json(rows)
-        elif not rows:
+            print_json([run.to_dict() for run in runs])
+        elif not runs:
             print(
                 f"no runs under {self.folder}; make one with: wtal train METHOD --data DATASET --out {self.folder}/NAME"
             )
@@ -38,18 +41,23 @@ class ListRuns:
             print_table(
                 ["run", "method", "data set", "state", "step", "avg mAP %", "seed"],
                 [
-                    (
-                        r["folder"],
-                        r["method"],
-                        r["dataset"] or "-",
-                        r["state"],
-                        r["step"] or "-",
-                        percent(r["average"]),
-                        r["seed"],
+                    (r.folder, "-", "-", "unreadable", "-", "-", "-")
+                    if r.error
+                    else (
+                        r.folder,
+                        r.method or "-",
+                        r.dataset or "-",
+                        r.state,
+                        r.step or "-",
+                        percent(r.score),
+                        r.seed,
                     )
-                    for r in rows
+                    for r in runs
                 ],
             )
+            for r in runs:
+                if r.message:
+                    print(f"note: {r.folder.name}: {r.message}", file=sys.stderr)
         return 0
 
 
@@ -64,20 +72,42 @@ class ShowRun:
 
     def run(self) -> int:
         """Show."""
+        from wtal_core.jobs.queue import Queue
         from wtal_core.runs.folder import Run
-        from wtal_core.runs.registry import describe
+        from wtal_core.runs.scores import stored_evaluations
+        from wtal_core.workspace import summarize, training_jobs
 
-        about = describe(Run.open(self.folder))
+        run = Run.open(self.folder)
+        info = run.info
+        summary = summarize(self.folder, str(self.folder), training_jobs(Queue().jobs()).get(run.folder.resolve(), ()))
+        about: dict[str, Any] = {
+            **summary.to_dict(),
+            "title": method_class(info.method).title if run.method_known else info.method,
+            "feature_dim": info.feature_dim,
+            "extractor": info.provenance.extractor,
+            "classes": list(info.classes),
+            "checkpoints": list(run.checkpoints()),
+            "best": summary.best,
+            "selected_on": list(info.training.get("selected_on", [])),
+            "kept_steps": list(run.kept_steps()),
+            "changes": run.changes(),
+            "evaluations": stored_evaluations(run),
+            "versions": dict(info.versions),
+            "notes": info.notes,
+        }
         if self.as_json:
             print_json(about)
             return 0
-        print(f"{about['folder']}: {about['title']}, preset {about['preset']}, seed {about['seed']}")
+        trained = f", preset {info.preset}, seed {info.seed}" if info.config else ""
+        print(f"{self.folder}: {about['title'] or 'no method named'}{trained}")
         print(
             f"data set {about['dataset'] or '-'}, {about['feature_dim']} channels ({about['extractor'] or 'unknown'})"
         )
         print(f"state {about['state']}, checkpoints: {', '.join(about['checkpoints']) or 'none'}")
         if about["selected_on"]:
             print(f"best.pt was selected on: {', '.join(about['selected_on'])}")
+        if about["kept_steps"]:
+            print(f"activations were kept at steps: {', '.join(map(str, about['kept_steps']))}")
         if about["changes"]:
             print_table(["setting that differs from the preset", "value"], sorted(about["changes"].items()))
         print_mean_ap(about["evaluations"])
@@ -96,11 +126,12 @@ class CompareRuns:
     def run(self) -> int:
         """Compare."""
         from wtal_core.evaluation import in_percent
-        from wtal_core.runs.registry import compare, find_runs
+        from wtal_core.runs.find import find_runs
+        from wtal_core.runs.scores import compare
 
         if not self.folders:
             raise UsageError("no run was named", expected="one or several run folders", next_step="Name at least one")
-        runs = [run for folder in self.folders for run in find_runs(folder, must_exist=True)]
+        runs = [run for folder in self.folders for run in find_runs(folder)]
         if not runs:
             raise DataError(
                 "no run was found",
@@ -146,7 +177,6 @@ class Methods:
     def run(self) -> int:
         """Describe."""
         from wtal_core import settings
-        from wtal_core.methods import create_method, list_methods, method_class
 
         if self.method is None:
             rows = [

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
 from wtal_core.commands.output import print_json
 from wtal_core.errors import UsageError
+from wtal_core.methods import list_methods
+from wtal_core.settings import option
 
 __all__ = ["ImportRun"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ImportRun:
     """Make a run folder of an official checkpoint, for `wtal infer` and the app.
 
     Nothing in the file is run; a checkpoint that holds more than tensors is refused ('wtal weights convert' helps).
     """
 
-    method: tyro.conf.Positional[str]
-    """acmnet | acn | cmcs | deep_metric | hamnet."""
+    method: tyro.conf.Positional[str] = option(meaning=" | ".join(list_methods()))
     checkpoint: tyro.conf.Positional[tuple[Path, ...]]
     """The checkpoint (.pt, .pth, .pkl, .ckpt, .safetensors, .npz); for CMCS with streams=late RGB's and flow's."""
     out: Path
@@ -37,7 +39,7 @@ class ImportRun:
     """Channels of the features. Default: those of the data set, else 2048."""
     preset: str = "thumos14"
     """Preset the weights were trained with."""
-    set: tuple[str, ...] = ()
+    set: Mapping[str, Any] = field(default_factory=dict)
     """Settings that differ from the preset, e.g. streams=late branches=4 (see: wtal methods METHOD)."""
     extractor: str = ""
     """What made the features that the weights know, e.g. i3d-kinetics400; other features are refused then."""
@@ -48,7 +50,6 @@ class ImportRun:
         """Import."""
         from wtal_core.data.dataset import Dataset
         from wtal_core.runs.importing import class_names, import_official
-        from wtal_core.settings import parse_assignments
 
         if self.feature_dim is not None and self.feature_dim < 1:
             raise UsageError(
@@ -64,7 +65,7 @@ class ImportRun:
             classes=class_names(self.classes) if self.classes is not None else (),
             feature_dim=self.feature_dim,
             preset=self.preset,
-            changes=parse_assignments(self.set),
+            changes=self.set,
             extractor=self.extractor,
             dataset=Dataset.open(self.data) if self.data is not None else None,
             features=self.features,

@@ -11,7 +11,8 @@ from wtal_core.data.dataset import Dataset
 from wtal_core.evaluation import in_percent
 from wtal_core.methods import list_methods
 from wtal_core.runs.folder import Run
-from wtal_core.training.series import PlannedRun, train_series
+from wtal_core.training.driver import train_many
+from wtal_core.training.options import TrainRequest
 
 __all__ = ["PLANTED_SETTINGS", "markdown_table", "train_planted"]
 
@@ -36,13 +37,20 @@ def train_planted(
     device: str = "auto",
     quiet: bool = False,
 ) -> Iterator[Run]:
-    """Train each method with each seed (`train_series`) and yield the runs, `<out>/<method>-seed<n>`."""
-    planned = [
-        PlannedRun(Path(out) / f"{name}-seed{seed}", name, changes=changes.get(name, {}), seed=seed)
+    """Train each method with each seed (`train_many`) and yield the runs, `<out>/<method>-seed<n>`."""
+    requests = [
+        TrainRequest(
+            method=name,
+            data=Path(data),
+            out=Path(out) / f"{name}-seed{seed}",
+            set=changes.get(name, {}),
+            seed=seed,
+            device=device,
+        )
         for name in methods or list_methods()
         for seed in seeds
     ]
-    return train_series(Dataset.open(data), planned, device=device, quiet=quiet)
+    return train_many(Dataset.open(data), requests, quiet=quiet)
 
 
 def markdown_table(comparison: Mapping[str, Any]) -> str:

@@ -11,20 +11,43 @@ from typing import Any
 
 import torch
 
-from wtal_core import settings
 from wtal_core.data.dataset import Dataset
 from wtal_core.data.features import FeatureStore
 from wtal_core.demo.recipes import VARIANTS, settings_of
 from wtal_core.errors import DataError, unknown_name
 from wtal_core.files import write_json
-from wtal_core.methods import create_method
 from wtal_core.runs.folder import Run, RunInfo, current_versions
-from wtal_core.runs.pipeline import evaluate_run, infer, localize
-from wtal_core.training.corpus import Corpus
-from wtal_core.training.loop import train
-from wtal_core.training.options import TrainOptions
+from wtal_core.runs.scores import stored_evaluations
+from wtal_core.training.driver import Driver, Scoring, describe_run
+from wtal_core.training.options import TrainRequest
 
 __all__ = ["is_finished", "keep_weights_only", "run_info", "train_variant"]
+
+
+def _request(
+    dataset: Dataset, name: str, out: Path, *, seed: int, small: bool, changes: Mapping[str, Any]
+) -> TrainRequest:
+    """Return the training of a variant.
+
+    Raises:
+        UsageError: there is no such variant.
+    """
+    if name not in VARIANTS:
+        raise unknown_name("variant", name, VARIANTS)
+    variant = VARIANTS[name]
+    chosen = settings_of(variant, small=small)
+    if variant.method == "cmcs" and not len(dataset.annotations.tracks.get("static", ())):
+        chosen["training.hard_negatives"] = False  # a very small world may have no static clip
+    return TrainRequest(
+        method=variant.method,
+        data=dataset.folder,
+        out=out,
+        set={**chosen, **changes},
+        seed=seed,
+        device="cpu",
+        log_every=10,
+        checkpoint_every=0,
+    )
 
 
 def run_info(dataset: Dataset, store: FeatureStore, name: str, *, seed: int = 0, small: bool = False) -> RunInfo:
@@ -33,19 +56,16 @@ def run_info(dataset: Dataset, store: FeatureStore, name: str, *, seed: int = 0,
     Raises:
         UsageError: there is no such variant.
     """
-    if name not in VARIANTS:
-        raise unknown_name("variant", name, VARIANTS)
-    variant = VARIANTS[name]
-    changes = settings_of(variant, small=small)
-    if variant.method == "cmcs" and not len(dataset.annotations.tracks.get("static", ())):
-        changes["training.hard_negatives"] = False  # a very small world may have no static clip
-    method = create_method(variant.method, classes=dataset.classes, feature_dim=store.dim, **changes)
-    versions = {package: version for package, version in current_versions().items() if package != "platform"}
-    training = {"device": "cpu", "precision": "float32", "compile": False, "selected_on": []}
-    info = RunInfo.of(method, dataset, store, seed=seed, training=training)
+    return _info(_request(dataset, name, dataset.folder, seed=seed, small=small, changes={}), dataset, store, name)
+
+
+def _info(request: TrainRequest, dataset: Dataset, store: FeatureStore, name: str) -> RunInfo:
+    info = describe_run(request, dataset, store)
     # Without the folder: the run lies inside its data set, wherever that is.
     source = {key: value for key, value in info.dataset.items() if key != "folder"}
-    return replace(info, dataset=source, versions=versions, notes=variant.about)
+    versions = {package: version for package, version in current_versions().items() if package != "platform"}
+    training = {"device": "cpu", "precision": "float32", "compile": False, "selected_on": []}
+    return replace(info, dataset=source, versions=versions, training=training, notes=VARIANTS[name].about)
 
 
 def is_finished(folder: Path, info: RunInfo) -> bool:
@@ -116,52 +136,31 @@ def _train_variant(
     folder: Path, out: Path, name: str, seed: int, small: bool, changes: Mapping[str, Any]
 ) -> dict[str, Any]:
     dataset = Dataset.open(folder)
+    request = _request(dataset, name, out, seed=seed, small=small, changes=changes)
     with dataset.features() as store:
-        info = run_info(dataset, store, name, seed=seed, small=small)
-        if changes:
-            method = create_method(info.method, classes=info.classes, feature_dim=info.feature_dim)
-            config = settings.build(type(method.config), dict(info.config), out)
-            info = replace(info, config=settings.to_dict(settings.override(config, changes)))
+        info = _info(request, dataset, store, name)
         if is_finished(out, info):
-            from wtal_core.runs.registry import stored_evaluations
-
             return {"name": name, "average": stored_evaluations(Run.open(out))[0]["average"], "kept": True}
-        run, resume = _open_or_create(out, info)
-        stages = run.new_method().stages()
-        corpus = Corpus.load(
-            store,
-            dataset.annotations,
-            dataset.videos("train"),
-            hard_negatives=any(stage.recipe.hard_negatives for stage in stages),
-            quiet=True,
-        )
-        options = TrainOptions(seed=seed, device="cpu", log_every=10, checkpoint_every=0)
-        outcome = train(run, corpus, options, resume=resume, quiet=True)
+        run = _open_or_create(out, info)
+        driver = Driver(dataset, store, device="cpu", quiet=True)
+        outcome = driver.train(run, request)
         if outcome.interruption is not None:
             raise outcome.interruption
         keep_weights_only(run)
-        infer(run, store, dataset.videos("test"), device="cpu", quiet=True)
-        localize(run)
-        evaluations = evaluate_run(
-            run,
-            dataset.annotations,
-            protocols=(dataset.evaluation.protocol,),
-            tiou=dataset.evaluation.tiou,
-            subset=dataset.subsets("test"),
-        )
+        evaluations = driver.score(run, Scoring.of(dataset), anew=True)
     # The process and machine that trained it are nobody's business any more.
     write_json(run.folder / "status.json", {"state": "finished", "step": outcome.steps, "steps": outcome.steps})
     return {"name": name, "average": next(iter(evaluations.values())).average, "kept": False}
 
 
-def _open_or_create(out: Path, info: RunInfo) -> tuple[Run, bool]:
-    """Return the run and whether it can go on from a checkpoint; remove what was made in another way."""
+def _open_or_create(out: Path, info: RunInfo) -> Run:
+    """Return the run where it can go on from a checkpoint, else a new one; what was made in another way is removed."""
     if (out / "run.yaml").exists():
         try:
             run = Run.open(out)
             if _essence(run.info) == _essence(info) and "optimizer" in run.load_checkpoint("last"):
-                return run, True
+                return run
         except DataError:
             pass  # damaged, or stopped before its first checkpoint
         shutil.rmtree(out)
-    return Run.create(out, info), False
+    return Run.create(out, info)

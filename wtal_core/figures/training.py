@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from wtal_core.figures.looks import colours
-from wtal_core.training.monitor import Curve, Watch
+from wtal_core.training.monitor import Curve, Metrics
 
 __all__ = ["loss_figure", "validation_figure"]
 
@@ -49,15 +49,15 @@ def _thin(curve: Curve) -> Curve:
     return Curve(curve.step[index], curve.value[index])
 
 
-def _horizon(watch: Watch) -> int:
+def _horizon(metrics: Metrics, steps: int) -> int:
     """Return the end of the step axis: a round number beyond the step that is reached, at most all steps.
 
     The axis stays where it is for a while, instead of moving with every step.
     """
-    reached = max([watch.step, *(int(c.step[-1]) for c in watch.losses.values())], default=0)
+    reached = max((int(c.step[-1]) for c in metrics.losses.values()), default=0)
     decade = 10 ** math.floor(math.log10(max(reached, 10)))
     ahead = next(int(m * decade) for m in (1, 1.5, 2, 3, 5, 7.5, 10, 15) if m * decade > reached)
-    return min(ahead, watch.steps) if watch.steps else ahead
+    return min(ahead, steps) if steps else ahead
 
 
 def _plain(figure: go.Figure, inks: _Inks, height: int) -> go.Figure:
@@ -82,19 +82,22 @@ def _plain(figure: go.Figure, inks: _Inks, height: int) -> go.Figure:
     return figure
 
 
-def loss_figure(watch: Watch, *, dark: bool = False, columns: int = 3, row_height: int = 150) -> go.Figure:
+def loss_figure(
+    metrics: Metrics, *, steps: int = 0, dark: bool = False, columns: int = 3, row_height: int = 150
+) -> go.Figure:
     """Draw one panel for each loss term, "total" first: the values pale, their running mean strong.
 
     Every term has its own scale: terms differ by orders of magnitude. Stage borders are dashed.
 
     Args:
-        watch: what the training has said.
+        metrics: what the training has measured.
+        steps: all steps of the training, 0 where not known.
         dark: for a dark page.
         columns: panels in a row.
         row_height: height of a row in pixels.
     """
     inks = _DARK if dark else _LIGHT
-    terms = list(watch.losses)
+    terms = list(metrics.losses)
     columns = max(1, min(columns, len(terms)))
     rows = max(1, math.ceil(len(terms) / columns))
     figure = make_subplots(
@@ -102,7 +105,7 @@ def loss_figure(watch: Watch, *, dark: bool = False, columns: int = 3, row_heigh
     )
     for i, term in enumerate(terms):
         row, column = divmod(i, columns)
-        curve, where = watch.losses[term], {"row": row + 1, "col": column + 1}
+        curve, where = metrics.losses[term], {"row": row + 1, "col": column + 1}
         colour = inks.total if term == "total" else inks.line
         window = max(1, curve.value.size // 25)
         smooth = _thin(Curve(curve.step, curve.smoothed(window)))
@@ -114,7 +117,7 @@ def loss_figure(watch: Watch, *, dark: bool = False, columns: int = 3, row_heigh
             x=smooth.step, y=smooth.value, mode="lines+markers" if curve.step.size < 3 else "lines",
             line={"color": colour, "width": 2}, hovertemplate="%{y:.4g}<extra></extra>", **where,
         )  # fmt: skip
-        for name, begin in watch.stages[1:]:
+        for name, begin in metrics.stages[1:]:
             figure.add_vline(x=begin, line={"color": inks.faint, "width": 1, "dash": "dot"}, **where,
                              annotation={"text": name, "font": {"size": 10, "color": inks.faint}})  # fmt: skip
     for title in figure.layout.annotations[: len(terms)]:
@@ -122,15 +125,15 @@ def loss_figure(watch: Watch, *, dark: bool = False, columns: int = 3, row_heigh
         axis = figure.layout[f"xaxis{panel + 1 if panel else ''}"]
         title.update(x=axis.domain[0], xanchor="left")
     figure = _plain(figure, inks, rows * row_height + 20)
-    figure.update_xaxes(range=[0, _horizon(watch)])
+    figure.update_xaxes(range=[0, _horizon(metrics, steps)])
     return figure
 
 
-def validation_figure(watch: Watch, *, dark: bool = False, height: int = 190) -> go.Figure:
+def validation_figure(metrics: Metrics, *, steps: int = 0, dark: bool = False, height: int = 190) -> go.Figure:
     """Draw average mAP on the validation split over the steps, in percent; the best checkpoint is marked."""
     inks = _DARK if dark else _LIGHT
     figure = make_subplots(1, 1, subplot_titles=["average mAP (%)"])
-    curve = watch.validation.get("score")
+    curve = metrics.validation.get("score")
     if curve is not None:
         percent = 100 * curve.value
         figure.add_scatter(x=curve.step, y=percent, mode="lines+markers", line={"color": inks.line, "width": 2},
@@ -147,5 +150,5 @@ def validation_figure(watch: Watch, *, dark: bool = False, height: int = 190) ->
         title.update(x=0, xanchor="left")
     figure = _plain(figure, inks, height)
     figure.update_yaxes(rangemode="tozero")
-    figure.update_xaxes(range=[0, _horizon(watch)])
+    figure.update_xaxes(range=[0, _horizon(metrics, steps)])
     return figure

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
-import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
-from wtal_core.errors import DataError
-from wtal_core.files import read_json, write_json
+import yaml
+
+from wtal_core.errors import DataError, WtalError
+from wtal_core.files import read_yaml, write_text
 from wtal_core.processes import SILENT_SECONDS, liveness, read_record
+from wtal_core.settings import build, check
 from wtal_core.snippet_grid import finite_or_none
 
-__all__ = ["ENDED", "Job", "JobStatus", "Progress", "command_line", "log_tail"]
+__all__ = ["ENDED", "Job", "JobStatus", "Progress", "log_tail"]
 
 #: States that a job does not leave any more.
 ENDED = ("finished", "stopped", "failed", "crashed", "cancelled")
 
 _INTERRUPTED = (130, 143)  # exit codes: by SIGINT, by SIGTERM
-
-
-def command_line(arguments: Sequence[str]) -> str:
-    """Return the command that does the same in a shell."""
-    return shlex.join(["wtal", *arguments])
 
 
 def log_tail(path: str | os.PathLike[str], lines: int = 20, *, most_bytes: int = 65536) -> list[str]:
@@ -89,68 +88,80 @@ class JobStatus:
 
 @dataclass(frozen=True)
 class Job:
-    """One command to be run, as `job.json` holds it.
+    """One command to be run, as `job.yaml` holds it.
 
     Args:
-        id: name of its folder; sorts by the time of submission.
-        folder: where its files are.
-        kind: what it does, e.g. "train", "extract", "infer"; a "train" job is stopped by the run's stop file.
+        folder: where its files are; its name is the job's id, and sorts by the time of submission.
+        request: the command and its options as plain values, e.g. `{command: train, method: hamnet, ...}`.
         title: for people.
-        arguments: words after `wtal`.
         slot: jobs of one slot run one after the other; usually the device.
-        cwd: folder that relative paths in the arguments start from.
+        cwd: folder that relative paths in the request start from.
         log: file that its output is appended to.
         result: file or folder that it makes, "" where it makes none.
         created: when it was submitted, seconds since 1970.
     """
 
-    id: str
     folder: Path
-    kind: str
+    request: Mapping[str, Any]
     title: str
-    arguments: tuple[str, ...]
     slot: str
     cwd: str
     log: str
     result: str = ""
     created: float = 0.0
 
+    def __post_init__(self) -> None:
+        check(self)
+
     @classmethod
     def read(cls, folder: Path) -> Job:
         """Read a job's folder.
 
         Raises:
-            DataError: `job.json` is missing or not a job.
+            DataError: `job.yaml` is missing or not a job.
         """
-        file = folder / "job.json"
-        values = read_json(file, "a job")
-        known = {item.name for item in fields(cls)} - {"id", "folder"}
-        texts = ("kind", "title", "slot", "cwd", "log")
-        if (
-            not isinstance(values, dict)
-            or not set(values) <= known
-            or not all(isinstance(values.get(k), str) for k in texts)
-            or not isinstance(values.get("arguments"), list)
-            or not all(isinstance(a, str) for a in values["arguments"])
-        ):
+        file = folder / "job.yaml"
+        try:
+            changed = file.stat().st_mtime_ns
+        except OSError as error:
+            old = (folder / "job.json").is_file()
             raise DataError(
-                "is not a job", expected=", ".join(sorted(known)), where=file, next_step="Remove the job's folder"
-            )
-        return cls(id=folder.name, folder=folder, **{**values, "arguments": tuple(values["arguments"])})
+                "is a job of an earlier version, which this one cannot run" if old else "holds no job",
+                expected="job.yaml",
+                where=folder,
+                next_step="Queue its command again, and remove this folder",
+            ) from error
+        return _read(folder, changed)
 
     def write(self) -> None:
-        """Write `job.json`.
+        """Write `job.yaml`.
 
         Raises:
             DataError: it cannot be written.
         """
-        values = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in ("id", "folder")}
-        write_json(self.folder / "job.json", values)
+        values = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "folder"}
+        values["request"] = dict(self.request)
+        write_text(self.file, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+
+    @property
+    def id(self) -> str:
+        """Name of the folder."""
+        return self.folder.name
+
+    @property
+    def file(self) -> Path:
+        """Path of `job.yaml`."""
+        return self.folder / "job.yaml"
 
     @property
     def command(self) -> str:
-        """The command that does the same in a shell."""
-        return command_line(self.arguments)
+        """Words of the command, e.g. "train"; a training is stopped by its run's stop file."""
+        return str(self.request.get("command", ""))
+
+    @property
+    def target(self) -> Path | None:
+        """Absolute path of the result, None where it makes none."""
+        return Path(self.cwd, self.result).resolve() if self.result else None
 
     @property
     def progress(self) -> Progress | None:
@@ -198,8 +209,7 @@ class Job:
     def _last_heard(self) -> float:
         """Return when the job last wrote something, seconds since 1970."""
         files = [self.folder / "process.json", self.folder / "progress.json", Path(self.log)]
-        if self.result:
-            files.append(Path(self.cwd, self.result) / "status.json")
+        files += [Path(self.cwd, self.result) / "status.json"] if self.result else []
         heard = 0.0
         for file in files:
             with contextlib.suppress(OSError):
@@ -214,3 +224,14 @@ class Job:
         tail = log_tail(self.log, 60)
         errors = [line for line in tail if re.match(r"(internal )?error: ", line)]
         return (errors or tail or ["it left no message"])[-1]
+
+
+@functools.lru_cache(maxsize=512)
+def _read(folder: Path, changed: int) -> Job:
+    """Read `job.yaml`, which is written once: pages ask every second."""
+    file = folder / "job.yaml"
+    values = read_yaml(file, "a job")
+    try:
+        return build(Job, {**(values if isinstance(values, dict) else {}), "folder": folder}, file)
+    except WtalError as error:
+        raise DataError(f"is not a job: {error}", where=file, next_step="Remove the job's folder") from error

@@ -12,11 +12,13 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from wtal_core.errors import DataError, UsageError, WtalError
-from wtal_core.jobs.job import Job, command_line
+from wtal_core.jobs.job import Job
+from wtal_core.settings import plain
 
 __all__ = ["Queue", "environment", "lock", "python"]
 
@@ -41,28 +43,42 @@ class Queue:
     # -- what there is ----------------------------------------------------------------------------------------------
 
     def jobs(self) -> list[Job]:
-        """Return all jobs in the order of submission; damaged ones are left out."""
+        """Return all jobs in the order of submission; `unreadable` tells of those that are left out."""
         found = []
-        for folder in sorted(self.folder.glob("*/")) if self.folder.is_dir() else []:
+        for folder in self._folders():
             with contextlib.suppress(WtalError):
                 found.append(Job.read(folder))
         return found
+
+    def unreadable(self) -> dict[str, WtalError]:
+        """Return `{id: what is wrong}` of jobs that have not ended and cannot be read, e.g. of an earlier version."""
+        found = {}
+        for folder in self._folders():
+            try:
+                Job.read(folder)
+            except WtalError as error:
+                if not (folder / "exit.json").exists():
+                    found[folder.name] = error
+        return found
+
+    def _folders(self) -> list[Path]:
+        return sorted(self.folder.glob("*/")) if self.folder.is_dir() else []
 
     def job(self, id: str) -> Job:
         """Return a job by id.
 
         Raises:
             UsageError: there is none.
+            DataError: it cannot be read.
         """
-        if not re.fullmatch(r"[\w-]+", id) or not (self.folder / id / "job.json").is_file():
+        if not re.fullmatch(r"[\w-]+", id) or not (self.folder / id).is_dir():
             raise UsageError(f"there is no job {id!r}", where=self.folder, next_step="See: wtal jobs list")
         return Job.read(self.folder / id)
 
     def of_result(self, path: str | os.PathLike[str]) -> Job | None:
         """Return the latest job that makes a file or folder, None where there is none."""
         wanted = Path(path).resolve()
-        found = [job for job in self.jobs() if job.result and Path(job.cwd, job.result).resolve() == wanted]
-        return found[-1] if found else None
+        return next((job for job in reversed(self.jobs()) if job.target == wanted), None)
 
     def waiting(self, slot: str) -> list[Job]:
         """Return the queued jobs of a slot, next one first."""
@@ -72,9 +88,8 @@ class Queue:
 
     def submit(
         self,
-        arguments: Sequence[str],
+        request: Mapping[str, Any],
         *,
-        kind: str,
         title: str = "",
         slot: str = "cpu",
         result: str | os.PathLike[str] = "",
@@ -84,8 +99,7 @@ class Queue:
         """Queue a command and see to it that a worker runs.
 
         Args:
-            arguments: words after `wtal`.
-            kind: what it does.
+            request: the command and its options as plain values; paths may be `Path`.
             title: for people; default the command.
             slot: usually the device; jobs of one slot run one after the other.
             result: file or folder that it makes.
@@ -109,11 +123,9 @@ class Queue:
         name = f"{time.strftime('%Y%m%d-%H%M%S', time.localtime(stamp))}-{micro:06d}-{secrets.token_hex(2)}"
         folder = self.folder / name
         job = Job(
-            id=name,
             folder=folder,
-            kind=kind,
-            title=title or command_line(arguments),
-            arguments=tuple(arguments),
+            request=plain(request),
+            title=title or str(request["command"]),
             slot=slot,
             cwd=str(home),
             log=str(Path(log).resolve() if log else folder / "worker.log"),

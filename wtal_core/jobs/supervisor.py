@@ -56,7 +56,7 @@ class Supervisor:
                 self._ask_to_stop()
             time.sleep(_POLL_SECONDS)
         self._see_off()
-        if self.job.kind == "train" and self.job.asked("stop"):
+        if self.job.command == "train" and self.job.asked("stop"):
             self._stop_file.unlink(missing_ok=True)
 
     def _see_off(self) -> None:
@@ -95,7 +95,7 @@ class Supervisor:
 
     def _ask_to_stop(self) -> None:
         """Ask once more: a run that is just being resumed removes the stop file of its last sitting."""
-        if self.job.kind == "train" and self.job.run_state() != "finished":
+        if self.job.command == "train" and self.job.run_state() != "finished":
             if self._stop_file.parent.is_dir():
                 self._stop_file.touch()
             return
@@ -108,7 +108,7 @@ class Supervisor:
     def _end_now(self) -> None:
         self.killed_at = self.killed_at or time.monotonic()
         late = time.monotonic() - self.killed_at > _KILL_SECONDS
-        self._send(signal.SIGKILL if late or self.job.kind == "train" else signal.SIGTERM)
+        self._send(signal.SIGKILL if late or self.job.command == "train" else signal.SIGTERM)
 
     def _send(self, number: signal.Signals) -> None:
         """Send a signal once, to the job and what it has started, if it still is the process that it was."""

@@ -1,186 +1,179 @@
-"""All trainings of a workspace: waiting, running and past ones, whether the app or the command line started them."""
+"""Trainings as jobs: how one is started, stopped, resumed and started anew."""
 
 from __future__ import annotations
 
-import time
-from collections import Counter, defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from itertools import pairwise
+import os
+import re
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from wtal_core.data.dataset import Dataset
-from wtal_core.errors import WtalError
-from wtal_core.jobs.job import Job, JobStatus
+from wtal_core.errors import DataError, UsageError
+from wtal_core.jobs.job import Job
 from wtal_core.jobs.queue import Queue
-from wtal_core.processes import read_record
+from wtal_core.processes import liveness, read_record
 from wtal_core.runs.folder import Run
-from wtal_core.runs.registry import stored_evaluations
-from wtal_core.runs.workspace import RunEntry
-from wtal_core.snippet_grid import finite_or_none
+from wtal_core.training.options import RECORDED, TrainRequest
 
-__all__ = ["OPEN_STATES", "Training", "trainings"]
-
-#: States of trainings for which something still has to happen.
-OPEN_STATES = ("queued", "running", "stopping")
-
-_ORDER = {state: i for i, state in enumerate(("running", "stopping", "queued"))}
+__all__ = ["parse_seeds", "restart_training", "resume_training", "start_training", "stop_run", "training_of"]
 
 
-@dataclass(frozen=True)
-class Training:
-    """A training in one line.
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Read seeds as a person types them: "0", "0 1 2", "0-4", "3, 7".
+
+    Raises:
+        UsageError: it is something else, or there are more than 100.
+    """
+    seeds: list[int] = []
+    for word in re.split(r"[\s,;]+", text.strip()):
+        first, dash, last = word.partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()) or len(word) > 20:
+            raise UsageError(
+                f"{text!r} are not seeds",
+                expected="numbers, e.g. 0, or 0-4, or 1 2 3",
+                next_step="Write numbers with spaces or commas between",
+            )
+        stop = int(last) if dash else int(first)
+        if stop < int(first) or stop - int(first) >= 100:
+            raise UsageError(
+                f"{word!r} is not a range of seeds",
+                expected="e.g. 0-4, at most 100",
+                next_step="Begin with the smaller number, and take fewer than 100",
+            )
+        seeds += range(int(first), stop + 1)
+    seeds = list(dict.fromkeys(seeds))
+    if len(seeds) > 100:
+        raise UsageError(
+            "there are too many seeds",
+            expected="at most 100",
+            got=str(len(seeds)),
+            next_step="Train some of them first",
+        )
+    return tuple(seeds)
+
+
+def start_training(
+    request: TrainRequest,
+    *,
+    home: str | os.PathLike[str] | None = None,
+    slot: str | None = None,
+    cwd: str | os.PathLike[str] | None = None,
+) -> Job:
+    """Queue a new training; its log is `worker.log` in the run folder.
 
     Args:
-        key: id of the run, or of the job while there is no run yet.
-        folder: the run folder.
-        name: the folder's name; its key where several runs share that.
-        method: name of the method.
-        dataset: name of its data set, "" where not known.
-        state: queued | running | stopping | stopped | finished | failed | crashed | created | unknown.
-        message: what went wrong, "" where nothing did.
-        step, steps: optimiser steps done and in all.
-        eta_seconds: expected time left.
-        score: stored average mAP, None where it was not evaluated.
-        when: when it was last heard of, seconds since 1970.
-        job: the latest job that makes it, None where it was started elsewhere.
-        names: what links may call it: its key, and the ids of all jobs that worked on it.
-        run: whether the run folder exists.
-        resumable: whether there is a checkpoint to go on from.
+        request: what to train.
+        home: the workspace folder; default `$WTAL_HOME`, else the current one.
+        slot: the device as it is really called; default what the request says.
+        cwd: folder that relative paths in the request start from; default the current one.
+
+    Raises:
+        UsageError: the folder holds a run already, or a job that makes it is open.
     """
-
-    key: str
-    folder: Path
-    name: str
-    method: str
-    dataset: str = ""
-    state: str = "unknown"
-    message: str = ""
-    step: int = 0
-    steps: int = 0
-    eta_seconds: float | None = None
-    score: float | None = None
-    when: float = 0.0
-    job: Job | None = None
-    names: tuple[str, ...] = ()
-    run: bool = True
-    resumable: bool = False
-
-    @property
-    def open(self) -> bool:
-        """Whether something still has to happen."""
-        return self.state in OPEN_STATES
-
-    @property
-    def fraction(self) -> float | None:
-        """Share of the steps that is done; None where it is not known."""
-        return min(max(self.step / self.steps, 0.0), 1.0) if self.steps else None
+    out = Path(cwd or ".", request.out)
+    if (out / "run.yaml").exists():
+        raise UsageError("holds a run already", where=out, next_step="Choose another name, or resume that run")
+    return _queue_training(request, out, slot, home, cwd)
 
 
-def trainings(runs: Mapping[str, RunEntry], queue: Queue) -> list[Training]:
-    """Return all trainings: running ones first, then waiting ones in their order, then past ones, latest first.
+def resume_training(
+    folder: str | os.PathLike[str],
+    *,
+    home: str | os.PathLike[str] | None = None,
+    slot: str | None = None,
+) -> Job:
+    """Queue the rest of a training that was stopped or has crashed; it goes on from its last checkpoint.
 
-    Args:
-        runs: runs of the workspace by id.
-        queue: its jobs.
+    Raises:
+        UsageError: there is no checkpoint, or a job of this run is open.
+        DataError: the folder is not a run.
     """
-    jobs: dict[Path, list[Job]] = defaultdict(list)
-    for job in queue.jobs():
-        if job.kind == "train" and job.result:
-            jobs[Path(job.cwd, job.result).resolve()].append(job)
-    found = []
-    for key, entry in runs.items():
-        own = jobs.pop(entry.folder.resolve(), [])
-        training = _of_run(key, entry, own[-1] if own else None)
-        found.append(replace(training, names=(key, *(job.id for job in own))))
-    for folder, own in jobs.items():
-        waiting = _of_job(folder, own[-1])
-        if waiting is not None:
-            found.append(replace(waiting, names=tuple(job.id for job in own)))
-    shared = Counter(training.name for training in found)
-    found = [replace(t, name=t.key) if shared[t.name] > 1 and t.run else t for t in found]
-    past = len(_ORDER)
-    return sorted(found, key=lambda t: (_ORDER.get(t.state, past), t.when if t.state in _ORDER else -t.when, t.name))
+    run = Run.open(folder)
+    request = training_of(run)
+    if not run.checkpoint_path().is_file():
+        raise UsageError("has no checkpoint to go on from", where=folder, next_step="Start it again from the beginning")
+    return _queue_training(replace(request, set={}), run.folder, slot, home, resume=True)
 
 
-def _of_job(folder: Path, job: Job) -> Training | None:
-    """Return the training of a job without a run folder: it waits, is just starting, or failed at the start."""
-    status = job.status()
-    if status.state in ("cancelled", "finished", "stopped"):
-        return None
-    method = job.arguments[1] if len(job.arguments) > 1 else ""
-    return Training(
-        job.id, folder, folder.name, method, _dataset_of(job), state=status.state, message=status.message,
-        when=job.created, job=job, run=False,
-    )  # fmt: skip
+def restart_training(
+    folder: str | os.PathLike[str], *, home: str | os.PathLike[str] | None = None, slot: str | None = None
+) -> Job:
+    """Queue a training again that ended before the first checkpoint it could go on from, in the same folder.
+
+    Raises:
+        UsageError: it has a checkpoint (resume it), or a job of this run is open.
+        DataError: the folder is not a run.
+    """
+    run = Run.open(folder)
+    request = training_of(run)
+    if run.checkpoint_path().is_file():
+        raise UsageError("has a checkpoint", where=folder, next_step="Resume it instead")
+    open_job = Queue(home).of_result(run.folder)
+    if (open_job is not None and open_job.status().open) or _running(run.folder):
+        raise UsageError("is being trained", where=folder, next_step="Wait for it, or stop it first")
+    shutil.rmtree(run.folder / "activations", ignore_errors=True)
+    for name in ("checkpoints/best.pt", "metrics.jsonl", "status.json", "stop", "run.yaml"):
+        (run.folder / name).unlink(missing_ok=True)
+    return _queue_training(request, run.folder, slot, home)
 
 
-def _dataset_of(job: Job) -> str:
-    """Return the name of the data set that a job trains on, of its folder where that cannot be read."""
-    words = dict(pairwise(job.arguments))
-    if "--data" not in words:
-        return ""
-    folder = Path(job.cwd, words["--data"])
-    try:
-        return Dataset.open(folder).name
-    except WtalError:
-        return folder.name
-
-
-def _of_run(key: str, entry: RunEntry, job: Job | None) -> Training:
-    bare = Training(key, entry.folder, entry.name, entry.method, entry.dataset_name, job=job)
-    if entry.error:
-        return replace(bare, message=entry.error)
-    score: float | None = None
-    try:
-        run = Run.open(entry.folder)
-        status = run.status()
-        score = next((finite_or_none(e.get("average")) for e in stored_evaluations(run)), None)
-    except WtalError as error:
-        return replace(bare, message=str(error))
-    beat = finite_or_none(status.get("heartbeat")) or 0.0
-    state, message = str(status["state"]), str(status.get("message") or "")
-    if job is not None:
-        how = job.status()
-        state, message = _joined(state, message, _resumed_by_hand(status, beat, job, how), how)
-    if state in ("finished", "created") and message.startswith("imported"):
-        message = ""
-    return replace(
-        bare,
-        state=state,
-        message=message,
-        step=int(finite_or_none(status.get("step")) or 0),
-        steps=int(finite_or_none(status.get("steps")) or 0),
-        eta_seconds=finite_or_none(status.get("eta_seconds")),
-        score=score,
-        when=(job.created if job is not None and state == "queued" else 0) or beat or _made(entry.folder),
-        resumable=run.checkpoint_path("last").is_file(),
+def _queue_training(
+    request: TrainRequest,
+    out: Path,
+    slot: str | None,
+    home: str | os.PathLike[str] | None,
+    cwd: str | os.PathLike[str] | None = None,
+    **more: Any,
+) -> Job:
+    if _running(out):
+        raise UsageError("is being trained", where=out, next_step="Wait for it, or stop it first")
+    return Queue(home).submit(
+        request.to_request(**more),
+        title=f"train {request.method}: {out.resolve().name}",
+        slot=slot or request.device,
+        result=out.resolve(),
+        log=out / "worker.log",
+        cwd=cwd,
     )
 
 
-def _resumed_by_hand(status: Mapping[str, Any], beat: float, job: Job, how: JobStatus) -> bool:
-    """Whether the run was heard of after its last job had ended; nobody saw when one that crashed did."""
-    if how.ended is not None:
-        return beat > how.ended + 1.0
-    own = read_record(job.folder / "process.json")
-    another = any(status.get(key) != own.get(key) for key in ("pid", "host", "process_start"))
-    return how.state == "crashed" and another and beat > (how.started or 0.0)
+def _running(folder: Path) -> bool:
+    status = read_record(folder / "status.json")
+    return status.get("state") == "running" and liveness(status) is True
 
 
-def _joined(state: str, message: str, later: bool, job: JobStatus) -> tuple[str, str]:
-    """Return what run and job say together; the job knows more unless the run was heard of `later`."""
-    if job.open:
-        return job.state, ""
-    if job.state == "cancelled" or later or state == "running":
-        return state, message
-    if job.state in ("failed", "crashed"):
-        return job.state, job.message
-    return ("stopped" if job.state == "stopped" and state in ("created", "crashed") else state), message
+def stop_run(folder: str | os.PathLike[str], *, home: str | os.PathLike[str] | None = None) -> None:
+    """Ask the training in a run folder to stop after its current step, whoever started it."""
+    queue = Queue(home)
+    job = queue.of_result(folder)
+    if job is not None and job.status().open:
+        queue.stop(job)
+    elif _running(Path(folder)):
+        (Path(folder) / "stop").touch()
 
 
-def _made(folder: Path) -> float:
-    try:
-        return (folder / "run.yaml").stat().st_mtime // 60 * 60  # what was copied together stays in the order of names
-    except OSError:
-        return time.time()
+def training_of(run: Run) -> TrainRequest:
+    """Return the request that made a run, from its `run.yaml`.
+
+    Raises:
+        DataError: it does not name a data set.
+    """
+    info, folder = run.info, run.dataset_folder
+    if folder is None:
+        raise DataError(
+            "does not name the data set it was trained on",
+            expected="dataset: {folder: ...}",
+            where=run.folder / "run.yaml",
+            next_step="Train a new run",
+        )
+    return TrainRequest(
+        **{key: value for key, value in info.training.items() if key in RECORDED and value is not None},
+        method=info.method,
+        data=folder,
+        out=run.folder.resolve(),
+        preset=info.preset,
+        set=info.config,
+        features=info.dataset.get("features"),
+        seed=info.seed,
+    )

@@ -23,7 +23,7 @@ from wtal_core.errors import UsageError, unknown_name
 if TYPE_CHECKING:
     from wtal_core.methods.base import Method
 
-__all__ = ["GROUP", "create_method", "list_methods", "method_class", "method_targets", "name_of"]
+__all__ = ["GROUP", "create_method", "is_method", "list_methods", "method_class", "method_targets", "name_of"]
 
 #: Entry point group of methods in other packages.
 GROUP = "wtal.methods"
@@ -50,6 +50,16 @@ def method_targets() -> dict[str, str]:
 def list_methods() -> list[str]:
     """Return the names of all methods, sorted."""
     return sorted(method_targets())
+
+
+def is_method(name: str) -> bool:
+    """Whether `method_class` finds a method of this name."""
+    if ":" not in name:
+        return name in method_targets()
+    try:
+        return bool(method_class(name))
+    except UsageError:
+        return False
 
 
 def name_of(method: type[Method]) -> str:

@@ -111,7 +111,7 @@ def _timed_pace(plan: RowPlan, dataset: Dataset, features: str | None, device: s
     run = plan.runs[0]
     with dataset.features(features) as store:
         method = create_method(
-            run.method, classes=dataset.classes, feature_dim=store.dim, preset=run.preset, **dict(run.changes)
+            run.method, classes=dataset.classes, feature_dim=store.dim, preset=run.preset, **dict(run.set)
         )
         view = method.read_features(method.config, store, training=True)
         lengths = [view.shape(video)[-2] for video in videos_with_features(store, dataset.videos("train"))]

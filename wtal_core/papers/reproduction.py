@@ -15,8 +15,9 @@ from wtal_core.methods import method_class
 from wtal_core.papers.experiments import Experiment, ExperimentRow, slug
 from wtal_core.papers.published import dataset_name, get_paper
 from wtal_core.runs.folder import Run
+from wtal_core.training.driver import Scoring, build_method, find_run
+from wtal_core.training.options import TrainRequest
 from wtal_core.training.preflight import preflight
-from wtal_core.training.series import PlannedRun, Scoring
 
 __all__ = ["RowPlan", "plan_rows", "remarks", "row_values", "scoring_of"]
 
@@ -35,7 +36,7 @@ class RowPlan:
 
     row: ExperimentRow
     stages: Mapping[str, int]
-    runs: tuple[PlannedRun, ...]
+    runs: tuple[TrainRequest, ...]
     obstacle: str = ""
     found: tuple[Run | None, ...] = field(default=(), repr=False)
 
@@ -63,6 +64,7 @@ def plan_rows(
     seeds: Sequence[int] = (0, 1, 2),
     changes: Mapping[str, Any] | None = None,
     features: str | None = None,
+    device: str = "auto",
 ) -> list[RowPlan]:
     """Return what each row needs, and what hinders it; nothing is written.
 
@@ -74,6 +76,7 @@ def plan_rows(
         seeds: seeds of training.
         changes: settings of every row, on top of its preset.
         features: which of the data set's features; default: the first.
+        device: "auto" or a torch device.
 
     Raises:
         UsageError: an unknown row or setting, a setting that the table varies, no or equal seeds, a data set without
@@ -95,19 +98,22 @@ def plan_rows(
     with dataset.features(features) as store:
         for row in chosen:
             runs = tuple(
-                PlannedRun(
-                    Path(out) / f"{slug(row.name)}-seed{seed}",
-                    get_paper(experiment.paper).method,
-                    row.preset,
-                    {**changes, **row.changes},
-                    seed,
+                TrainRequest(
+                    method=get_paper(experiment.paper).method,
+                    data=dataset.folder,
+                    out=Path(out) / f"{slug(row.name)}-seed{seed}",
+                    preset=row.preset,
+                    set={**changes, **row.changes},
+                    features=features,
+                    seed=seed,
+                    device=device,
                 )
                 for seed in seeds
             )
             stages: dict[str, int] = {}
             obstacle = row.cannot
             try:
-                method = runs[0].build(dataset, store)
+                method = build_method(runs[0], dataset, store)
                 stages = {stage.name: stage.recipe.steps for stage in method.stages()}
                 hindrances = preflight(dataset, type(method), method.config, features=features)
                 obstacle = obstacle or " ".join(o.message for o in hindrances)
@@ -116,7 +122,7 @@ def plan_rows(
             if obstacle:
                 plans.append(RowPlan(row, stages, (), obstacle))
             else:
-                plans.append(RowPlan(row, stages, runs, found=tuple(run.find(dataset, store) for run in runs)))
+                plans.append(RowPlan(row, stages, runs, found=tuple(find_run(run, dataset, store) for run in runs)))
     return plans
 
 

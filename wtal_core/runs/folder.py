@@ -1,17 +1,22 @@
-"""A run folder: everything one training or one imported model is, in files that another machine can open.
+"""A run folder: what some method says about a data set, in files that another machine can open.
 
 run.yaml            what it is: method, resolved config, classes, features, data set, seed, versions; written once
 status.json         how it is: state, process, heartbeat, step, steps, stage, message
 metrics.jsonl       what was measured: one JSON object a line
 checkpoints/        last.pt, best.pt (tensors and plain containers only)
 activations.h5  detections.json  evaluation.json     what it says, written by `wtal infer|localize|evaluate`
+activations/step-<step>.h5                           what it said of a few videos while it was trained
+
+Only run.yaml has to be there: a run that was not trained here has what it has. PyTorch is imported where weights are.
 """
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import platform
+import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -20,22 +25,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 import yaml
 
 from wtal_core import settings
-from wtal_core.data.activations import ActivationStore
 from wtal_core.errors import DataError, UsageError
-from wtal_core.files import atomic_path, read_json, read_text, require_folder, write_json, write_text
-from wtal_core.methods import Method, method_class, name_of
+from wtal_core.files import atomic_path, jsonable, read_json, read_yaml, require_folder, write_json, write_text
+from wtal_core.methods.registry import is_method, list_methods, method_class, name_of
 from wtal_core.processes import SILENT_SECONDS, identity, liveness
 from wtal_core.records import Provenance, View
 from wtal_core.records.views import views_from_plain
 from wtal_core.version import __version__
 
 if TYPE_CHECKING:
+    import torch
+
+    from wtal_core.data.activations import ActivationStore
     from wtal_core.data.dataset import Dataset
     from wtal_core.data.features import FeatureStore
+    from wtal_core.methods import Method
+    from wtal_core.records import Activations
 
 __all__ = ["STATES", "Run", "RunInfo"]
 
@@ -48,11 +56,11 @@ class RunInfo:
     """Content of `run.yaml`.
 
     Args:
-        method: name of the method.
-        preset: preset the config started from.
+        method: name of the method, "" where nobody said; it may be one that is not known here.
+        preset: preset the config started from; "", like the config {}, where the run was not trained here.
         config: the resolved config as plain values, every field of it.
         classes: action classes in channel order.
-        feature_dim: channels D.
+        feature_dim: channels D, 0 where not known.
         provenance: what made the features it was trained on; other features are refused.
         dataset: name, folder and features name of the data set it was trained on.
         seed: seed of everything random.
@@ -62,11 +70,11 @@ class RunInfo:
         notes: anything worth saying, e.g. "official weights".
     """
 
-    method: str
-    preset: str
-    config: Mapping[str, Any]
-    classes: tuple[str, ...]
-    feature_dim: int
+    method: str = ""
+    preset: str = ""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
+    feature_dim: int = 0
     provenance: Provenance = Provenance()
     dataset: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
@@ -129,7 +137,7 @@ class RunInfo:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], where: object) -> RunInfo:
-        """Rebuild from plain values; unknown and missing keys are errors."""
+        """Rebuild from plain values; unknown keys are errors, and so is a config without what it belongs to."""
         values = dict(values)
         provenance = values.get("provenance") or {}
         if isinstance(provenance, Mapping):
@@ -138,7 +146,7 @@ class RunInfo:
         if isinstance(values.get("classes"), list):
             values["classes"] = tuple(str(c) for c in values["classes"])
         missing = [k for k in ("method", "preset", "config", "classes", "feature_dim") if k not in values]
-        if missing:
+        if missing and "config" in values:
             raise DataError(
                 "is not a complete run description",
                 expected=", ".join(missing),
@@ -150,18 +158,14 @@ class RunInfo:
 
 
 def current_versions() -> dict[str, str]:
-    """Return the versions of what computes here."""
-    import h5py
-    import numpy
-
-    return {
-        "wtal": __version__,
-        "python": platform.python_version(),
-        "torch": str(torch.__version__),
-        "numpy": numpy.__version__,
-        "h5py": h5py.__version__,
-        "platform": platform.platform(),
-    }
+    """Return the versions of what computes here; packages that are not installed are left out."""
+    found = {"wtal": __version__, "python": platform.python_version()}
+    for package in ("torch", "numpy", "h5py"):
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {**found, "platform": platform.platform()}
 
 
 def _never_begun(folder: Path) -> bool:
@@ -202,14 +206,7 @@ class Run:
             raise DataError(
                 "is not a run folder: it has no run.yaml", where=path, next_step="Name a folder made by wtal train"
             )
-        try:
-            values = yaml.safe_load(read_text(file))
-        except yaml.YAMLError as error:
-            raise DataError(
-                f"is not valid YAML: {str(error).splitlines()[0]}",
-                where=file,
-                next_step="Copy run.yaml from the original again",
-            ) from error
+        values = read_yaml(file, "a run description")
         if not isinstance(values, dict):
             raise DataError(
                 "is not a run description",
@@ -288,7 +285,8 @@ class Run:
         """Return the status; a run whose process died while "running" is reported as "crashed"."""
         file = self.folder / "status.json"
         if not file.is_file():
-            return {"state": "finished" if self.checkpoint_path("last").exists() else "created"}
+            made = (self.checkpoint_path(), self.activations_path, self.detections_path)
+            return {"state": "finished" if any(path.exists() for path in made) else "created"}
         value = read_json(file)
         if not isinstance(value, dict) or "state" not in value:
             raise DataError(
@@ -307,8 +305,6 @@ class Run:
 
     def log(self, **values: Any) -> None:
         """Append one line to `metrics.jsonl`."""
-        from wtal_core.files import jsonable
-
         with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(jsonable(values), allow_nan=False) + "\n")
 
@@ -329,13 +325,21 @@ class Run:
                 if isinstance(value, dict):
                     yield value
 
-    def forget_metrics_after(self, step: int, stage: int) -> None:
-        """Drop metric lines of later steps than the checkpoint a run goes on from."""
+    def forget_after(self, stage: int, step: int, total: int) -> None:
+        """Drop metrics and kept activations of later steps than the one a run goes on from.
+
+        Args:
+            stage, step: index of the stage, and steps done in it.
+            total: steps done in all stages.
+        """
+        for kept in self.kept_steps():
+            if kept > total:
+                self.kept_path(kept).unlink(missing_ok=True)
         file = self.folder / "metrics.jsonl"
         if not file.is_file():
             return
-        kept = [m for m in self._metric_lines() if (m.get("stage_index", 0), m.get("step", 0)) <= (stage, step)]
-        write_text(file, "".join(json.dumps(m) + "\n" for m in kept))
+        lines = [m for m in self._metric_lines() if (m.get("stage_index", 0), m.get("step", 0)) <= (stage, step)]
+        write_text(file, "".join(json.dumps(m) + "\n" for m in lines))
 
     # -- checkpoints ------------------------------------------------------------------------------------------------
 
@@ -354,6 +358,8 @@ class Run:
         Raises:
             DataError: the disk is full; the checkpoint before it stays.
         """
+        import torch
+
         path = self.checkpoint_path(which)
         with atomic_path(path) as temporary:
             try:
@@ -371,6 +377,8 @@ class Run:
         Raises:
             DataError: it is missing or damaged.
         """
+        import torch
+
         path = self.checkpoint_path(which)
         if not path.is_file():
             have = ", ".join(self.checkpoints()) or "none"
@@ -402,19 +410,51 @@ class Run:
     # -- the method -------------------------------------------------------------------------------------------------
 
     @property
+    def method_known(self) -> bool:
+        """Whether the method is one that can be computed here."""
+        return is_method(self.info.method)
+
+    @property
     def method_class(self) -> type[Method]:
-        """Class of the method."""
+        """Class of the method.
+
+        Raises:
+            DataError: the method is not known here.
+        """
+        if not self.method_known:
+            raise DataError(
+                f"the method {self.info.method!r} is not known here" if self.info.method else "names no method",
+                expected=f"module:Class, or one of: {', '.join(list_methods())}",
+                where=self.folder / "run.yaml",
+                next_step="What is stored of it can be looked at; only its own settings and weights cannot be used",
+            )
         return method_class(self.info.method)
 
     @property
     def views(self) -> tuple[View, ...]:
-        """What its method declares of how it is shown: as stored with the run, else as the method says now."""
+        """What its method declares of how it is shown: as stored with the run, else as the method says now.
+
+        () where the method is not known here: what is shown then follows from the tracks.
+        """
         file = self.folder / "views.json"
-        return views_from_plain(read_json(file, "views"), file) if file.is_file() else self.method_class.views
+        if file.is_file():
+            return views_from_plain(read_json(file, "views"), file)
+        return self.method_class.views if self.method_known else ()
 
     def config(self) -> Any:
-        """Return the method's resolved config."""
+        """Return the method's resolved config.
+
+        Raises:
+            DataError: the method is not known here.
+        """
         return settings.build(self.method_class.Config, self.info.config, self.folder / "run.yaml")
+
+    def changes(self) -> dict[str, Any]:
+        """Return the settings that differ from the preset's, by dotted key; {} where the method is not known here."""
+        if not self.method_known:
+            return {}
+        preset = self.info.preset if self.info.preset in self.method_class.presets else None
+        return settings.differences(self.config(), self.method_class.preset_config(preset))
 
     def new_method(self) -> Method:
         """Return the method with fresh weights."""
@@ -451,8 +491,44 @@ class Run:
         """Path of the stored evaluation."""
         return self.folder / "evaluation.json"
 
-    def activations(self) -> ActivationStore:
-        """Open the stored activations."""
-        if not self.activations_path.is_file():
-            raise DataError("has no activations yet", where=self.folder, next_step=f"Run: wtal infer {self.folder}")
-        return ActivationStore(self.activations_path)
+    def activations(self, step: int | None = None) -> ActivationStore:
+        """Open the stored activations, or those that were kept of a few videos at a step of the training.
+
+        Raises:
+            DataError: there are none, or none of this step.
+        """
+        from wtal_core.data.activations import ActivationStore
+
+        if step is None:
+            if not self.activations_path.is_file():
+                raise DataError("has no activations yet", where=self.folder, next_step=f"Run: wtal infer {self.folder}")
+            return ActivationStore(self.activations_path)
+        if not self.kept_path(step).is_file():
+            raise DataError(
+                f"has no activations of step {step}",
+                expected=", ".join(map(str, self.kept_steps())) or "a training with keep_activations",
+                where=self.folder,
+                next_step="Choose a step that was kept" if self.kept_steps() else "Train with --keep-activations N",
+            )
+        return ActivationStore(self.kept_path(step))
+
+    # -- what it said while it was trained --------------------------------------------------------------------------
+
+    def kept_path(self, step: int) -> Path:
+        """Return the path of the activations that are kept of a step."""
+        return self.folder / "activations" / f"step-{step}.h5"
+
+    def kept_steps(self) -> tuple[int, ...]:
+        """Return the steps whose activations were kept, counted over all stages, in order."""
+        names = (re.fullmatch(r"step-(\d+)", path.stem) for path in (self.folder / "activations").glob("*.h5"))
+        return tuple(sorted(int(name[1]) for name in names if name))
+
+    def keep_activations(self, step: int, activations: Mapping[str, Activations]) -> None:
+        """Write what the method says of some videos at a step, in one step; readers of other steps are not disturbed.
+
+        Raises:
+            DataError: a value is too large for float32, or the file cannot be written.
+        """
+        from wtal_core.data.activations import write_activations
+
+        write_activations(self.kept_path(step), activations)

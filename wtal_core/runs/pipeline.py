@@ -84,14 +84,12 @@ def check_provenance(
         )
 
 
-def infer_videos(
-    method: Method, store: FeatureStore, videos: Iterable[str], *, quiet: bool = True
-) -> dict[str, Activations]:
-    """Compute the activations of videos in memory, for validation during a training."""
+def infer_videos(method: Method, store: FeatureStore, videos: Iterable[str]) -> dict[str, Activations]:
+    """Compute the activations of videos in memory, between the steps of a training."""
     store = method.read_features(method.config, store, training=False)
     return {
         video: method.activations(features.data, grid=features.grid, video=video)
-        for video, features in ((v, store.read(v)) for v in track(list(videos), "infer", quiet=quiet))
+        for video, features in ((v, store.read(v)) for v in videos)
     }
 
 

@@ -27,15 +27,19 @@ from wtal_core.errors import DataError, Interrupted, UsageError, and_more
 from wtal_core.methods import Method, Recipe, Stage, arithmetic
 from wtal_core.processes import SILENT_SECONDS, liveness
 from wtal_core.progress import progress_bar
+from wtal_core.records import Activations
 from wtal_core.runs.folder import Run
 from wtal_core.training.corpus import Corpus
 from wtal_core.training.options import TrainOptions
 from wtal_core.training.sampling import BatchSampler
 
-__all__ = ["Outcome", "Validation", "train"]
+__all__ = ["Outcome", "Snapshot", "Validation", "train"]
 
 #: Computes metrics of the method as it is; "score" (higher is better) chooses the best checkpoint.
 Validation = Callable[[Method], Mapping[str, float]]
+
+#: Computes what the method as it is says of a few videos, to be kept; `TrainOptions.keep_activations` says how often.
+Snapshot = Callable[[Method], Mapping[str, Activations]]
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ def train(
     options: TrainOptions,
     *,
     validation: Validation | None = None,
+    snapshot: Snapshot | None = None,
     resume: bool = False,
     quiet: bool = False,
 ) -> Outcome:
@@ -82,7 +87,7 @@ def train(
         UsageError: another process is training the run; `resume` from weights alone.
     """
     _refuse_a_second_process(run)
-    trainer = _Trainer(run, corpus, options, validation, quiet)
+    trainer = _Trainer(run, corpus, options, validation, snapshot, quiet)
     if resume:
         trainer.restore()
     with _graceful_stop() as asked, arithmetic(options.precision), reproducible(corpus.device):
@@ -135,9 +140,16 @@ class _Trainer:
     """State of one training between steps."""
 
     def __init__(
-        self, run: Run, corpus: Corpus, options: TrainOptions, validation: Validation | None, quiet: bool
+        self,
+        run: Run,
+        corpus: Corpus,
+        options: TrainOptions,
+        validation: Validation | None,
+        snapshot: Snapshot | None,
+        quiet: bool,
     ) -> None:
-        self.run, self.corpus, self.options, self.validation, self.quiet = run, corpus, options, validation, quiet
+        self.run, self.corpus, self.options, self.quiet = run, corpus, options, quiet
+        self.validation, self.snapshot = validation, snapshot
         self.device = corpus.device
         torch.manual_seed(options.seed)
         self.method = run.new_method().to(self.device)
@@ -159,6 +171,10 @@ class _Trainer:
     def steps_before(self) -> int:
         """Steps of the stages that are done."""
         return sum(stage.recipe.steps for stage in self.stages[: self.stage_index])
+
+    @property
+    def steps_done(self) -> int:
+        return self.steps_before + self.step
 
     @property
     def steps_in_all(self) -> int:
@@ -190,14 +206,16 @@ class _Trainer:
         began = time.perf_counter()
         self._status("running", None)
         with progress_bar(self.stage.name, self.steps_in_all, quiet=self.quiet) as advance:
-            advance(self.steps_before + self.step)
+            advance(self.steps_done)
+            if self.steps_done == 0:
+                self._keep_activations()
             while True:
                 early = self._is_out_of_patience()  # a run that had ended so before it is resumed
                 while not early and self.step < self.stage.recipe.steps:
                     if stop():
                         self.save("last")
                         self._status("stopped", None)
-                        return Outcome("stopped", self.steps_before + self.step, time.perf_counter() - began)
+                        return Outcome("stopped", self.steps_done, time.perf_counter() - began)
                     self._one_step(began)
                     advance(1, self.stage.name)
                     self._after_step()
@@ -206,9 +224,11 @@ class _Trainer:
                     break
                 self.stage_index, self.step, self.waited = self.stage_index + 1, 0, 0
                 self._begin_stage(fresh=True)
+        if early:
+            self._keep_activations()
         self.save("last")
         self._status("finished", 0.0)
-        return Outcome("finished", self.steps_before + self.step, time.perf_counter() - began, early)
+        return Outcome("finished", self.steps_done, time.perf_counter() - began, early)
 
     # -- one step -----------------------------------------------------------------------------------------------------
 
@@ -242,7 +262,7 @@ class _Trainer:
                 where=self.run.folder,
                 next_step="Lower training.lr; the last checkpoint is kept",
             )
-        done = self.steps_before + self.step - self._resumed_at
+        done = self.steps_done - self._resumed_at
         elapsed = time.perf_counter() - began
         eta = elapsed / max(done, 1) * (self.steps_in_all - self.steps_before - self.step)
         self.run.log(
@@ -273,8 +293,14 @@ class _Trainer:
                 self.save("best")
             else:
                 self.waited += 1
+        if last or (options.keep_activations and self.steps_done % options.keep_activations == 0):
+            self._keep_activations()
         if options.checkpoint_every and self.step % options.checkpoint_every == 0:
             self.save("last")
+
+    def _keep_activations(self) -> None:
+        if self.snapshot is not None:
+            self.run.keep_activations(self.steps_done, self.snapshot(self.method))
 
     def _is_out_of_patience(self) -> bool:
         """Whether so many validations were without a better score that the stage ends here."""
@@ -283,7 +309,7 @@ class _Trainer:
     def _status(self, state: str, eta: float | None) -> None:
         self.run.set_status(
             state,
-            step=self.steps_before + self.step,
+            step=self.steps_done,
             steps=self.steps_in_all,
             stage=self.stage.name,
             eta_seconds=eta,
@@ -359,11 +385,11 @@ class _Trainer:
         torch.set_rng_state(content["torch_rng"])
         if f"{self.device.type}_rng" in content:
             set_generator_state(self.device, content[f"{self.device.type}_rng"])
-        self.run.forget_metrics_after(self.step, self.stage_index)
+        self.run.forget_after(self.stage_index, self.step, self.steps_done)
         (self.run.folder / "stop").unlink(missing_ok=True)
         for unfinished in (self.run.folder / "checkpoints").glob(".*.pt"):  # of a process that was killed in the act
             unfinished.unlink(missing_ok=True)
-        self._resumed_at = self.steps_before + self.step
+        self._resumed_at = self.steps_done
 
     def _take_over(self, content: Mapping[str, Any], plain: Mapping[str, Any]) -> None:
         """Be where the checkpoint was written; raises what PyTorch and NumPy raise for one of another config."""

@@ -1,21 +1,18 @@
-"""What a training says while it runs: state, losses under their papers' names, validation, time left, memory."""
+"""What a training measures while it runs: losses under their papers' names, validation, speed, memory."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from wtal_core.arrays import FloatArray
-from wtal_core.errors import WtalError
 from wtal_core.runs.folder import Run
 from wtal_core.snippet_grid import finite_or_none, is_finite_number
 
-__all__ = ["Curve", "Watch", "watch"]
+__all__ = ["Curve", "Metrics", "read_metrics"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,75 +32,44 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Watch:
-    """A training as one looks at it.
+class Metrics:
+    """What `metrics.jsonl` tells of a training; all steps are counted over all stages.
 
     Args:
-        state: state of `status.json`; "unknown" where that cannot be read.
-        step, steps: optimiser steps done and in all, all stages together.
-        stage: name of the current stage.
         stages: `(name, first step)` of each stage that has begun.
-        eta_seconds: expected time that is left.
-        steps_per_second: since the last start.
-        device: its name.
+        steps_per_second: since the last start, None where two lines do not tell it.
         gpu_memory_bytes: most memory taken on a GPU so far.
         learning_rate: of the last step.
         losses: term -> curve, "total" first.
         validation: metric -> curve, "score" (the average mAP) first.
-        best: step and score of the best checkpoint.
-        message: what went wrong, "" where nothing did.
     """
 
-    state: str
-    step: int = 0
-    steps: int = 0
-    stage: str = ""
     stages: tuple[tuple[str, int], ...] = ()
-    eta_seconds: float | None = None
     steps_per_second: float | None = None
-    device: str = ""
     gpu_memory_bytes: int | None = None
     learning_rate: float | None = None
     losses: Mapping[str, Curve] = field(default_factory=dict)
     validation: Mapping[str, Curve] = field(default_factory=dict)
-    best: Mapping[str, Any] = field(default_factory=dict)
-    message: str = ""
-
-    @property
-    def fraction(self) -> float:
-        """Share of the steps that is done, in [0, 1]."""
-        return min(max(self.step / self.steps, 0.0), 1.0) if self.steps else 0.0
 
 
-def watch(folder: str | os.PathLike[str]) -> Watch:
-    """Read what the training in a run folder has said so far; damaged files are said in `message`."""
-    path = Path(folder)
-    try:
-        run = Run.open(path)
-        status = run.status()
-        lines = run.metrics()
-    except (WtalError, OSError) as error:
-        return Watch("unknown", message=str(error))
+def read_metrics(run: Run) -> Metrics:
+    """Read what a training has measured so far; damaged lines are left out.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    lines = run.metrics()
     losses = [m for m in lines if m.get("kind") == "losses" and isinstance(m.get("losses"), dict)]
     checks = [m for m in lines if m.get("kind") == "validation" and isinstance(m.get("metrics"), dict)]
     begins, stages = _stage_begins(losses)
     last = losses[-1] if losses else {}
-    best = status.get("best")
-    return Watch(
-        state=str(status["state"]),
-        step=_whole(status.get("step")),
-        steps=_whole(status.get("steps")),
-        stage=str(status.get("stage") or ""),
+    return Metrics(
         stages=stages,
-        eta_seconds=finite_or_none(status.get("eta_seconds")),
         steps_per_second=_speed(losses, begins),
-        device=str(status.get("device") or ""),
         gpu_memory_bytes=_whole(last.get("gpu_memory_bytes")) or None,
         learning_rate=finite_or_none(last.get("lr")),
         losses=_curves(losses, "losses", begins, "total"),
         validation=_curves(checks, "metrics", begins, "score"),
-        best=best if isinstance(best, dict) else {},
-        message=str(status.get("message") or ""),
     )
 
 

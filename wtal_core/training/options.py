@@ -1,12 +1,15 @@
-"""Options of a training that do not belong to the method: `wtal train`, the Train page and the loop read them here."""
+"""What a training is told: `wtal train`, the Train page, jobs and the driver read it here."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
 
 from wtal_core.settings import check, option
 
-__all__ = ["RESIDENCE", "TrainOptions"]
+__all__ = ["RESIDENCE", "TrainOptions", "TrainRequest"]
 
 #: Where features can be kept during a training; "auto" takes the fastest that fits.
 RESIDENCE = ("auto", "device", "host", "disk")
@@ -39,6 +42,56 @@ class TrainOptions:
         low=0,
     )
     patience: int = option(0, "stop after so many validations without a better score; 0: never", low=0)
+    keep_activations: int = option(
+        0,
+        "store the activations of a few videos every so many steps, to see them form; 0: never",
+        unit="steps",
+        low=0,
+    )
 
     def __post_init__(self) -> None:
         check(self)
+
+
+@dataclass(frozen=True)
+class TrainRequest(TrainOptions):
+    """A training to be done (`wtal train`'s own class adds how it speaks)."""
+
+    method: str = option(meaning="name of the method (wtal methods lists them)")
+    data: Path = option(meaning="data set folder (dataset.yaml, annotations.json, features/*.h5)")
+    out: Path = option(meaning="run folder to make (or to go on with, by --resume)")
+    preset: str | None = option(
+        None,
+        "values of the paper and official code for a data set, e.g. activitynet12; default: the method's first",
+    )
+    set: Mapping[str, Any] = option(
+        meaning="settings that differ from the preset, e.g. training.steps=500 sparse_weight=0 "
+        "(see: wtal methods METHOD)",
+        factory=dict,
+    )
+    features: str | None = option(None, "which of the data set's features; default: the first")
+    split: str = option("train", "split to train on")
+    validate: str | None = option(
+        None,
+        "split to validate on; keeps best.pt by average mAP. The test split may be named; that is recorded",
+    )
+    test: str = option("test", "split that is inferred, localized and evaluated at the end")
+    no_test: bool = option(False, "only train; infer, localize and evaluate later")
+    keep_videos: tuple[str, ...] = option(
+        (), "videos that keep_activations stores; default: five of the test split, evenly spaced"
+    )
+
+    def to_request(self, **more: Any) -> dict[str, Any]:
+        """Return the request of a job that does it: the command and its options; what is at its default is left out."""
+        values = {item.name: getattr(self, item.name) for item in fields(TrainRequest)}
+        defaults = {item.name: item.default for item in fields(TrainRequest)} | {"set": {}}
+        return {"command": "train", **{k: v for k, v in values.items() if v != defaults[k]}, **more}
+
+    def recorded(self) -> dict[str, Any]:
+        """Return what `run.yaml` keeps below `training`: what a resumed training is told again."""
+        return {name: getattr(self, name) for name in RECORDED}
+
+
+#: What a training is told and `run.yaml` says elsewhere, or need not say.
+_ELSEWHERE = {"method", "data", "out", "preset", "set", "features", "seed"}
+RECORDED = tuple(item.name for item in fields(TrainRequest) if item.name not in _ELSEWHERE)

@@ -18,7 +18,7 @@ from wtal_core.evaluation import CHARACTERISTICS, Comparison, precision_recall, 
 from wtal_core.figures import plots
 from wtal_core.papers import Paper, PublishedRow, PublishedTable
 from wtal_core.papers.tables import ComparisonRow, comparison_rows, csv_table, latex_table
-from wtal_core.runs.sources import seed_groups
+from wtal_core.runs.scores import seed_groups
 
 __all__ = ["CSS", "Question", "classes", "curves", "mean_ap", "scores", "seeds", "significance", "slices"]
 
@@ -159,7 +159,8 @@ def mean_ap(
 
 def seeds(found: Comparison, runs: Sequence[str]) -> None:
     """Show mean and standard deviation of the runs that differ by their seed alone, where there are any."""
-    groups = seed_groups({run: loaders.load_run(run) for run in runs if run in found.names})
+    named = {loaders.run_name(run): run for run in runs}
+    groups = seed_groups({name: loaders.load_run(run) for name, run in named.items() if name in found.names})
     if not groups:
         return
     st.subheader("Seeds: mean ± standard deviation")

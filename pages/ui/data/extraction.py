@@ -62,11 +62,10 @@ def extract() -> None:
                     next_step="Choose another name",
                 )
             out = dataset.folder / "features" / f"{name.strip()}.h5"
-            words = ["extract", str(dataset.folder), "--out", str(out), "--backbone", stream, "--fps", f"{fps:g}",
-                     "--stride", f"{stride:g}", "--window", f"{window:g}", "--device", device]  # fmt: skip
+            request = {"command": "extract", "videos": [str(dataset.folder)], "out": out, "backbone": stream,
+                       "fps": fps, "stride": float(stride), "window": float(window), "device": device}  # fmt: skip
             if st.button("Extract", type="primary", icon=":material/play_arrow:", disabled=not files):
-                jobs.queue().submit(words, kind="extract", title=f"extract {name} of {dataset.name}", slot=device,
-                                    result=out)  # fmt: skip
+                jobs.submit(request, title=f"extract {name} of {dataset.name}", slot=device, result=out)
                 st.rerun()
     with right:
         for path in dataset.unlisted_features():
@@ -80,7 +79,7 @@ def extract() -> None:
                             st.rerun()
         jobs.job_list(("extract",), "data.extract.jobs")
         with st.expander("The same from a shell"):
-            jobs.show_command(tuple(words))
+            jobs.show_command(request)
 
 
 def static_clips() -> None:
@@ -104,15 +103,15 @@ def static_clips() -> None:
         if "static" in tracks:
             now = f"{len(tracks['static']):,} in {counted(len(tracks['static'].video_codes[1]), 'video')}"
         jobs.facts({"videos with a file": f"{files:,} of {len(videos):,}", "static clips now": now})
-        words = ["data", "static", str(dataset.folder), "--split", split, "--rho", f"{rho:g}"]
+        request = {"command": "data static", "dataset": dataset.folder, "split": split, "rho": rho}
         if st.button("Mine static clips", type="primary", icon=":material/play_arrow:", disabled=not files):
             with guard(stop=False):
-                jobs.queue().submit(words, kind="static", title=f"static clips of {dataset.name}", slot="cpu",
-                                    result=dataset.folder / "static_clips.json")  # fmt: skip
+                jobs.submit(request, title=f"static clips of {dataset.name}", slot="cpu",
+                            result=dataset.folder / "static_clips.json")  # fmt: skip
                 st.rerun()
         if not files:
             st.caption("None of these videos has a file: without frames there is no motion to measure.")
     with right:
-        jobs.job_list(("static",), "data.static.jobs")
+        jobs.job_list(("data static",), "data.static.jobs")
         with st.expander("The same from a shell"):
-            jobs.show_command(tuple(words))
+            jobs.show_command(request)

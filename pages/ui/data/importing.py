@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
@@ -67,7 +68,7 @@ def _import_dataset() -> None:
                                    help="Which subsets make which split; usual names are understood.")  # fmt: skip
             extractor = st.text_input("Features made by (optional)", key="data.extractor",
                                       placeholder="e.g. i3d-kinetics400")  # fmt: skip
-        words: list[str] = []
+        request: dict[str, Any] = {}
         folder = new_path(name.strip(), "datasets") if name and name.strip() else None
         job = jobs.queue().of_result(folder) if folder is not None else None
         if folder is None or annotations is None:
@@ -79,20 +80,21 @@ def _import_dataset() -> None:
         else:
             if (folder / "dataset.yaml").exists():
                 raise UsageError("is a data set already", where=folder, next_step="Choose another name")
-            words = ["data", "import", str(folder), "--annotations", str(annotations)]
-            words += ["--features", str(features)] if features is not None else []
-            words += ["--grid", grid] if features is not None and grid != _NO_GRID else []
-            words += ["--only-with-features"] if features is not None and complete else []
-            words += ["--extractor", extractor.strip()] if extractor and extractor.strip() else []
-            words += ["--videos", str(Path(videos.strip()).expanduser())] if videos and videos.strip() else []
-            words += ["--splits", *splits.split()] if splits and splits.strip() else []
+            foreign = {"extractor": extractor.strip()} if extractor and extractor.strip() else {}
+            request = {"command": "data import", "folder": folder, "annotations": annotations}
+            if features is not None:
+                foreign |= {"grid": grid} if grid != _NO_GRID else {}
+                request |= {"features": [str(features)], "only_with_features": complete}
+            request |= {"foreign": foreign} if foreign else {}
+            request |= {"videos": Path(videos.strip()).expanduser()} if videos and videos.strip() else {}
+            request |= {"splits": splits.split()} if splits and splits.strip() else {}
             if st.button("Import", type="primary", icon=":material/download:"):
-                jobs.queue().submit(words, kind="import", title=f"import {folder.name}", slot="files", result=folder)
+                jobs.submit(request, title=f"import {folder.name}", slot="files", result=folder)
                 st.rerun()
-    if words:
+    if request:
         with st.expander("The same from a shell"):
-            jobs.show_command(tuple(words))
-    jobs.job_list(("import",), "data.imports")
+            jobs.show_command(request)
+    jobs.job_list(("data import",), "data.imports")
 
 
 def _imported_dataset(folder: Path) -> None:
@@ -197,14 +199,14 @@ def _import_weights() -> None:
                 classes=class_names(classes) if classes and classes.strip() else (), preset=preset,
                 changes=parse_assignments((changes or "").split()), dataset=dataset,
             )  # fmt: skip
-            st.session_state["data.weights.done"] = run.name
+            st.session_state["data.weights.done"] = run.folder
             if dataset is not None and dataset.feature_names:
                 split = loaders.test_split(dataset)
-                jobs.queue().submit(("infer", str(run.folder), "--split", split), kind="infer",
-                                    title=f"infer {run.name} on {dataset.name}", slot=list_devices()[0].id,
-                                    result=run.activations_path)  # fmt: skip
+                jobs.submit({"command": "infer", "folder": run.folder, "split": split},
+                            title=f"infer {run.name} on {dataset.name}", slot=list_devices()[0].id,
+                            result=run.activations_path)  # fmt: skip
     done = st.session_state.get("data.weights.done")
-    run_id = next((i for i, entry in loaders.runs().items() if entry.name == done and not entry.error), None)
+    run_id = next((i for i, run in loaders.runs().items() if run.folder == done and not run.error), None)
     if run_id is not None:
         _imported(run_id)
     jobs.job_list(("infer",), "data.infer", most=2)
@@ -215,7 +217,7 @@ def _imported(run_id: str) -> None:
     with guard(stop=False), st.container(horizontal=True, vertical_alignment="center"):
         info = loaders.load_run(run_id).info
         text = f"{info.method}, {counted(len(info.classes), 'class', 'classes')}, {info.feature_dim} channels"
-        st.success(f"{plain(run_id)} is a run now: {text}.", icon=":material/check_circle:")
+        st.success(f"{plain(loaders.run_name(run_id))} is a run now: {text}.", icon=":material/check_circle:")
         if loaders.load_run(run_id).activations_path.is_file():
             entry = loaders.dataset_of(run_id)
             query = selection.explore_query(run_id, dataset=entry.id if entry else None)

@@ -67,7 +67,7 @@ def run_names(runs: Sequence[str], names: Mapping[str, str]) -> dict[str, str]:
     known = loaders.runs()
     for run in runs:
         wanted = names.get(run) or run.rpartition("/")[2]
-        if run not in names and run in known and wanted == known[run].method:
+        if run not in names and run in known and known[run].method_known and wanted == known[run].method:
             wanted = method_class(wanted).title.partition(" (")[0]
         name, count = wanted, 2
         while name in found.values():

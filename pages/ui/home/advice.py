@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from wtal_core.data.dataset import Dataset
 from wtal_core.errors import WtalError
-from wtal_core.jobs.trainings import Training
-from wtal_core.runs.workspace import DatasetEntry
+from wtal_core.workspace import DatasetEntry, RunSummary
 
 __all__ = ["DatasetFacts", "Step", "dataset_facts", "next_steps"]
 
@@ -67,22 +67,22 @@ class Step:
         why: one sentence.
         page: name of the page where it is done.
         query: URL parameters of that page.
-        command: the shell command that does it, "" where there is none.
+        request: the command that does it, {} where there is none.
     """
 
     title: str
     why: str
     page: str
     query: Mapping[str, str] = field(default_factory=dict)
-    command: str = ""
+    request: Mapping[str, Any] = field(default_factory=dict)
 
 
-def next_steps(datasets: Sequence[DatasetFacts], runs: Sequence[Training], most: int = 4) -> list[Step]:
+def next_steps(datasets: Sequence[DatasetFacts], runs: Sequence[RunSummary], most: int = 4) -> list[Step]:
     """Return what one would do next, the most pressing first.
 
     Args:
         datasets: data sets of the workspace.
-        runs: its trainings.
+        runs: its runs and waiting trainings.
         most: how many at most.
     """
     steps: list[Step] = []
@@ -93,13 +93,13 @@ def next_steps(datasets: Sequence[DatasetFacts], runs: Sequence[Training], most:
             else Step("Import your data", "Annotations and features of any layout become a data set.", "data",
                       {"tool": "import"}),
             Step("Or look at a demo first", "A small world of known truth, with a run of each method.", "home",
-                 command="wtal demo build --small --out datasets/demo"),
+                 request={"command": "demo build", "small": True, "out": "datasets/demo"}),
         ]  # fmt: skip
     for run in runs:
         if run.state in ("crashed", "failed"):
             what = "Resume" if run.resumable else "Look at"
             why = "It crashed." if run.state == "crashed" else "It failed: " + run.message[:120]
-            steps.append(Step(f"{what} {run.name}", why, "train", {"training": run.key}))
+            steps.append(Step(f"{what} {run.name}", why, "train", {"training": run.id}))
     for data in datasets:
         if data.problem:
             steps.append(Step(f"Repair {data.name}", data.problem, "data", {"tool": "check", "data": data.id}))
@@ -109,14 +109,14 @@ def next_steps(datasets: Sequence[DatasetFacts], runs: Sequence[Training], most:
                 Step(f"Give {data.name} features", "Without snippet features nothing can be trained or inferred.",
                      "data", {"tool": tool, "data": data.id})
             )  # fmt: skip
-    trained = {run.dataset for run in runs if run.run}
+    trained = {run.dataset for run in runs if run.exists}
     steps += [
         Step(f"Train on {data.name}", "It has features and no run yet.", "train", {"data": data.id})
         for data in datasets
         if data.features and not data.problem and data.name not in trained and data.splits.get("train")
     ]
     steps += [
-        Step(f"Resume {run.name}", f"Stopped at step {run.step:,} of {run.steps:,}.", "train", {"training": run.key})
+        Step(f"Resume {run.name}", f"Stopped at step {run.step:,} of {run.steps:,}.", "train", {"training": run.id})
         for run in runs
         if run.state == "stopped"
     ]
@@ -127,14 +127,14 @@ def next_steps(datasets: Sequence[DatasetFacts], runs: Sequence[Training], most:
         best = scored[0]
         score = f"{100 * (best.score or 0):.1f}"
         why = f"The best run on {best.dataset}, average mAP {score}: what does it miss, and why?"
-        steps.append(Step(f"See where {best.name} fails", why, "failures", {"run": best.key}))
+        steps.append(Step(f"See where {best.name} fails", why, "failures", {"run": best.id}))
         steps.append(
             Step(f"Look at what {best.name} sees", "Its class activations and attention under the playing video.",
-                 "explore", {"run": best.key})
+                 "explore", {"run": best.id})
         )  # fmt: skip
         rivals = [run for run in scored[1:] if run.dataset == best.dataset]
         if rivals:
-            names = ",".join(run.key for run in (best, *rivals[:3]))
+            names = ",".join(run.id for run in (best, *rivals[:3]))
             why = "Side by side, with a significance test."
             steps.append(Step(f"Compare {1 + len(rivals[:3])} runs on {best.dataset}", why, "compare", {"run": names}))
     return steps[:most]

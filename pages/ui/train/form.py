@@ -16,12 +16,11 @@ from pages.ui.file_input import MAX_NAME_BYTES
 from wtal_core.data import Dataset
 from wtal_core.devices import Device, list_devices
 from wtal_core.errors import UsageError, counted
-from wtal_core.jobs.job import command_line
-from wtal_core.jobs.requests import TrainRequest, parse_seeds, start_training
+from wtal_core.jobs.trainings import parse_seeds, start_training
 from wtal_core.methods import list_methods, method_class
 from wtal_core.methods.form import config_of, parse_text, setting_groups, to_text, try_change
-from wtal_core.settings import Option, assignments, options
-from wtal_core.training.options import TrainOptions
+from wtal_core.settings import Option, options
+from wtal_core.training.options import TrainOptions, TrainRequest
 from wtal_core.training.preflight import preflight
 
 __all__ = ["new_training"]
@@ -78,7 +77,7 @@ def new_training() -> None:
         st.caption("Or make the bundled demo: `wtal demo`, or features with known truth: `wtal demo features --help`.")
         return
     row = st.columns([1.5, 1.2, 1.3, 1.1])
-    linked = st.query_params.get("data")  # asked before `selection()` writes what is remembered into the URL
+    linked = _linked()  # asked before `selection()` writes what is remembered into the URL
     _follow_link(linked, known)
     with row[0]:
         dataset_id = _pick("Data set", "dataset", list(known), _first_dataset(linked, known),
@@ -110,13 +109,18 @@ def new_training() -> None:
         _launch(dataset, dataset_names, base, values, refused)
 
 
+def _linked() -> str | None:
+    """Return the id of the data set that the URL names."""
+    return loaders.dataset_id(st.query_params["data"]) if "data" in st.query_params else None
+
+
 def _follow_link(linked: str | None, known: Mapping[str, loaders.DatasetEntry]) -> None:
     """Let the data set of a link that was just followed take the place of the one chosen before."""
     form = st.session_state.setdefault("train.form", {})
     if linked in known and "dataset" in form and linked != form.get("linked", linked):
         form["dataset"] = linked
     selection.selection()
-    form["linked"] = st.query_params.get("data")
+    form["linked"] = _linked()
 
 
 def _first_dataset(linked: str | None, known: Mapping[str, loaders.DatasetEntry]) -> str:
@@ -244,12 +248,12 @@ def _launch(
     dataset: Dataset, splits: list[str], base: dict[str, Any], values: dict[str, Any], refused: list[str]
 ) -> None:
     """Show what will run, what stands in its way, and the button that starts it."""
-    method, preset = base["method"], base["preset"]
+    method = base["method"]
     devices = {device.id: device for device in _devices()}
     device = _pick("Device", "device", list(devices), next(iter(devices)), format_func=lambda i: devices[i].name)
     a, b = st.columns([1, 1])
     with a:
-        seeds_text = _type("Seeds", "seeds", "0", help="Several seeds (0-4, or 1 2 3) become several queued runs.")
+        seeds = _type("Seeds", "seeds", "0", help="Several seeds (0-4, or 1 2 3) become several queued runs.")
     with b:
         hint = "Split on which average mAP is measured ten times; keeps best.pt. Naming the test split is recorded."
         validate = _pick("Best checkpoint on", "validate", ["–", *splits], "–", help=hint)
@@ -258,39 +262,13 @@ def _launch(
     free = _free_name(home / "runs", method, {Path(job.result).name for job in open_jobs})
     name = _type("Run folder", f"name.{method}", "", placeholder=f"runs/{free}",
                  help="Below the workspace; leave it empty for the next free name.") or f"runs/{free}"  # fmt: skip
-
-    with st.container(border=True):
-        if not values:
-            st.caption(f"Everything as in the preset **{preset}**.")
-        else:
-            st.caption(f"Differs from the preset **{preset}**:")
-            for key in list(values):
-                with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-                    st.markdown(f"`{key.removeprefix('run.')}` = **{to_text(values[key]) or 'none'}**", width="stretch")
-                    st.button("", icon=":material/undo:", key=f"train.undo.{key}", type="tertiary", on_click=_reset,
-                              args=(values, key), help="Back to the preset")  # fmt: skip
-            if len(values) > 1:
-                st.button("Reset all", icon=":material/restart_alt:", on_click=_reset, args=(values,), type="tertiary")
-
+    _differences(base["preset"], values)
     requests: list[TrainRequest] = []
     with guard(stop=False):
-        seeds = parse_seeds(seeds_text)
         _check_name(name, home)
-        changes = {key: value for key, value in values.items() if not key.startswith("run.")}
-        config = config_of(method, preset, changes)
-        obstacles = preflight(dataset, method_class(method), config, features=base["features"])
-        for obstacle in obstacles:
-            st.warning(obstacle.message, icon=":material/warning:")
-            if obstacle.remedy:
-                st.button(obstacle.remedy_name, key=f"train.remedy.{obstacle.remedy_name}", on_click=_apply,
-                          args=(values, obstacle.remedy))  # fmt: skip
-        test = "test" if "test" in splits else ""
-        for seed in seeds:
-            out = name if len(seeds) == 1 else f"{name}-seed{seed}"
-            requests.append(TrainRequest(**base, out=out, set=assignments(changes), seed=seed, device=device,
-                                         no_test=not test, validate=None if validate == "–" else validate))  # fmt: skip
-        if obstacles or refused:
-            requests = []
+        base |= {"device": device, "no_test": "test" not in splits, "validate": None if validate == "–" else validate}
+        requests = _requests(dataset, base, values, name, parse_seeds(seeds))
+        requests = [] if refused else requests
     busy = sum(job.slot == device for job in open_jobs)
     label = "Start" if len(requests) < 2 else f"Start {len(requests)} runs"
     if st.button(label, type="primary", icon=":material/play_arrow:", width="stretch", key="train.start",
@@ -303,8 +281,42 @@ def _launch(
         st.caption(f"Waits for {counted(busy, 'job')} on this device.")
     if requests:
         with st.expander("The same from a shell"):
-            st.code("\n".join(command_line(r.arguments()) for r in requests), language="bash", wrap_lines=True)
+            jobs.show_command(*(request.to_request() for request in requests))
             st.caption(f"In {home}")
+
+
+def _differences(preset: str, values: dict[str, Any]) -> None:
+    """Show what differs from the preset, with the way back."""
+    with st.container(border=True):
+        if not values:
+            st.caption(f"Everything as in the preset **{preset}**.")
+            return
+        st.caption(f"Differs from the preset **{preset}**:")
+        for key in list(values):
+            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+                st.markdown(f"`{key.removeprefix('run.')}` = **{to_text(values[key]) or 'none'}**", width="stretch")
+                st.button("", icon=":material/undo:", key=f"train.undo.{key}", type="tertiary", on_click=_reset,
+                          args=(values, key), help="Back to the preset")  # fmt: skip
+        if len(values) > 1:
+            st.button("Reset all", icon=":material/restart_alt:", on_click=_reset, args=(values,), type="tertiary")
+
+
+def _requests(
+    dataset: Dataset, base: Mapping[str, Any], values: dict[str, Any], name: str, seeds: tuple[int, ...]
+) -> list[TrainRequest]:
+    """Return the trainings that are to be done; say what would stop them, and then there are none."""
+    changes = {key: value for key, value in values.items() if not key.startswith("run.")}
+    method, config = base["method"], config_of(base["method"], base["preset"], changes)
+    obstacles = preflight(dataset, method_class(method), config, features=base["features"])
+    for obstacle in obstacles:
+        st.warning(obstacle.message, icon=":material/warning:")
+        if obstacle.remedy:
+            st.button(obstacle.remedy_name, key=f"train.remedy.{obstacle.remedy_name}", on_click=_apply,
+                      args=(values, obstacle.remedy))  # fmt: skip
+    return [] if obstacles else [
+        TrainRequest(**base, out=Path(name if len(seeds) == 1 else f"{name}-seed{seed}"), set=changes, seed=seed)
+        for seed in seeds
+    ]  # fmt: skip
 
 
 def _check_name(name: str, home: Path) -> None:
@@ -332,7 +344,8 @@ def _check_name(name: str, home: Path) -> None:
 
 
 def _free_name(folder: Path, method: str, queued: set[str]) -> str:
-    taken = {p.name for p in folder.iterdir()} | queued if folder.is_dir() else queued
+    taken = queued | {run.folder.name for run in loaders.runs().values()}  # also elsewhere: names tell runs apart
+    taken |= {p.name for p in folder.iterdir()} if folder.is_dir() else set()
     names = [method, *(f"{method}-{n}" for n in range(2, len(taken) + 3))]
     return next(n for n in names if n not in taken and not any(t.startswith(f"{n}-seed") for t in taken))
 
@@ -343,10 +356,7 @@ def _start(requests: list[TrainRequest], device: str) -> None:
     for request in requests:
         if (home / request.out / "run.yaml").exists():
             raise UsageError("holds a run already", where=request.out, next_step="Choose another name")
-    first = None
-    for request in requests:
-        job = start_training(request, home=home, slot=device, cwd=home)
-        first = first or job
-    if first is not None:
-        st.query_params["training"] = first.id
-        st.rerun(scope="app")
+    started = [start_training(request, home=home, slot=device, cwd=home) for request in requests]
+    first = next((run for run in loaders.workspace().trainings() if started[0].id in run.names), None)
+    st.query_params["training"] = first.id if first is not None else started[0].id
+    st.rerun(scope="app")

@@ -1,20 +1,86 @@
-"""Detections and ground truth by the names people give: a run folder or a detection file; annotations or a data set."""
+"""Find runs in folders, and detections and ground truth by the names people give.
+
+A run is named by its folder; a set of detections by a run folder or a file; ground truth by annotations, a data set or
+the runs that were trained on it.
+"""
 
 from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from wtal_core.data import Dataset, read_annotations, read_detections
 from wtal_core.errors import DataError, UsageError
-from wtal_core.evaluation import GroundTruthIndex
-from wtal_core.records import Annotations, Detections
 from wtal_core.runs.folder import Run
 
-__all__ = ["Source", "Truth", "named_path", "open_source", "open_sources", "open_truth", "seed_groups"]
+if TYPE_CHECKING:
+    from wtal_core.evaluation import GroundTruthIndex
+    from wtal_core.records import Annotations, Detections
+
+__all__ = [
+    "Source",
+    "Truth",
+    "files_below",
+    "find_runs",
+    "named_path",
+    "open_source",
+    "open_sources",
+    "open_truth",
+    "run_folders",
+]
+
+_DEPTH = 8  # folders below the one that is named
+
+
+def files_below(root: Path, name: str, depth: int = _DEPTH) -> Iterator[Path]:
+    """Yield files called `name` in a folder and up to `depth` levels below, by path, not inside what was found.
+
+    Folders that are hidden or cannot be looked into are passed over.
+    """
+    # os.path, unlike Path, does not raise where a folder is not ours to look into, such as lost+found of a disk.
+    if os.path.isfile(root / name):
+        yield root / name
+        return
+    if depth <= 0 or not os.path.isdir(root):
+        return
+    try:
+        folders = sorted(p for p in root.iterdir() if not p.name.startswith(".") and os.path.isdir(p))
+    except OSError:
+        return
+    for folder in folders:
+        yield from files_below(folder, name, depth - 1)
+
+
+def run_folders(folder: str | os.PathLike[str]) -> list[Path]:
+    """Return a folder that is a run, else the run folders below it, by path; whether they can be read or not."""
+    return [file.parent for file in files_below(Path(folder), "run.yaml")]
+
+
+def find_runs(folder: str | os.PathLike[str]) -> list[Run]:
+    """Return the run in a folder, else the runs below it, by path; those that cannot be read are left out.
+
+    Raises:
+        DataError: there is no such folder, or it is a run that cannot be read.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise DataError(
+            "does not exist",
+            expected="a run folder, or a folder that holds runs",
+            where=root,
+            next_step="Check the path",
+        )
+    found = []
+    for path in run_folders(root):
+        if path == root:
+            return [Run.open(root)]
+        with suppress(DataError):
+            found.append(Run.open(path))
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +121,8 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     Raises:
         DataError: there are no detections, or they cannot be read.
     """
+    from wtal_core.data import read_detections
+
     path = Path(path)
     run = None
     file = path
@@ -123,6 +191,8 @@ def open_truth(
         UsageError: both are named, or nothing is.
         DataError: nothing is there.
     """
+    from wtal_core.data import Dataset, read_annotations
+
     if annotations is not None and data is not None:
         raise UsageError(
             "two ground truths are named", expected="either --annotations or --data", next_step="Leave one of them out"
@@ -149,16 +219,6 @@ def open_truth(
 
 
 def _index(annotations: Annotations, subset: Sequence[str], videos: Sequence[str] | None) -> GroundTruthIndex:
+    from wtal_core.evaluation import GroundTruthIndex
+
     return GroundTruthIndex(annotations, tuple(subset) or None, videos)
-
-
-def seed_groups(runs: Mapping[str, Run]) -> dict[str, list[str]]:
-    """Return `{title: names}` of runs that differ in nothing but their seed; groups of at least two."""
-    groups: dict[tuple[str, str, str], list[str]] = defaultdict(list)
-    for name, run in runs.items():
-        groups[run.info.method, str(dict(run.info.config)), str(run.info.dataset.get("name"))].append(name)
-    return {
-        f"{method}, {len(names)} seeds ({', '.join(names)})": names
-        for (method, _, _), names in groups.items()
-        if len(names) > 1
-    }
