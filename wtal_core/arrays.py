@@ -1,4 +1,4 @@
-"""Names of the array types that are used everywhere."""
+"""Names of the array types that are used everywhere, and the one array operation that NumPy lacks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Array", "BoolArray", "Float32Array", "FloatArray", "Frames", "IntArray", "NameArray"]
+__all__ = ["Array", "BoolArray", "Float32Array", "FloatArray", "Frames", "IntArray", "NameArray", "expand"]
 
 Array = npt.NDArray[Any]
 BoolArray = npt.NDArray[np.bool_]
@@ -16,3 +16,8 @@ FloatArray = npt.NDArray[np.float64]
 Frames = npt.NDArray[np.uint8]  # (n, H, W, 3), RGB
 IntArray = npt.NDArray[np.int64]
 NameArray = npt.NDArray[np.object_]  # of strings
+
+
+def expand(rows: IntArray, begin: IntArray, count: IntArray) -> tuple[IntArray, IntArray]:
+    """Return every pair `(row, begin + 0 .. begin + count - 1)`."""
+    return np.repeat(rows, count), np.arange(count.sum()) + np.repeat(begin - np.cumsum(count) + count, count)

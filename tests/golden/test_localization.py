@@ -13,12 +13,12 @@ import pytest
 from tests.golden.fidelity import Fidelity
 from tests.golden.fixtures import read
 from wtal_core.arrays import Array
+from wtal_core.intervals import IntervalIndex
 from wtal_core.localization import (
     Curves,
     fuse_streams,
     nms,
     outer_inner_contrast,
-    remove_overlapping,
     runs_above,
     soft_nms,
     to_frames,
@@ -58,10 +58,8 @@ def test_overlaps_with_ambiguous_intervals_are_removed() -> None:
     golden = read("deep_metric")
     rows, (video, start, end) = golden["det_all"], golden["ambiguous"].T
     grid = SnippetGrid.preset("i3d-25fps-16", 300)
-    stays = remove_overlapping(
-        rows[:, 1], rows[:, 2], rows[:, 0].astype(int),
-        other_start=grid.nearest_boundary(start), other_end=grid.nearest_boundary(end), other_group=video.astype(int),
-    )  # fmt: skip
+    ambiguous = IntervalIndex(video.astype(int), *(grid.nearest_boundary(x).astype(float) for x in (start, end)))
+    stays = np.flatnonzero(~ambiguous.touched(rows[:, 0].astype(int), rows[:, 1], rows[:, 2]))
     assert len(stays) < len(rows)
     close(in_order(rows[stays]), in_order(golden["det_ambig_filtered"]), "removal of ambiguous detections", atol=0)
 

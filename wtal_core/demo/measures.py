@@ -27,7 +27,8 @@ import numpy as np
 
 from wtal_core.arrays import FloatArray, IntArray
 from wtal_core.errors import DataError
-from wtal_core.evaluation import evaluate
+from wtal_core.evaluation import evaluate, overlapping_pairs
+from wtal_core.evaluation.diagnosis import union
 from wtal_core.records import Annotations, Detections, Segments
 
 __all__ = ["Measures", "best_detections", "covered_share", "measure", "mining_quality", "operating_point"]
@@ -112,26 +113,6 @@ def _by_class(track: Segments) -> Segments:
     return Segments(track.video, [label.partition("/")[0] for label in track.label], track.start, track.end)
 
 
-def _pairs(a: Segments | Detections, b: Segments | Detections) -> tuple[IntArray, IntArray, FloatArray]:
-    """Return `(i, j, seconds)` of all rows of `a` and `b` of one video and label that overlap."""
-    keys_a, keys_b = ([f"{v}\0{c}" for v, c in zip(x.video, x.label, strict=True)] for x in (a, b))
-    where: dict[str, list[int]] = {}
-    for j, key in enumerate(keys_b):
-        where.setdefault(key, []).append(j)
-    first = np.array([i for i, key in enumerate(keys_a) for _ in where.get(key, ())], dtype=np.int64)
-    second = np.array([j for key in keys_a for j in where.get(key, ())], dtype=np.int64)
-    overlap = np.minimum(a.end[first], b.end[second]) - np.maximum(a.start[first], b.start[second])
-    meets = overlap > 0
-    return first[meets], second[meets], overlap[meets]
-
-
-def _tiou(a: Segments, b: Segments | Detections) -> tuple[IntArray, IntArray, FloatArray]:
-    """Return `(i, j, tIoU)` of all overlapping rows of one video and label."""
-    i, j, overlap = _pairs(a, b)
-    union = (a.end - a.start)[i] + (b.end - b.start)[j] - overlap
-    return i, j, overlap / union
-
-
 def operating_point(detections: Detections, instances: Segments) -> tuple[Detections, float]:
     """Return each class's best detections that cover half of its action time, and the share covered, mean over classes.
 
@@ -159,7 +140,8 @@ def _best_covering(detections: Detections, actions: Segments) -> Detections:
 
 def best_detections(detections: Detections, instances: Segments) -> IntArray:
     """Return `(N,)`: the highest-scoring detection of its class that meets each instance, -1 where none does."""
-    i, j, tiou = _tiou(instances, detections)
+    pairs = overlapping_pairs(instances, detections, same_label=True)
+    i, j, tiou = pairs.detection, pairs.instance, pairs.tiou
     meets = tiou >= MEET_TIOU
     i, j, tiou = i[meets], j[meets], tiou[meets]
     best = np.full(len(instances), -1, dtype=np.int64)
@@ -172,7 +154,8 @@ def _completeness(detections: Detections, best: IntArray, instances: Segments, p
     if not len(instances):
         return float("nan")
     # A phase belongs to the instance of its class and video that holds its middle.
-    i, j, _ = _pairs(instances, _by_class(phases))
+    pairs = overlapping_pairs(instances, _by_class(phases), same_label=True)
+    i, j = pairs.detection, pairs.instance
     middle = (phases.start + phases.end)[j] / 2
     inside = (middle >= instances.start[i]) & (middle < instances.end[i])
     i, j = i[inside], j[inside]
@@ -188,49 +171,40 @@ def _completeness(detections: Detections, best: IntArray, instances: Segments, p
     return float(share[total > 0].mean())
 
 
-def _merged(rows: Segments | Detections) -> Segments:
-    """Return the union of the rows of each video and label."""
-    parts: list[tuple[str, str, float, float]] = []
-    for r in np.lexsort((rows.start, rows.label_codes[0], rows.video_codes[0])):
-        video, label, start, end = str(rows.video[r]), str(rows.label[r]), float(rows.start[r]), float(rows.end[r])
-        if parts and parts[-1][:2] == (video, label) and start <= parts[-1][3]:
-            parts[-1] = (video, label, parts[-1][2], max(parts[-1][3], end))
-        else:
-            parts.append((video, label, start, end))
-    return Segments(*(list(column) for column in zip(*parts, strict=True))) if parts else Segments.empty()
-
-
 def covered_share(segments: Segments, cover: Segments | Detections) -> FloatArray:
     """Return `(N,)`: the share of each segment that rows of its video and label cover."""
-    i, _, overlap = _pairs(segments, _merged(cover))
-    covered = np.bincount(i, overlap, minlength=len(segments))
+    pairs = overlapping_pairs(segments, union(cover), same_label=True)
+    covered = np.bincount(pairs.detection, pairs.shared, minlength=len(segments))
     return np.asarray(covered / np.maximum(segments.length, 1e-9))
 
 
 def _covered_time(segments: Segments, cover: Segments | Detections) -> float:
     """Return the share of the segments' time that rows of their video and label cover; NaN where there is no time."""
     total = float(segments.length.sum())
-    return float(_pairs(segments, _merged(cover))[2].sum()) / total if total else float("nan")
+    return _shared_seconds(segments, cover) / total if total else float("nan")
+
+
+def _shared_seconds(segments: Segments, cover: Segments | Detections) -> float:
+    """Return how much of the segments' time rows of their video and label cover."""
+    return float(overlapping_pairs(segments, union(cover), same_label=True).shared.sum())
 
 
 def _static_parts(context: Segments, static: Segments) -> Segments:
     """Return the parts of `context` that lie in static stretches of their video, labelled as the context."""
-    i, j = np.nonzero(
-        (context.video[:, None] == static.video)
-        & (np.minimum(context.end[:, None], static.end) > np.maximum(context.start[:, None], static.start))
-    )
+    pairs = overlapping_pairs(context, static)
+    i, j = pairs.detection, pairs.instance
     start, end = np.maximum(context.start[i], static.start[j]), np.minimum(context.end[i], static.end[j])
-    return Segments(context.video[i].tolist(), context.label[i].tolist(), start, end)
+    return Segments(context.video[i], context.label[i], start, end)
 
 
 def _time_shares(chosen: Detections, instances: Segments, context: Segments, fakes: Segments) -> dict[str, float]:
-    detected = _merged(chosen)
+    detected = union(chosen)
     total = float(detected.length.sum())
     names = ("on_action", "on_context", "on_fake")
     if total == 0:
         return dict.fromkeys((*names, "on_background"), float("nan"))
     shares = {
-        name: float(_pairs(detected, _merged(track))[2].sum()) / total
+        name: _shared_seconds(detected, track) / total
         for name, track in zip(names, (instances, context, fakes), strict=True)
     }
     return {**shares, "on_background": max(0.0, 1.0 - sum(shares.values()))}
@@ -253,8 +227,8 @@ def mining_quality(annotations: Annotations, *, subset: Sequence[str] = ("train"
             next_step="Mine them first: wtal data static",
         )
     chosen = annotations.subset(*subset)
-    truth, mined = (_merged(chosen.tracks[name]) for name in ("static", "static_mined"))
-    both = float(_pairs(truth, mined)[2].sum())
+    truth, mined = (union(chosen.tracks[name]) for name in ("static", "static_mined"))
+    both = _shared_seconds(truth, mined)
     shares = (both / float(t.length.sum()) if len(t) else float("nan") for t in (truth, mined))
     recall, precision = shares
     return recall, precision

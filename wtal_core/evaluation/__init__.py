@@ -36,7 +36,6 @@ from wtal_core.evaluation.protocols import (
 from wtal_core.evaluation.sensitivity import false_positive_profile, missed_share, sensitivity
 from wtal_core.evaluation.slices import CHARACTERISTICS, slice_by_instances, slice_by_videos
 from wtal_core.evaluation.video_level import VideoLevelScores, video_level_map
-from wtal_core.intervals import temporal_iou
 
 __all__ = [
     "CHARACTERISTICS",
@@ -77,6 +76,5 @@ __all__ = [
     "sensitivity",
     "slice_by_instances",
     "slice_by_videos",
-    "temporal_iou",
     "video_level_map",
 ]

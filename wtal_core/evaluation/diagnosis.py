@@ -248,10 +248,10 @@ def diagnose(
 # -- geometry -----------------------------------------------------------------------------------------------------
 
 
-def union(segments: Segments) -> Segments:
+def union(segments: Segments | Detections) -> Segments:
     """Return the segments with overlapping ones of one video and label joined (touching ones stay apart)."""
     if not len(segments):
-        return segments
+        return Segments.empty()
     group = segments.video_codes[0] * len(segments.label_codes[1]) + segments.label_codes[0]
     order = np.lexsort((segments.end, segments.start, group))
     group, start, end = group[order], segments.start[order], segments.end[order]

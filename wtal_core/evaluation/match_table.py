@@ -49,14 +49,16 @@ class OverlapPairs:
         return pd.DataFrame({name: getattr(self, name) for name in self.__slots__})
 
 
-def overlapping_pairs(detections: Detections, instances: Segments, *, same_label: bool = False) -> OverlapPairs:
+def overlapping_pairs(
+    detections: Detections | Segments, instances: Segments | Detections, *, same_label: bool = False
+) -> OverlapPairs:
     """Return every pair of a detection and an instance that share time, across classes.
 
     This is what error kinds are read from: a detection on an instance of another class (wrong class), over several
     instances (merged), several detections on one instance (split, double), or without any pair (background).
 
     Args:
-        detections, instances: tables in seconds; `instances` may be any segments (contexts, phases, Ambiguous).
+        detections, instances: tables in seconds; either may be any segments (contexts, phases, Ambiguous).
         same_label: only pairs of equal labels.
     """
     videos = {name: i for i, name in enumerate(instances.video_codes[1])}

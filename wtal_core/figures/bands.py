@@ -22,6 +22,7 @@ from wtal_core.figures.rows import Row as TimelineRow
 from wtal_core.figures.rows import activation_rows, best_apart
 from wtal_core.figures.spec import FigureSpec, Row
 from wtal_core.figures.theme import Look, colormap, font_family, looks, pale
+from wtal_core.intervals import spans
 from wtal_core.records import Activations, Boundaries, Detections, Segments, Trace
 from wtal_core.snippet_grid import SnippetGrid
 
@@ -372,9 +373,7 @@ class Painter:
         name, acts = self._activations(row)
         if acts.drop_mask is None:
             raise self._lacks(row, name, "dropped snippets", acts)
-        change = np.diff(np.concatenate([[0], np.asarray(acts.drop_mask, dtype=np.int8), [0]]))
-        first, last = np.flatnonzero(change == 1), np.flatnonzero(change == -1)
-        start, end = np.asarray(acts.grid.to_seconds(first)), np.asarray(acts.grid.to_seconds(last))
+        start, end = map(acts.grid.to_seconds, spans(acts.drop_mask))
         rows = self._inside(start, end)
 
         def paint(axes: Axes) -> None:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from wtal_core.analysis.explain import Explanation, Verdicts
 from wtal_core.arrays import Array, IntArray
 from wtal_core.figures.looks import branch, in_order, pixels
+from wtal_core.intervals import spans
 from wtal_core.localization import nms
 from wtal_core.records import Activations, Annotations, Boundaries, Segments, Trace, View, default_views
 from wtal_core.snippet_grid import SnippetGrid
@@ -394,9 +395,8 @@ _DRAWN: Mapping[str, Callable[[_Drawing], list[Row]]] = {
 
 def _spans(mask: Array, grid: SnippetGrid) -> tuple[tuple[float, float], ...]:
     """Return the runs of True in seconds."""
-    edges = np.diff(np.concatenate([[0], np.asarray(mask, dtype=np.int8), [0]]))
-    first, last = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
-    return tuple(zip(grid.to_seconds(first).tolist(), grid.to_seconds(last).tolist(), strict=True))
+    first, after = spans(mask)
+    return tuple(zip(grid.to_seconds(first).tolist(), grid.to_seconds(after).tolist(), strict=True))
 
 
 def flow_rows(intensity: Array, fps: float, duration: float, spans: Sequence[tuple[float, float]]) -> list[Row]:

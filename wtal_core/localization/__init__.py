@@ -31,7 +31,7 @@ localize one video or a whole test set. The steps, and who provides them:
     curves = Curves.of([s.T for s in s_per_video])                    # row = video * C + class
     runs = runs_above(curves, midpoint_thresholds(curves, 0.5), strict=True, min_length=2)
     score = run_maxima(curves, runs) + 0.7 * cs.ravel()[runs.row]
-    stays = remove_overlapping(runs.first, runs.last + 1, video, other_start=..., other_end=..., other_group=...)
+    removed = IntervalIndex(ambiguous_video, ambiguous_start, ambiguous_end).touched(video, runs.first, runs.last + 1)
 
 **CMCS** (`A` class-softmaxed CAS; all rows of one grid; `late_fusion` first where two streams are fused late)::
 
@@ -74,16 +74,8 @@ from wtal_core.localization.proposals import (
     runs_above,
 )
 from wtal_core.localization.scoring import Contrast, outer_inner_contrast, run_maxima
-from wtal_core.localization.suppression import (
-    Suppression,
-    best_overlap,
-    nms,
-    overlaps,
-    pairwise_tiou,
-    remove_overlapping,
-    soft_nms,
-)
 from wtal_core.localization.upsampling import interpolate, to_frames, upsample
+from wtal_core.suppression import Suppression, nms, soft_nms
 
 __all__ = [
     "Contrast",
@@ -94,7 +86,6 @@ __all__ = [
     "Runs",
     "StreamFusion",
     "Suppression",
-    "best_overlap",
     "discount",
     "fuse_streams",
     "interpolate",
@@ -104,9 +95,6 @@ __all__ = [
     "midpoint_thresholds",
     "nms",
     "outer_inner_contrast",
-    "overlaps",
-    "pairwise_tiou",
-    "remove_overlapping",
     "run_maxima",
     "runs_above",
     "soft_nms",

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from wtal_core.arrays import FloatArray, IntArray
 from wtal_core.errors import DataError
 
-__all__ = ["CurveLike", "Curves", "expand"]
+__all__ = ["CurveLike", "Curves"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,8 +182,3 @@ class Curves:
 
 
 CurveLike = Curves | npt.NDArray[Any] | Sequence[npt.ArrayLike] | Iterable[npt.ArrayLike]
-
-
-def expand(rows: IntArray, begin: IntArray, count: IntArray) -> tuple[IntArray, IntArray]:
-    """Return every pair `(row, begin + 0 .. begin + count - 1)`."""
-    return np.repeat(rows, count), np.arange(count.sum()) + np.repeat(begin - np.cumsum(count) + count, count)

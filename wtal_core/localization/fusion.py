@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from wtal_core.arrays import FloatArray, IntArray
 from wtal_core.errors import DataError, UsageError
-from wtal_core.localization.suppression import best_overlap
+from wtal_core.intervals import IntervalIndex
 
 __all__ = ["StreamFusion", "discount", "fuse_streams", "late_fusion"]
 
@@ -93,14 +93,15 @@ def fuse_streams(
             got=repr(threshold),
             next_step="Choose a value within the range",
         )
-    tiou, rival = best_overlap(
-        rgb_start, rgb_end, rgb_group, other_start=flow_start, other_end=flow_end, other_group=flow_group
+    of_flow, of_rgb = np.asarray(flow_group, dtype=np.int64), np.asarray(rgb_group, dtype=np.int64)
+    tiou, rival = IntervalIndex(of_flow, np.asarray(flow_start), np.asarray(flow_end)).best(
+        of_rgb, np.asarray(rgb_start), np.asarray(rgb_end)
     )
     stays = np.flatnonzero((tiou < threshold) | (rival < 0))
     flow = np.asarray(flow_score, dtype=np.float64)
     stream = np.repeat(np.arange(2), [flow.size, stays.size])
     index = np.concatenate([np.arange(flow.size), stays])
     score = np.concatenate([flow, discount(rgb_score, factor)[stays]])
-    group = np.concatenate([np.asarray(flow_group, np.int64), np.asarray(rgb_group, np.int64)[stays]])
+    group = np.concatenate([of_flow, of_rgb[stays]])
     order = np.lexsort((-score, group))
     return StreamFusion(stream[order], index[order], score[order], rival, tiou)

@@ -17,10 +17,10 @@ from wtal_core.errors import UsageError
 from wtal_core.localization.curves import Curves
 from wtal_core.localization.proposals import Proposals, kept_classes, runs_above
 from wtal_core.localization.scoring import outer_inner_contrast, run_maxima
-from wtal_core.localization.suppression import nms, soft_nms
 from wtal_core.records import Activations
 from wtal_core.settings import check, option
 from wtal_core.snippet_grid import seconds_of
+from wtal_core.suppression import nms, soft_nms
 
 __all__ = ["GenericLocalization", "propose"]
 

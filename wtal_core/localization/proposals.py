@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wtal_core.arrays import BoolArray, FloatArray, IntArray
+from wtal_core.arrays import BoolArray, FloatArray, IntArray, expand
 from wtal_core.errors import DataError, UsageError
-from wtal_core.localization.curves import CurveLike, Curves, expand
-from wtal_core.localization.suppression import Suppression
+from wtal_core.localization.curves import CurveLike, Curves
 from wtal_core.records import Detections
+from wtal_core.suppression import Suppression
 
 __all__ = [
     "Proposals",

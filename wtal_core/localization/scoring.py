@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from wtal_core.arrays import FloatArray, IntArray
-from wtal_core.localization.curves import CurveLike, Curves, expand
+from wtal_core.arrays import FloatArray, IntArray, expand
+from wtal_core.localization.curves import CurveLike, Curves
 from wtal_core.localization.proposals import Runs
 
 __all__ = ["Contrast", "outer_inner_contrast", "run_maxima"]

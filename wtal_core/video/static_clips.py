@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from wtal_core.arrays import BoolArray, FloatArray, IntArray
 from wtal_core.errors import DataError, UsageError
+from wtal_core.intervals import spans
 from wtal_core.localization.proposals import median_filter
 from wtal_core.settings import check, option
 from wtal_core.snippet_grid import SnippetGrid
@@ -98,7 +99,7 @@ def drop_short_runs(mask: npt.ArrayLike, min_run: int, *, whole_last_run: bool =
     values = np.asarray(mask, dtype=np.bool_)
     if not whole_last_run and values.size and values[-1]:
         return np.append(drop_short_runs(values[:-1], min_run, whole_last_run=True), True)
-    first, after = _runs(values)
+    first, after = spans(values)
     keep = after - first >= min_run
     # +1 where a kept run starts, -1 behind its end; the running sum is the mask.
     steps = np.zeros(values.size + 1, dtype=np.int64)
@@ -184,7 +185,7 @@ def mine_static_clips(
         ratio=ratio,
         accepted=config.min_ratio <= ratio <= config.max_ratio,
         snippet_mask=snippet_mask,
-        segments=grid.frames_to_seconds(np.stack(_runs(mask), axis=1)),
+        segments=grid.frames_to_seconds(np.stack(spans(mask), axis=1)),
     )
 
 
@@ -198,9 +199,3 @@ def mine_video(
 ) -> StaticClips:
     """Compute a video's flow intensity on the grid's clock and find its static clips."""
     return mine_static_clips(flow_intensity(video, fps=grid.fps, kind=kind, quiet=quiet), grid, config)
-
-
-def _runs(mask: BoolArray) -> tuple[IntArray, IntArray]:
-    """Return the first index of each run of True and the index after its last."""
-    edges = np.diff(np.concatenate([[0], mask.astype(np.int8), [0]]))
-    return np.flatnonzero(edges == 1).astype(np.int64), np.flatnonzero(edges == -1).astype(np.int64)

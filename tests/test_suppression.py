@@ -1,4 +1,4 @@
-"""Suppression and fusion against the greedy definitions, one proposal at a time."""
+"""Suppression against the greedy definitions, one proposal at a time."""
 
 from __future__ import annotations
 
@@ -10,19 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wtal_core import intervals, suppression
 from wtal_core.errors import DataError, UsageError
-from wtal_core.localization import (
-    best_overlap,
-    discount,
-    fuse_streams,
-    late_fusion,
-    nms,
-    overlaps,
-    pairwise_tiou,
-    remove_overlapping,
-    soft_nms,
-    suppression,
-)
+from wtal_core.suppression import nms, soft_nms
 
 Row = tuple[float, float, float, int]  # start, end, score, group
 
@@ -135,7 +125,7 @@ def test_batches_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch, pairs
     start = rng.uniform(0, 40, 400)
     end, score, group = start + rng.gamma(2.0, 3.0, 400), rng.normal(size=400), rng.integers(0, 5, 400)
     rows = list(zip(start.tolist(), end.tolist(), score.tolist(), group.tolist(), strict=True))
-    monkeypatch.setattr(suppression, "_PAIRS_AT_ONCE", pairs)
+    monkeypatch.setattr(intervals, "CHUNK_PAIRS", pairs)
     monkeypatch.setattr(suppression, "_BLOCK", pairs)
     keep, by = slow_nms(rows, 0.4, True, False)
     got = nms(start, end, score, group, threshold=0.4, plus_one=True)
@@ -157,7 +147,6 @@ def test_plus_one_second_makes_near_neighbours_rivals() -> None:
     apart = ([0.0, 1.5], [1.0, 2.5], [1.0, 0.9])
     assert len(nms(*apart, threshold=0.1).keep) == 2
     assert nms(*apart, threshold=0.1, plus_one=True).suppressed_by.tolist() == [-1, 0]
-    assert pairwise_tiou(*map(np.array, (0.0, 1.0, 1.5, 2.5)), plus_one=True) == pytest.approx(0.5 / 3.5)
 
 
 def test_caps_and_floors() -> None:
@@ -182,66 +171,3 @@ def test_refusals_say_what_is_wrong() -> None:
         nms([0.0, 1.0], [1.0], [0.5], threshold=0.4)
     with pytest.raises(DataError, match="score"):
         nms([0.0], [1.0], [math.nan], threshold=0.4)
-
-
-# -- overlaps with other sets ---------------------------------------------------------------------------------------
-
-
-@given(rows=ROWS, others=ROWS)
-def test_best_overlap(rows: list[Row], others: list[Row]) -> None:
-    start, end, _, group = columns(rows)
-    o_start, o_end, _, o_group = columns(others)
-    value, which = best_overlap(start, end, group, other_start=o_start, other_end=o_end, other_group=o_group)
-    for i, row in enumerate(rows):
-        candidates = [(tiou(row, o, False), -j) for j, o in enumerate(others) if o[3] == row[3]]
-        best = max(candidates, default=(0.0, 0))
-        assert value[i] == pytest.approx(best[0])
-        assert which[i] == (-best[1] if best[0] > 0 else -1)
-
-
-@given(
-    rows=st.lists(st.tuples(st.integers(0, 30), st.integers(1, 9), st.integers(0, 1)), max_size=15),
-    others=st.lists(st.tuples(st.integers(0, 30), st.integers(0, 9), st.integers(0, 1)), max_size=5),
-)
-def test_ambiguous_ranges_remove_what_shares_a_snippet(
-    rows: list[tuple[int, int, int]], others: list[tuple[int, int, int]]
-) -> None:
-    want = [
-        i
-        for i, (s, n, v) in enumerate(rows)
-        if not any(v == w and set(range(s, s + n)) & set(range(a, a + m)) for a, m, w in others)
-    ]
-    s, n, v = np.array(rows, dtype=int).reshape(-1, 3).T
-    a, m, w = np.array(others, dtype=int).reshape(-1, 3).T
-    other = {"other_start": a, "other_end": a + m, "other_group": w}
-    assert remove_overlapping(s, s + n, v, **other).tolist() == want
-    assert np.flatnonzero(~overlaps(s, s + n, v, **other)).tolist() == want
-
-
-# -- fusion ---------------------------------------------------------------------------------------------------------
-
-
-@given(flow=ROWS, rgb=ROWS)
-def test_fusion_keeps_flow_and_what_flow_has_not(flow: list[Row], rgb: list[Row]) -> None:
-    got = fuse_streams(*columns(flow), *columns(rgb), threshold=0.4)
-    kept = {i for i, r in enumerate(rgb) if max([tiou(r, f, False) for f in flow if f[3] == r[3]], default=0) < 0.4}
-    assert set(got.index[got.stream == 1].tolist()) == kept
-    assert sorted(got.index[got.stream == 0].tolist()) == list(range(len(flow)))
-    for stream, index, score in zip(got.stream.tolist(), got.index.tolist(), got.score.tolist(), strict=True):
-        raw = (rgb if stream else flow)[index][2]
-        assert score == (raw if not stream else raw / 2 if raw >= 0 else raw * 2)
-    group = [(rgb if s else flow)[i][3] for s, i in zip(got.stream.tolist(), got.index.tolist(), strict=True)]
-    assert list(zip(group, -got.score, strict=True)) == sorted(zip(group, -got.score, strict=True))
-
-
-@given(scores=st.lists(st.floats(-2, 2), min_size=1, max_size=9))
-def test_discount_raises_no_score_and_keeps_the_order(scores: list[float]) -> None:
-    lowered = discount(sorted(scores))
-    assert (lowered <= np.array(sorted(scores))).all()
-    assert (np.diff(lowered) >= 0).all()
-
-
-def test_late_fusion_is_the_mean_of_raw_scores() -> None:
-    assert late_fusion(np.array([1.0, 2.0]), np.array([3.0, -2.0])).tolist() == [2.0, 0.0]
-    with pytest.raises(DataError, match="streams differ"):
-        late_fusion(np.zeros(2), np.zeros(3))

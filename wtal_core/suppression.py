@@ -20,22 +20,12 @@ import numpy.typing as npt
 
 from wtal_core.arrays import BoolArray, FloatArray, IntArray
 from wtal_core.errors import DataError, UsageError, unknown_name
-from wtal_core.localization.curves import expand
+from wtal_core.intervals import IntervalIndex, temporal_iou
 
-__all__ = [
-    "SoftNMS",
-    "Suppression",
-    "best_overlap",
-    "nms",
-    "overlaps",
-    "pairwise_tiou",
-    "remove_overlapping",
-    "soft_nms",
-]
+__all__ = ["SoftNMS", "Suppression", "nms", "soft_nms"]
 
 SoftNMS = Literal["gaussian", "linear"]
 
-_PAIRS_AT_ONCE = 2_000_000  # bounds the working memory of hard suppression (some 16 MB an array)
 _BLOCK = 30_000  # proposals in one block of soft suppression: a round works in the processor's cache
 
 
@@ -62,24 +52,6 @@ class Suppression:
         return mask
 
 
-# -- temporal intersection over union ----------------------------------------------------------------------------
-
-
-def pairwise_tiou(
-    start: FloatArray, end: FloatArray, other_start: FloatArray, other_end: FloatArray, *, plus_one: bool = False
-) -> FloatArray:
-    """Return the tIoU of intervals that broadcast together, in [0, 1]; two empty intervals have 0.
-
-    Args:
-        plus_one: add 1 to every length and to the intersection, as for pixels. HAM-Net and ACM-Net do so in *seconds*:
-            intervals with a gap below one second then overlap, and short ones suppress each other strongly.
-    """
-    extra = 1.0 if plus_one else 0.0
-    shared = np.maximum(np.minimum(end, other_end) - np.maximum(start, other_start) + extra, 0.0)
-    union = (end - start) + (other_end - other_start) + 2.0 * extra - shared
-    return np.divide(shared, union, out=np.zeros_like(union), where=union > 0)
-
-
 # -- hard ---------------------------------------------------------------------------------------------------------
 
 
@@ -101,7 +73,7 @@ def nms(
         score: `(N,)`, higher is better.
         group: `(N,)` integers, one for each pair of video and class; default: one group.
         threshold: tIoU above which the lower-ranked proposal goes (ACN 0.4; ACM-Net 0.55, 0.90).
-        plus_one: see `pairwise_tiou` (ACM-Net).
+        plus_one: see `temporal_iou` (ACM-Net).
         inclusive: suppress at tIoU equal to the threshold too (ACM-Net keeps tIoU < threshold; ACN keeps <=).
         max_per_group: keep no more than this many in a group, the best ones (ACN 200).
 
@@ -123,10 +95,9 @@ def nms(
     rank[order] = np.arange(count)
 
     winners, losers = [], []
-    for a, b in _overlapping_pairs(starts, ends, groups, 1.0 if plus_one else 0.0):
-        tiou = pairwise_tiou(starts[a], ends[a], starts[b], ends[b], plus_one=plus_one)
-        rivals = tiou >= threshold if inclusive else tiou > threshold
-        ra, rb = rank[a[rivals]], rank[b[rivals]]
+    for a, b, tiou in IntervalIndex(groups, starts, ends).rivals(plus_one=plus_one):
+        over = tiou >= threshold if inclusive else tiou > threshold
+        ra, rb = rank[a[over]], rank[b[over]]
         winners.append(np.minimum(ra, rb))
         losers.append(np.maximum(ra, rb))
     winner, loser = np.concatenate([*winners, np.zeros(0, np.int64)]), np.concatenate([*losers, np.zeros(0, np.int64)])
@@ -180,7 +151,7 @@ def soft_nms(
         sigma: Gaussian factor `exp(-tIoU^2 / sigma)` (HAM-Net 0.3), > 0.
         method: "gaussian", or "linear": factor `1 - tIoU` where the tIoU exceeds `threshold`.
         threshold: for "linear" only.
-        plus_one: see `pairwise_tiou` (HAM-Net).
+        plus_one: see `temporal_iou` (HAM-Net).
         min_score: drop proposals whose new score is below it; None keeps all (HAM-Net).
         max_per_group: keep no more than this many in a group, the best ones.
 
@@ -209,7 +180,7 @@ def soft_nms(
 
     new_scores = scores.copy()
     rival = np.full(scores.size, -1, dtype=np.int64)
-    for block in _clusters(starts, ends, groups, 1.0 if plus_one else 0.0):
+    for block in _blocks(IntervalIndex(groups, starts, ends).clusters(plus_one=plus_one)):
         _soften(block, starts, ends, new_scores, rival, factor, plus_one)
 
     keep = _ranking(new_scores, groups)
@@ -250,7 +221,7 @@ def _soften(
         final[done + each, best] = left[each, best]
         left[each, best] = -np.inf
         s, e = start[done:], end[done:]
-        factors = factor(pairwise_tiou(s[each, best, None], e[each, best, None], s, e, plus_one=plus_one))
+        factors = factor(temporal_iou(s[each, best, None], e[each, best, None], s, e, plus_one=plus_one))
         left *= factors
         stronger = (factors < lowest[done:]) & (left > -np.inf)
         np.copyto(lowest[done:], factors, where=stronger)
@@ -259,78 +230,7 @@ def _soften(
     rival[block[filled]] = lowered_by[filled]
 
 
-# -- further overlap operations ------------------------------------------------------------------------------------
-
-
-def remove_overlapping(
-    start: npt.ArrayLike,
-    end: npt.ArrayLike,
-    group: npt.ArrayLike,
-    *,
-    other_start: npt.ArrayLike,
-    other_end: npt.ArrayLike,
-    other_group: npt.ArrayLike,
-) -> IntArray:
-    """Return the indices of the intervals that share nothing with any other interval of their group, in input order.
-
-    Deep metric learning removes detections that share a snippet with an "Ambiguous" interval of their video this way:
-    pass integer snippet ranges (`SnippetGrid.nearest_boundary` rounds seconds to them) and videos as groups.
-
-    Args:
-        start, end, group: `(N,)` half-open intervals `[start, end)`.
-        other_start, other_end, other_group: `(M,)` same unit; empty intervals remove nothing.
-    """
-    hit = overlaps(
-        start, end, group, other_start=other_start, other_end=other_end, other_group=other_group, min_tiou=0.0
-    )
-    return np.flatnonzero(~hit)
-
-
-def overlaps(
-    start: npt.ArrayLike,
-    end: npt.ArrayLike,
-    group: npt.ArrayLike,
-    *,
-    other_start: npt.ArrayLike,
-    other_end: npt.ArrayLike,
-    other_group: npt.ArrayLike,
-    min_tiou: float = 0.0,
-) -> BoolArray:
-    """Return `(N,)`: whether some other interval of the same group shares more than `min_tiou` with each interval."""
-    tiou, _ = best_overlap(start, end, group, other_start=other_start, other_end=other_end, other_group=other_group)
-    return np.asarray(tiou > min_tiou)
-
-
-def best_overlap(
-    start: npt.ArrayLike,
-    end: npt.ArrayLike,
-    group: npt.ArrayLike,
-    *,
-    other_start: npt.ArrayLike,
-    other_end: npt.ArrayLike,
-    other_group: npt.ArrayLike,
-) -> tuple[FloatArray, IntArray]:
-    """Return `(largest tIoU (N,), index of that other interval (N,))` within the same group; 0 and -1 without any."""
-    s, e, _, g = _columns(start, end, np.zeros(np.size(start)), group)
-    os, oe, _, og = _columns(other_start, other_end, np.zeros(np.size(other_start)), other_group)
-    by_group = np.argsort(og, kind="stable")
-    begin = np.searchsorted(og[by_group], g, side="left")
-    count = np.searchsorted(og[by_group], g, side="right") - begin
-    best, which = np.zeros(s.size), np.full(s.size, -1, dtype=np.int64)
-    for rows in _batches(count):
-        a, b = expand(rows, begin[rows], count[rows])
-        b = by_group[b]
-        tiou = pairwise_tiou(s[a], e[a], os[b], oe[b])
-        order = np.lexsort((b, -tiou, a))  # the best other interval of each comes first
-        a, b, tiou = a[order], b[order], tiou[order]
-        lead = np.ones(a.size, dtype=bool)
-        lead[1:] = a[1:] != a[:-1]
-        lead &= tiou > 0
-        best[a[lead]], which[a[lead]] = tiou[lead], b[lead]
-    return best, which
-
-
-# -- pairs and clusters -------------------------------------------------------------------------------------------
+# -- parts ----------------------------------------------------------------------------------------------------------
 
 
 def _columns(
@@ -390,67 +290,17 @@ def _place_in_group(groups: IntArray) -> IntArray:
     return place - np.maximum.accumulate(np.where(opens, place, 0))
 
 
-def _timeline(starts: FloatArray, ends: FloatArray, groups: IntArray, margin: float) -> tuple[IntArray, FloatArray]:
-    """Lay all groups one after the other on one axis, with gaps, so that one sort serves all.
-
-    Returns:
-        `(order (N,) by start, shift (N,))`; `starts + shift` and `ends + shift` of different groups never overlap.
-    """
-    _, dense = np.unique(groups, return_inverse=True)
-    low = starts.min()
-    span = max(float(ends.max()), float(starts.max())) - low + 2.0 * margin + 1.0
-    shift = dense.reshape(-1) * span - low
-    return np.argsort(starts + shift, kind="stable"), shift
-
-
-def _slack(length: float) -> float:
-    """Rounding room on the common axis: pairs that touch within it are looked at, and found not to overlap."""
-    return 1e-12 * max(1.0, length)
-
-
-def _overlapping_pairs(
-    starts: FloatArray, ends: FloatArray, groups: IntArray, margin: float
-) -> Iterator[tuple[IntArray, IntArray]]:
-    """Yield index pairs (each unordered pair once) of one group whose gap is below `margin`, in batches."""
-    if starts.size < 2:
-        return
-    order, shift = _timeline(starts, ends, groups, margin)
-    begin = (starts + shift)[order]
-    reach = (ends + shift)[order] + margin
-    stop = np.searchsorted(begin, reach + _slack(float(begin[-1])), side="left")
-    following = np.arange(starts.size) + 1
-    count = np.maximum(stop - following, 0)
-    for rows in _batches(count):
-        a, b = expand(rows, following[rows], count[rows])
-        yield order[a], order[b]
-
-
-def _batches(count: IntArray) -> Iterator[IntArray]:
-    """Split rows that stand for `count` pairs each into batches of bounded total."""
-    if count.sum() == 0:
-        return
-    batch = np.cumsum(count) // _PAIRS_AT_ONCE
-    for rows in np.split(np.arange(count.size), np.flatnonzero(np.diff(batch)) + 1):
-        yield rows[count[rows] > 0]
-
-
-def _clusters(starts: FloatArray, ends: FloatArray, groups: IntArray, margin: float) -> Iterator[npt.NDArray[np.int64]]:
-    """Yield the proposals that are connected by overlaps, as padded blocks of clusters of similar, ascending size.
+def _blocks(cluster: IntArray) -> Iterator[IntArray]:
+    """Yield the clusters of several proposals as padded blocks of clusters of similar, ascending size.
 
     Proposals of different clusters never change each other's score, so clusters can be treated in step.
+
+    Args:
+        cluster: `(N,)` the cluster of each proposal, from 0.
 
     Yields:
         `(K, n)` indices in input order, n >= 2, -1 behind the end of a cluster.
     """
-    if starts.size == 0:
-        return
-    order, shift = _timeline(starts, ends, groups, margin)
-    begin = (starts + shift)[order]
-    reach = np.maximum.accumulate((ends + shift)[order] + margin)
-    opens = np.ones(starts.size, dtype=bool)
-    opens[1:] = begin[1:] > reach[:-1] + _slack(float(begin[-1]))
-    cluster = np.empty(starts.size, dtype=np.int64)
-    cluster[order] = np.cumsum(opens) - 1
     members = np.argsort(cluster, kind="stable")  # by cluster, inside it in input order
     size = np.bincount(cluster)
     offset = np.cumsum(size) - size
@@ -465,5 +315,5 @@ def _clusters(starts: FloatArray, ends: FloatArray, groups: IntArray, margin: fl
         width = int(size[chosen[-1]])
         place = np.arange(width)
         inside = place < size[chosen, None]
-        yield np.where(inside, members[np.minimum(offset[chosen, None] + place, starts.size - 1)], -1)
+        yield np.where(inside, members[np.minimum(offset[chosen, None] + place, cluster.size - 1)], -1)
         at = last
