@@ -106,10 +106,10 @@ def test_selection_concatenation_and_grouping_keep_rows(
     one, two = detections_of(first), detections_of(second)
     both = Detections.concat([one, two])
     assert both == detections_of(first + second)
-    assert both.select(np.arange(len(first))) == one
-    assert both.select(np.zeros(len(both), dtype=bool)) == Detections.empty()
+    assert both[np.arange(len(first))] == one
+    assert both[np.zeros(len(both), dtype=bool)] == Detections.empty()
     chosen = data.draw(st.lists(st.integers(0, len(both) - 1), max_size=5)) if len(both) else []
-    assert both.select(chosen) == detections_of([(first + second)[i] for i in chosen])
+    assert both[chosen] == detections_of([(first + second)[i] for i in chosen])
     groups = both.by_video()
     assert list(groups) == sorted({row[0] for row in first + second})
     for video, table in groups.items():
@@ -244,7 +244,7 @@ def test_annotations_cannot_be_changed_but_copied_and_pickled() -> None:
         ({"duration": True}, "duration is out of range"),
         ({"fps": math.inf}, "fps is out of range"),
         ({"num_frames": 0}, "num_frames is out of range"),
-        ({"labels": "Diving"}, r"labels is one string \(expected a sequence of class names"),
+        ({"labels": "Diving"}, r"labels is of the wrong type \(expected a sequence of texts, got str .Diving.\)"),
     ],
 )
 def test_facts_of_a_video_are_checked(change: dict[str, Any], message: str) -> None:

@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from wtal_core.arrays import FloatArray, IntArray
 from wtal_core.errors import DataError, unknown_name
+from wtal_core.summary import Summarized, Summary
 
 __all__ = ["GRID_PRESETS", "SnippetGrid", "finite_or_none", "is_finite_number", "nearest_frames", "seconds_of"]
 
@@ -58,7 +59,7 @@ def finite_or_none(value: object) -> float | None:
 
 
 @dataclass(frozen=True, slots=True)
-class SnippetGrid:
+class SnippetGrid(Summarized):
     """Where the snippets of one video lie in time.
 
     Args:
@@ -155,6 +156,11 @@ class SnippetGrid:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as a plain dict, for attributes and JSON."""
         return asdict(self)
+
+    def summary(self, rows: int) -> Summary:
+        """Return the grid in short."""
+        facts = [(name, "not known" if value is None else f"{value:g}") for name, value in self.to_dict().items()]
+        return Summary(f"Snippet grid: {self.num_snippets:,} snippets of {self.step_seconds:g} s", facts=facts)
 
     def with_snippets(self, num_snippets: int) -> SnippetGrid:
         """Return the same grid with another number of snippets."""

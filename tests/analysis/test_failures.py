@@ -145,7 +145,7 @@ def test_what_the_other_run_gets_right() -> None:
     assert not right_elsewhere(first, first).any()
     other = Annotations(classes=("A",), videos={"v": VideoInfo()}, instances=Segments("v", "A", [20], [30]))
     with pytest.raises(UsageError, match="different ground truths"):
-        right_elsewhere(first, diagnose(FIRST.select([0]), other))
+        right_elsewhere(first, diagnose(FIRST[[0]], other))
 
 
 # -- moments --------------------------------------------------------------------------------------------------------

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from wtal_core.cli import main
@@ -21,7 +20,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_annotations(truth, folder / "truth.json", format="activitynet")
     write_detections(rows, folder / "one.json", format="activitynet")
     (folder / "other").mkdir()
-    write_detections(rows.select(range(0, 200, 2)), folder / "other" / "detections.json", format="activitynet")
+    write_detections(rows[range(0, 200, 2)], folder / "other" / "detections.json", format="activitynet")
     write_detections(rows, folder / "two.csv", format="csv")
     return folder
 
@@ -50,7 +49,7 @@ def test_what_lies_outside_of_the_evaluated_videos_is_noted(
     files: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     rows = read_detections(files / "one.json")
-    few = rows.select(np.flatnonzero(rows.video == rows.video[0]))
+    few = rows[rows.video == rows.video[0]]
     write_detections(few, tmp_path / "few.json", format="activitynet")
     truth = ["--annotations", str(files / "truth.json")]
     missing = "with instances have no detection; their instances count as missed."

@@ -30,7 +30,7 @@ ROWS = Detections("v", ["A", "A", "A", "B"], [20, 1, 40, 60], [30, 5, 50, 70], [
 def test_every_set_under_every_protocol() -> None:
     first, truth = random_case(300, 10, 3, seed=1)
     second, _ = random_case(300, 10, 3, seed=1)
-    second = second.select(np.arange(0, 300, 2))
+    second = second[np.arange(0, 300, 2)]
     found = compare_detections({"a": first, "b": second}, truth, protocols=("activitynet", "thumos14"))
     for name, rows in (("a", first), ("b", second)):
         for protocol in ("activitynet", "thumos14"):
@@ -57,7 +57,7 @@ def test_classes_without_instances_are_left_out() -> None:
 
 
 def test_seeds() -> None:
-    worse = ROWS.select([0, 1])
+    worse = ROWS[[0, 1]]
     found = compare_detections({"s0": ROWS, "s1": worse}, TRUTH, tiou=(0.3, 0.5))
     levels, average = found.over_seeds(["s0", "s1"], "activitynet")
     # A: 1, 2/3 -> (1 + 2/3) / 2; B: 1. Without the last two: A 1/2, B 0.

@@ -174,15 +174,15 @@ def test_costs_are_those_of_evaluating_repaired_detections(protocol: str) -> Non
             start, end = rows.start.copy(), rows.end.copy()
             start[failure.row] = truth.instances.start[failure.target]
             end[failure.row] = truth.instances.end[failure.target]
-            others = truth.instances.select(np.flatnonzero(np.arange(len(truth.instances)) != failure.target))
+            others = truth.instances[np.arange(len(truth.instances)) != failure.target]
             same = (others.video == failure.video) & (others.label == failure.label)
             if (same & (others.start < end[failure.row]) & (others.end > start[failure.row])).any():
                 continue  # the documented exception
-            if protocol.startswith("wtalc") and rows.select([failure.row]).label[0] and _ambiguous(truth, failure):
+            if protocol.startswith("wtalc") and rows[[failure.row]].label[0] and _ambiguous(truth, failure):
                 continue  # moved onto an Ambiguous interval, the protocol would drop it
             repaired = replace_columns(rows, start, end)
         else:
-            repaired = rows.select(np.flatnonzero(keep))
+            repaired = rows[keep]
         assert failure.cost == pytest.approx(map_of(repaired) - base.average, abs=1e-9), failure
         checked["moved" if moves else "removed"] += 1
     assert checked["removed"] > 20
@@ -205,10 +205,10 @@ def test_removing_a_whole_kind_costs_its_total() -> None:
     rows, truth = random_case(600, 12, 3, seed=6)
     found = diagnose(rows, truth)
     for kind in ("background", "context", "double"):
-        gone = rows.select(np.flatnonzero(found.outcome != kind))
+        gone = rows[found.outcome != kind]
         expected = evaluate(gone, truth, tiou=0.5, matches=False).average - found.mean_ap
         assert found.totals[kind] == pytest.approx(expected, abs=1e-12)
-    hits = rows.select(np.flatnonzero(found.outcome == "tp"))
+    hits = rows[found.outcome == "tp"]
     expected = evaluate(hits, truth, tiou=0.5, matches=False).average - found.mean_ap
     assert found.totals["all false positives"] == pytest.approx(expected, abs=1e-12)
     assert found.totals["all misses"] > 0

@@ -269,9 +269,9 @@ def test_videos_that_nobody_annotated():
     assert any("do not list count as false positives (e.g. elsewhere)" in note for note in evaluation.notes)
     assert evaluate(detections, truth, tiou=0.5, videos=["v1"]).average == 1.0
     with pytest.raises(DataError, match=r"none of these videos is annotated.*'v1'.*'elsewhere'"):
-        evaluate(detections.select([0]), truth)
+        evaluate(detections[[0]], truth)
     with pytest.raises(DataError, match=r"Take the prefix off the annotations: .*--strip-prefix v_"):
-        evaluate(detections.select([1]), truth.renamed_videos(lambda video: f"v_{video}"))
+        evaluate(detections[[1]], truth.renamed_videos(lambda video: f"v_{video}"))
     with pytest.raises(DataError, match=r"got ids such as 'x{77}\.\.\.'"):  # a long name does not flood the terminal
         evaluate(detections_of([("x" * 300, "a", 0.0, 1.0, 0.9)]), truth)
 
@@ -312,7 +312,7 @@ def test_custom_protocol():
 def test_order_of_rows_does_not_matter_without_ties(protocol):
     detections, truth = random_case(3000, 60, 5, instances_per_video=8)
     before = evaluate(detections, truth, protocol=protocol).ap
-    shuffled = detections.select(np.random.default_rng(0).permutation(len(detections)))
+    shuffled = detections[np.random.default_rng(0).permutation(len(detections))]
     np.testing.assert_allclose(evaluate(shuffled, truth, protocol=protocol).ap, before, atol=1e-12)
     index = GroundTruthIndex(truth)
     for _ in range(2):

@@ -19,7 +19,7 @@ from wtal_core.evaluation.benchmark import random_case
 from wtal_core.records import Annotations
 
 ROWS, TRUTH = random_case(400, 12, 3, seed=4)
-OTHER = ROWS.select(np.arange(0, 400, 2))
+OTHER = ROWS[np.arange(0, 400, 2)]
 INDEX = GroundTruthIndex(TRUTH)
 
 
@@ -34,12 +34,10 @@ def test_groups_of_videos_are_evaluations_of_their_annotations(protocol: str) ->
     assert table["videos"].tolist() == [len(INDEX.videos), len(odd), len(even)]
     assert table["instances"].iloc[0] == table["instances"].iloc[1:].sum()
     for (_, row), videos in zip(table.iterrows(), (INDEX.videos, odd, even), strict=True):
-        instances, ambiguous = (
-            part.select(np.flatnonzero(np.isin(part.video, videos))) for part in (TRUTH.instances, TRUTH.ambiguous)
-        )
+        instances, ambiguous = (part[np.isin(part.video, videos)] for part in (TRUTH.instances, TRUTH.ambiguous))
         alone = Annotations(TRUTH.classes, {v: TRUTH.videos[v] for v in videos}, instances, ambiguous=ambiguous)
         for name, rows in (("a", ROWS), ("b", OTHER)):
-            rows = rows.select(np.flatnonzero(np.isin(rows.video, videos)))
+            rows = rows[np.isin(rows.video, videos)]
             assert row[name] == pytest.approx(evaluate(rows, alone, protocol=protocol, tiou=0.4).average)
 
 

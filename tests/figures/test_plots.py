@@ -32,7 +32,7 @@ from wtal_core.figures.moments import moment_image, moment_svg
 from wtal_core.records import Detections
 
 ROWS, TRUTH = random_case(300, 12, 3, seed=1)
-OTHER = ROWS.select(np.arange(0, 300, 2))
+OTHER = ROWS[np.arange(0, 300, 2)]
 PLOTLY_DEFAULTS = {"#636efa", "#ef553b", "#00cc96", "#ab63fa", "#1f77b4", "#ff7f0e"}
 PALETTE = colours("light")
 

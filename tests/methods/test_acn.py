@@ -378,7 +378,7 @@ def test_a_batch_of_videos_localizes_as_each_alone() -> None:
         together = method.localize_many(acts, local)
         for video, one in acts.items():
             alone = method.localize_many({video: one}, local)
-            mine = together.select(np.flatnonzero(together.video == video))
+            mine = together[together.video == video]
             # Fusion lists flow before RGB over all videos; within a video the order is the same.
             assert mine.label.tolist() == alone.label.tolist()
             np.testing.assert_array_equal(mine.start, alone.start)

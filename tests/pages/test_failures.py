@@ -238,7 +238,7 @@ def test_filters_that_leave_nothing(open_page: OpenPage, home: Path) -> None:
     truth = truth_of(home).segments
     perfect = Detections(truth.video, truth.label, truth.start, truth.end, [1.0] * len(truth))
     keep = [i for i, label in enumerate(truth.label) if label == "Dive" or i % 2]
-    write_detections(perfect.select(keep), home / "runs" / "acmnet" / "detections.json", format="activitynet")
+    write_detections(perfect[keep], home / "runs" / "acmnet" / "detections.json", format="activitynet")
     app = open_page(PAGE, home, run="acmnet")
     again(app.multiselect(key="of_class").set_value(["Dive"]))
     assert "No failure passes these filters" in app.info[0].value

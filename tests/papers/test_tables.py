@@ -11,7 +11,7 @@ from wtal_core.papers import published_results
 from wtal_core.papers.tables import comparison_rows, csv_table, latex_table
 
 ROWS, TRUTH = random_case(300, 12, 3, seed=1)
-OTHER = ROWS.select(np.arange(0, 300, 2))
+OTHER = ROWS[np.arange(0, 300, 2)]
 
 
 def test_tables_for_papers() -> None:

@@ -108,7 +108,7 @@ def judge(
         near[int(pairs.detection[k])] = Near(
             str(instances.label[row]), float(instances.start[row]), float(instances.end[row]), float(pairs.tiou[k])
         )
-    return Verdicts(tuple(outcome), instances.select(np.flatnonzero(found == "missed")), tuple(near))
+    return Verdicts(tuple(outcome), instances[found == "missed"], tuple(near))
 
 
 def explain(

@@ -250,9 +250,9 @@ def right_elsewhere(here: Diagnosis, there: Diagnosis) -> BoolArray:
     failures = here.failures
     target = failures["target"].to_numpy()
     found = np.isin(target, there.match[there.match >= 0]) & (target >= 0)
-    wrong = there.detections.select(there.failures["row"].to_numpy()[~there.failures["miss"].to_numpy()])
+    wrong = there.detections[there.failures["row"].to_numpy()[~there.failures["miss"].to_numpy()]]
     false = np.flatnonzero(~failures["miss"].to_numpy())
-    mine = here.detections.select(failures["row"].to_numpy()[false])
+    mine = here.detections[failures["row"].to_numpy()[false]]
     pairs = overlapping_pairs(mine, Segments(wrong.video, wrong.label, wrong.start, wrong.end), same_label=True)
     shared = np.zeros(len(failures), dtype=np.bool_)
     shared[false[pairs.detection[pairs.tiou >= 0.5]]] = True

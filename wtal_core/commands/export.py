@@ -183,12 +183,12 @@ class Export:
         import numpy as np
 
         if self.min_score is not None:
-            found = found.select(np.flatnonzero(found.score >= self.min_score))
+            found = found[found.score >= self.min_score]
         if self.top and len(found):
             group = found.video_codes[0] * len(found.label_codes[1]) + found.label_codes[0]
             order = np.lexsort((-found.score, group))
             first = np.searchsorted(group[order], group[order])  # where each group begins in the order
-            found = found.select(np.sort(order[np.arange(len(order)) - first < self.top]))
+            found = found[np.sort(order[np.arange(len(order)) - first < self.top])]
         return found
 
     def _tables(self, form: str, layers: list[Layer], truth: Annotations | None) -> list[Path]:
@@ -211,6 +211,6 @@ class Export:
         else:
             (found,) = (layer.table for layer in layers if isinstance(layer.table, Detections))
             if self.videos:
-                found = found.select(np.flatnonzero(np.isin(found.video, self.videos)))
+                found = found[np.isin(found.video, self.videos)]
             write_detections(found, self.to, format=form)
         return [self.to]

@@ -121,8 +121,8 @@ def operating_point(detections: Detections, instances: Segments) -> tuple[Detect
     chosen: list[Detections] = []
     shares: list[float] = []
     for label in sorted(set(instances.label.tolist())):
-        actions = instances.select(np.flatnonzero(instances.label == label))
-        chosen.append(_best_covering(detections.select(np.flatnonzero(detections.label == label)), actions))
+        actions = instances[instances.label == label]
+        chosen.append(_best_covering(detections[detections.label == label], actions))
         shares.append(_covered_time(actions, chosen[-1]))
     return Detections.concat(chosen), float(np.mean(shares)) if shares else float("nan")
 
@@ -132,7 +132,7 @@ def _best_covering(detections: Detections, actions: Segments) -> Detections:
     scores = np.unique(detections.score)[::-1].tolist()
 
     def at_least(score: float) -> Detections:
-        return detections.select(np.flatnonzero(detections.score >= score))
+        return detections[detections.score >= score]
 
     place = bisect_left(scores, True, key=lambda score: _covered_time(actions, at_least(score)) >= ACTION_TIME)
     return at_least(scores[place]) if place < len(scores) else detections

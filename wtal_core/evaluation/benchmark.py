@@ -132,7 +132,7 @@ _Rows = TypeVar("_Rows", Detections, Segments)
 
 def _anew(table: _Rows) -> _Rows:
     """Return the table without the name codes it may have computed before."""
-    return table.select(np.arange(len(table)))
+    return table[np.arange(len(table))]
 
 
 def peak_memory_bytes() -> int | None:

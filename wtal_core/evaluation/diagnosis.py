@@ -266,7 +266,7 @@ def union(segments: Segments | Detections) -> Segments:
 
 def _of_classes(track: Segments, videos: set[str]) -> Segments:
     """Return a track's segments in the given videos, labelled with the class before the slash of their label."""
-    track = track.select(np.flatnonzero([v in videos for v in track.video]))
+    track = track[[v in videos for v in track.video]]
     return Segments(track.video, as_names([label.split("/")[0] for label in track.label]), track.start, track.end)
 
 
@@ -345,7 +345,7 @@ class _Diagnoser:
     def _false_positives(self) -> tuple[npt.NDArray[np.object_], IntArray, FloatArray, FloatArray]:
         """Return kind, target instance (index of the evaluated ones), tIoU with it, and share on own instances."""
         s, truth, instances = self.settings, self.truth, self.instances
-        rows = self.detections.select(self.row_fp)
+        rows = self.detections[self.row_fp]
         n, length = len(rows), rows.end - rows.start
         pairs = overlapping_pairs(rows, instances)
         own, other = np.flatnonzero(pairs.same_label), np.flatnonzero(~pairs.same_label)
@@ -455,9 +455,9 @@ class _Diagnoser:
         """Return missed instances, their kinds, the nearest detection (row of the table, -1) and its tIoU."""
         s, m, truth = self.settings, self.matching, self.truth
         missed = np.flatnonzero(~self.found)
-        wanted = self.instances.select(missed)
+        wanted = self.instances[missed]
         seen = np.sort(m.row)
-        rows = self.detections.select(seen)
+        rows = self.detections[seen]
         pairs = overlapping_pairs(rows, wanted)
         length = (rows.end - rows.start)[pairs.detection]
         means = (
@@ -575,7 +575,7 @@ class _Diagnoser:
     ) -> pd.DataFrame:
         import pandas as pd
 
-        d, g = self.detections.select(self.row_fp), self.instances.select(missed)
+        d, g = self.detections[self.row_fp], self.instances[missed]
         miss = np.repeat([False, True], [len(d), len(g)])
         rows = np.append(self.truth.row, NONE)
         labels = np.append(self.instances.label, "")

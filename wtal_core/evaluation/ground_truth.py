@@ -113,7 +113,7 @@ class GroundTruthIndex:
         codes, names = table.video_codes
         video = self.video_numbers(names)[codes]
         row = np.flatnonzero(video >= 0)
-        return row, table.select(row), video[row]
+        return row, table[row], video[row]
 
     @property
     def num_ambiguous(self) -> int:

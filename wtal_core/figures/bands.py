@@ -151,8 +151,8 @@ class Painter:
                 next_step="Name the data set under data, or take the row out",
             )
         shown, ambiguous = self.data.instances, self.data.truth.ambiguous
-        shown = shown.select(self._inside(shown.start, shown.end))
-        ambiguous = ambiguous.select(self._inside(ambiguous.start, ambiguous.end))
+        shown = shown[self._inside(shown.start, shown.end)]
+        ambiguous = ambiguous[self._inside(ambiguous.start, ambiguous.end)]
 
         def paint(axes: Axes) -> None:
             timeline.draw_segments(axes, ambiguous.start, ambiguous.end, self.looks["ambiguous"], gid="ambiguous")
@@ -170,7 +170,7 @@ class Painter:
         for name in [row.name] if row.name else list(tracks):
             table = tracks[name]
             own = [i for i in self._inside(table.start, table.end) if self._of_class(str(table.label[i]))]
-            table = table.select(np.array(own, dtype=np.int64))
+            table = table[np.array(own, dtype=np.int64)]
             last = [str(table.label[i]).rpartition("/")[2] for i in np.argsort(table.start, kind="stable")]
             kinds = list(dict.fromkeys(last))
             base = self.looks["context" if name == "context" else "track"]
@@ -215,7 +215,7 @@ class Painter:
                 where=self.spec.runs.get(name, name),
                 next_step=f"Run: wtal localize {self.spec.runs.get(name, name)}",
             )
-        found = found.select(np.flatnonzero(found.label == self.data.label))
+        found = found[found.label == self.data.label]
         verdicts = self._verdicts(found)
         outcome = np.full(len(found), "detection", dtype=object)
         if verdicts is not None:  # what the protocol does not count stays a detection
@@ -226,10 +226,10 @@ class Painter:
         if row.top:
             keep = keep[: row.top]
         keep = keep[np.isin(keep, self._inside(found.start, found.end))]
-        shown = found.select(keep)
+        shown = found[keep]
         kinds = outcome[keep]
         missed = Segments.empty() if verdicts is None else verdicts.missed
-        missed = missed.select(self._inside(missed.start, missed.end))
+        missed = missed[self._inside(missed.start, missed.end)]
         lanes, count = timeline.assign_lanes(shown.start, shown.end, shown.score)
         rows = count + (1 if len(missed) else 0)
         text = self.small / 72 * 1.15 if row.scores else 0.0
@@ -420,9 +420,9 @@ class Painter:
         """Return the visible proposals that the best-scored detections came from; without any, the best by OIC."""
         found = self.data.runs[name].detections
         if found is not None and len(found):
-            own = found.select(np.flatnonzero(found.label == self.data.label))
-            own = own.select(self._inside(own.start, own.end))
-            own = own.select(np.argsort(-own.score, kind="stable")[:count])
+            own = found[found.label == self.data.label]
+            own = own[self._inside(own.start, own.end)]
+            own = own[np.argsort(-own.score, kind="stable")[:count]]
             far = np.abs(own.start[:, None] - start) + np.abs(own.end[:, None] - end)  # (D, N)
             if far.size and (near := far.min(axis=1) < _SAME).any():
                 return np.asarray(far.argmin(axis=1)[near], dtype=np.int64)

@@ -79,7 +79,7 @@ class FigureData:
         """Ground truth of the class."""
         if self.truth is None:
             return Segments.empty()
-        return self.truth.instances.select(np.flatnonzero(self.truth.instances.label == self.label))
+        return self.truth.instances.for_labels([self.label])
 
     def has(self) -> dict[str, Any]:
         """Return what there is to show, as `template_rows` asks for it: names of sequences that come in several."""

@@ -10,7 +10,7 @@ from wtal_core.records.activations import TRACK_KINDS, Activations, Boundaries, 
 from wtal_core.records.annotations import Annotations, VideoInfo
 from wtal_core.records.evaluation import Evaluation
 from wtal_core.records.features import Provenance, VideoFeatures
-from wtal_core.records.tables import Detections, Segments, as_names, factorize
+from wtal_core.records.tables import Detection, Detections, Segment, Segments, as_names, factorize
 from wtal_core.records.views import Lens, Trace, View, default_views
 
 __all__ = [
@@ -18,10 +18,12 @@ __all__ = [
     "Activations",
     "Annotations",
     "Boundaries",
+    "Detection",
     "Detections",
     "Evaluation",
     "Lens",
     "Provenance",
+    "Segment",
     "Segments",
     "Trace",
     "Track",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -9,10 +10,12 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from wtal_core.errors import DataError, unknown_name
+from wtal_core.errors import DataError, counted, unknown_name
+from wtal_core.records.checks import check_mapping, check_names, check_type
 from wtal_core.records.pickling import Picklable
 from wtal_core.records.tables import Segments
 from wtal_core.snippet_grid import is_finite_number
+from wtal_core.summary import Summarized, Summary
 
 __all__ = ["Annotations", "VideoInfo"]
 
@@ -36,6 +39,8 @@ class VideoInfo:
     labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.subset is not None:
+            check_type(self.subset, str, "subset", "a text, or None", "VideoInfo")
         for name in ("duration", "fps", "num_frames"):
             value = getattr(self, name)
             if value is not None and not (is_finite_number(value) and value > 0):
@@ -46,19 +51,11 @@ class VideoInfo:
                     where="VideoInfo",
                     next_step="Leave it out where it is not known",
                 )
-        if isinstance(self.labels, str):
-            raise DataError(
-                "labels is one string",
-                expected="a sequence of class names",
-                got=repr(self.labels),
-                where="VideoInfo",
-                next_step="Put the name into a tuple",
-            )
-        object.__setattr__(self, "labels", tuple(self.labels))
+        object.__setattr__(self, "labels", check_names(self.labels, "labels", "VideoInfo"))
 
 
-@dataclass(frozen=True, eq=False)
-class Annotations(Picklable):
+@dataclass(frozen=True, eq=False, repr=False)
+class Annotations(Picklable, Summarized):
     """Ground truth of a data set.
 
     Args:
@@ -71,7 +68,7 @@ class Annotations(Picklable):
         notes: what a reader dropped or repaired, one sentence each.
 
     Raises:
-        DataError: a class is listed twice, a segment names an unknown class or video.
+        DataError: a field is of the wrong type, a class is listed twice, a segment names an unknown class or video.
     """
 
     classes: tuple[str, ...]
@@ -83,11 +80,15 @@ class Annotations(Picklable):
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        where = self.source or "Annotations"
-        object.__setattr__(self, "classes", tuple(self.classes))
-        object.__setattr__(self, "videos", MappingProxyType(dict(self.videos)))
-        object.__setattr__(self, "tracks", MappingProxyType(dict(self.tracks)))
-        object.__setattr__(self, "notes", tuple(self.notes))
+        where = check_type(self.source, str, "source", "a text", "Annotations") or "Annotations"
+        videos = check_mapping(self.videos, VideoInfo, "videos", "a VideoInfo", where)
+        tracks = check_mapping(self.tracks, Segments, "tracks", "Segments", where)
+        for name in ("instances", "ambiguous"):
+            check_type(getattr(self, name), Segments, name, "Segments", where)
+        object.__setattr__(self, "classes", check_names(self.classes, "classes", where))
+        object.__setattr__(self, "videos", MappingProxyType(videos))
+        object.__setattr__(self, "tracks", MappingProxyType(tracks))
+        object.__setattr__(self, "notes", check_names(self.notes, "notes", where))
         if len(set(self.classes)) != len(self.classes):
             twice = sorted({c for c in self.classes if self.classes.count(c) > 1})
             raise DataError("a class is listed twice", got=str(twice), where=where, next_step="List each class once")
@@ -105,6 +106,32 @@ class Annotations(Picklable):
                     where=where,
                     next_step="Add these videos to `videos`, or drop their segments",
                 )
+
+    def summary(self, rows: int) -> Summary:
+        """Return the ground truth in short: how much there is, and of the first classes each."""
+        subsets = Counter(info.subset for info in self.videos.values())
+        split = ", ".join(f"{subsets[name]:,} {name}" for name in self.subsets())
+        amounts = [
+            counted(len(self.classes), "class", "classes"),
+            counted(len(self.videos), "video") + (f" ({split})" if split else ""),
+            counted(len(self.instances), "instance"),
+        ]
+        table = []
+        for name in self.classes[:rows]:
+            own = self.instances[self.instances.label == name]
+            table.append((name, len(set(own.video.tolist())), len(own), float(own.length.sum())))
+        return Summary(
+            f"Annotations: {', '.join(amounts)}",
+            facts=[
+                ("ambiguous", counted(len(self.ambiguous), "interval") if len(self.ambiguous) else ""),
+                ("tracks", ", ".join(f"{name} ({len(track):,})" for name, track in self.tracks.items())),
+                ("notes", "; ".join(self.notes)),
+                ("source", self.source),
+            ],
+            columns=("class", "videos", "instances", "seconds"),
+            rows=table,
+            total=len(self.classes),
+        )
 
     def subset(self, *names: str) -> Annotations:
         """Return the videos of the given subsets with their segments; classes stay.
@@ -127,7 +154,7 @@ class Annotations(Picklable):
         wanted = set(videos)
 
         def rows(table: Segments) -> Segments:
-            return table.select(np.flatnonzero([v in wanted for v in table.video]))
+            return table[[v in wanted for v in table.video]]
 
         return replace(
             self,

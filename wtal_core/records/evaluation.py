@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from wtal_core.errors import counted
+from wtal_core.records.checks import check_names, check_type
+from wtal_core.summary import Summarized, Summary
+
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Evaluation"]
 
 
-@dataclass(frozen=True, eq=False)
-class Evaluation:
+@dataclass(frozen=True, eq=False, repr=False)
+class Evaluation(Summarized):
     """Scores of a set of detections under one named protocol, with the matches behind them.
 
     Args:
@@ -23,6 +27,9 @@ class Evaluation:
         matches: one row per detection and ground-truth instance, see `wtal_core.evaluation`; None if not asked for.
         num_videos, num_instances, num_detections: how much was evaluated.
         notes: what the protocol dropped, rounded or ignored, one sentence each.
+
+    Raises:
+        DataError: a field is of the wrong type.
     """
 
     protocol: str
@@ -32,6 +39,38 @@ class Evaluation:
     num_instances: int = 0
     num_detections: int = 0
     notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        import pandas as pd
+
+        where = "Evaluation"
+        check_type(self.protocol, str, "protocol", "the name of a protocol", where)
+        check_type(self.ap, pd.DataFrame, "ap", "a DataFrame of classes x tIoU", where)
+        if self.matches is not None:
+            check_type(self.matches, pd.DataFrame, "matches", "a DataFrame, or None", where)
+        for name in ("num_videos", "num_instances", "num_detections"):
+            check_type(getattr(self, name), int, name, "a whole number", where)
+        object.__setattr__(self, "notes", check_names(self.notes, "notes", where))
+
+    def summary(self, rows: int) -> Summary:
+        """Return the scores in short: the mean over classes, and the first classes."""
+        levels = self.mean_ap
+        amounts = [
+            counted(self.num_videos, "video"),
+            counted(self.num_instances, "instance"),
+            counted(self.num_detections, "detection"),
+        ]
+        values = self.ap.to_numpy(dtype=np.float64)[: max(rows - 1, 0)]
+        table = [("mean", *(f"{100 * v:.1f}" for v in (*levels.values(), self.average)))]
+        for name, row in zip(self.ap.index, values, strict=False):
+            table.append((str(name), *(f"{100 * v:.1f}" if v == v else "-" for v in (*row, row.mean()))))
+        return Summary(
+            f"Evaluation ({self.protocol}): average mAP {100 * self.average:.1f} %, {', '.join(amounts)}",
+            facts=[("note", note) for note in self.notes],
+            columns=("AP % at tIoU", *(f"{t:g}" for t in levels), "average"),
+            rows=table,
+            total=len(self.ap) + 1,
+        )
 
     @property
     def tiou(self) -> tuple[float, ...]:

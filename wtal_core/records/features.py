@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wtal_core.errors import DataError, unknown_name
+from wtal_core.errors import DataError, counted, shortened, unknown_name
+from wtal_core.records.checks import check_type
 from wtal_core.snippet_grid import SnippetGrid
+from wtal_core.summary import Summarized, Summary
 
 __all__ = ["Provenance", "VideoFeatures"]
 
@@ -33,7 +35,22 @@ class Provenance:
     checksum: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "modalities", tuple((str(name), int(width)) for name, width in self.modalities))
+        for name in ("extractor", "crop", "flow_kind", "checksum"):
+            check_type(getattr(self, name), str, name, "a text", "Provenance")
+        try:
+            pairs = tuple(
+                (check_type(name, str, "a modality", "a text", "Provenance"), int(width))
+                for name, width in self.modalities
+            )
+        except (TypeError, ValueError):
+            raise DataError(
+                "modalities are not streams with their widths",
+                expected='e.g. (("rgb", 1024), ("flow", 1024))',
+                got=shortened(repr(self.modalities)),
+                where="Provenance",
+                next_step="Give one pair of name and number of channels a stream",
+            ) from None
+        object.__setattr__(self, "modalities", pairs)
         if any(width <= 0 for _, width in self.modalities):
             raise DataError(
                 "a modality has no channels",
@@ -57,8 +74,8 @@ class Provenance:
         raise unknown_name("modality", modality, [name for name, _ in self.modalities])
 
 
-@dataclass(frozen=True, eq=False)
-class VideoFeatures:
+@dataclass(frozen=True, eq=False, repr=False)
+class VideoFeatures(Summarized):
     """Snippet features of one video.
 
     Args:
@@ -66,6 +83,9 @@ class VideoFeatures:
         data: `(T, D)`, or `(crops, T, D)` for several spatial crops, floating point and finite.
         grid: where the T snippets lie in time.
         provenance: what made them.
+
+    Raises:
+        DataError: a field is of the wrong type, or the data, the grid and the provenance disagree.
     """
 
     video: str
@@ -74,7 +94,10 @@ class VideoFeatures:
     provenance: Provenance = Provenance()
 
     def __post_init__(self) -> None:
+        check_type(self.video, str, "video", "a text", "VideoFeatures")
         where = f"features of {self.video}"
+        check_type(self.grid, SnippetGrid, "grid", "a SnippetGrid", where)
+        check_type(self.provenance, Provenance, "provenance", "a Provenance", where)
         data = np.asarray(self.data)
         if data.ndim not in (2, 3) or data.shape[-1] == 0 or data.dtype.kind != "f":
             raise DataError(
@@ -102,6 +125,24 @@ class VideoFeatures:
                 next_step="Correct the widths, or their order",
             )
         object.__setattr__(self, "data", data)
+
+    def summary(self, rows: int) -> Summary:
+        """Return the features in short."""
+        grid = self.grid
+        *crops, snippets, channels = self.data.shape
+        size = f"{counted(snippets, 'snippet')} x {counted(channels, 'channel')}"
+        return Summary(
+            f"Features of {self.video}: {''.join(f'{n:,} crops x ' for n in crops)}{size}, {self.data.dtype}",
+            facts=[
+                (
+                    "grid",
+                    f"a snippet every {grid.step_seconds:g} s ({grid.stride:g}/{grid.window:g} frames at {grid.fps:g} fps)",
+                ),
+                ("extractor", self.provenance.extractor),
+                ("modalities", ", ".join(f"{name} ({width:,})" for name, width in self.provenance.modalities)),
+                ("range", f"{self.data.min():.4g} to {self.data.max():.4g}" if self.data.size else ""),
+            ],
+        )
 
     @property
     def dim(self) -> int:

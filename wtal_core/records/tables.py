@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from wtal_core.arrays import Array, FloatArray, IntArray, NameArray
-from wtal_core.errors import DataError, and_more, shortened, unknown_name
+from wtal_core.errors import DataError, UsageError, and_more, counted, shortened, unknown_name
+from wtal_core.summary import Summarized, Summary
+from wtal_core.suppression import nms, soft_nms
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Detections", "Segments", "as_names", "factorize"]
+__all__ = ["Detection", "Detections", "Segment", "Segments", "as_names", "factorize"]
 
 
 def _names(values: Iterable[str] | str, column: str, length: int | None, where: str) -> NameArray:
@@ -130,26 +132,92 @@ def _freeze(array: Array) -> Array:
     return array
 
 
-_Columns = TypeVar("_Columns", bound="_Table")
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One row of `Segments`; times in seconds."""
+
+    video: str
+    label: str
+    start: float
+    end: float
 
 
-class _Table:
-    """What `Segments` and `Detections` share: row selection, concatenation, grouping, pandas."""
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """One row of `Detections`; times in seconds."""
+
+    video: str
+    label: str
+    start: float
+    end: float
+    score: float
+    source: str = ""
+
+
+_Row = TypeVar("_Row", Segment, Detection)
+
+
+class _Table(Summarized, Generic[_Row]):
+    """What `Segments` and `Detections` share: rows, selection, concatenation, grouping, pandas."""
 
     _columns: tuple[str, ...]
+    _row: type[_Row]
 
     def __len__(self) -> int:
         return int(self.__dict__["start"].size)
 
-    def select(self: _Columns, rows: npt.ArrayLike) -> _Columns:
-        """Return the given rows (indices, boolean mask or slice result), in the given order."""
+    def __iter__(self) -> Iterator[_Row]:
+        """Yield the rows, one record each."""
+        return map(self._row, *(getattr(self, name).tolist() for name in self._columns))
+
+    @overload
+    def __getitem__(self, rows: int | np.integer[Any]) -> _Row: ...
+    @overload
+    def __getitem__(self, rows: slice | npt.NDArray[Any] | Sequence[int] | Sequence[bool]) -> Self: ...
+    def __getitem__(self, rows: Any) -> _Row | Self:
+        """Return one row by its number, or the table of the rows that a mask, slice or list of numbers chooses.
+
+        Raises:
+            IndexError: there is no row of that number.
+            UsageError: the mask has another length than the table, or it is none of these.
+        """
+        if isinstance(rows, slice):
+            return self._trusted({name: getattr(self, name)[rows] for name in self._columns})
         index = np.asarray(rows)
         if index.size == 0:
             index = index.astype(np.int64)
+        mask = index.dtype == np.bool_
+        if index.ndim > 1 or index.dtype.kind not in "iub" or (mask and index.shape != (len(self),)):
+            raise UsageError(
+                f"these are no rows of {type(self).__name__}",
+                expected=f"a mask of {counted(len(self), 'row')}, a slice, row numbers, or one number",
+                got=f"shape {index.shape}, {index.dtype}" if index.dtype != object else shortened(repr(rows)),
+                next_step="Choose rows e.g. by table[table.label == 'Diving']",
+            )
+        if not mask and index.size and not (-len(self) <= index.min() and index.max() < len(self)):
+            raise IndexError(f"no row {rows} in {counted(len(self), 'row')}" if index.ndim == 0 else "no such rows")
+        if index.ndim == 0:
+            return next(iter(self[[int(index)]]))
         return self._trusted({name: getattr(self, name)[index] for name in self._columns})
 
+    def __add__(self, other: Self) -> Self:
+        """Return the rows of both, this table's first."""
+        if type(other) is not type(self):
+            return NotImplemented
+        return self.concat([self, other])
+
+    def summary(self, rows: int) -> Summary:
+        """Return the table in short, with so many rows at most."""
+        videos, labels = (len(set(self.__dict__[name].tolist())) for name in ("video", "label"))
+        title = f"{type(self).__name__}: {counted(len(self), 'row')}"
+        if len(self):
+            title += f", {counted(videos, 'video')}, {counted(labels, 'label')}"
+        columns = [n for n in self._columns if n != "source" or any(self.__dict__[n])]
+        first = [[getattr(row, name) for name in columns] for row in self[:rows]]
+        return Summary(title, columns=columns, rows=first, total=len(self))
+
     @classmethod
-    def _trusted(cls: type[_Columns], columns: dict[str, Array]) -> _Columns:
+    def _trusted(cls, columns: dict[str, Array]) -> Self:
         """Build from columns that come out of a validated table, without validating again."""
         table = object.__new__(cls)
         for name, column in columns.items():
@@ -157,7 +225,7 @@ class _Table:
         return table
 
     @classmethod
-    def concat(cls: type[_Columns], tables: Iterable[_Columns]) -> _Columns:
+    def concat(cls, tables: Iterable[Self]) -> Self:
         """Return the rows of all tables, one table after the other."""
         tables = [table for table in tables if len(table)]
         if not tables:
@@ -165,33 +233,33 @@ class _Table:
         return cls._trusted({name: np.concatenate([getattr(t, name) for t in tables]) for name in cls._columns})
 
     @classmethod
-    def empty(cls: type[_Columns]) -> _Columns:
+    def empty(cls) -> Self:
         """Return a table without rows."""
         names, numbers = ("video", "label", "source"), np.zeros(0)
         return cls._trusted({n: np.empty(0, dtype=object) if n in names else numbers.copy() for n in cls._columns})
 
-    def renamed_videos(self: _Columns, rename: Callable[[str], str]) -> _Columns:
+    def renamed_videos(self, rename: Callable[[str], str]) -> Self:
         """Return the rows with other video ids."""
         codes, vocabulary = self.video_codes
         columns = {name: getattr(self, name) for name in self._columns}
         return type(self)(**columns | {"video": as_names([rename(v) for v in vocabulary])[codes]})
 
-    def for_video(self: _Columns, video: str) -> _Columns:
+    def for_video(self, video: str) -> Self:
         """Return the rows of one video."""
-        return self.select(np.flatnonzero(self.__dict__["video"] == video))
+        return self[np.asarray(self.__dict__["video"] == video)]
 
-    def for_labels(self: _Columns, labels: Iterable[str]) -> _Columns:
+    def for_labels(self, labels: Iterable[str]) -> Self:
         """Return the rows of some labels, in table order."""
         codes, vocabulary = self.label_codes
         wanted = set(labels)
-        return self.select(np.flatnonzero(np.isin(codes, [i for i, v in enumerate(vocabulary) if v in wanted])))
+        return self[np.isin(codes, [i for i, v in enumerate(vocabulary) if v in wanted])]
 
-    def by_video(self: _Columns) -> dict[str, _Columns]:
+    def by_video(self) -> dict[str, Self]:
         """Return the rows of each video that has any, videos in sorted order, rows in table order."""
         codes, vocabulary = self.video_codes
         order = np.argsort(codes, kind="stable")
         bounds = np.searchsorted(codes[order], np.arange(len(vocabulary) + 1))
-        return {v: self.select(order[bounds[i] : bounds[i + 1]]) for i, v in enumerate(vocabulary)}
+        return {v: self[order[bounds[i] : bounds[i + 1]]] for i, v in enumerate(vocabulary)}
 
     @cached_property
     def video_codes(self) -> tuple[IntArray, tuple[str, ...]]:
@@ -210,7 +278,7 @@ class _Table:
         return pd.DataFrame({name: getattr(self, name) for name in self._columns})
 
     @classmethod
-    def from_dataframe(cls: type[_Columns], frame: pd.DataFrame) -> _Columns:
+    def from_dataframe(cls, frame: pd.DataFrame) -> Self:
         """Build from a DataFrame with this table's columns, others are refused; a missing source is an empty one."""
         optional = {"source"}
         for column in frame.columns:
@@ -238,8 +306,8 @@ class _Table:
     __hash__ = None  # type: ignore[assignment]
 
 
-@dataclass(frozen=True, eq=False, init=False)
-class Segments(_Table):
+@dataclass(frozen=True, eq=False, init=False, repr=False)
+class Segments(_Table[Segment]):
     """Labelled intervals of videos: ground truth, phases, contexts, fakes.
 
     Args:
@@ -257,6 +325,7 @@ class Segments(_Table):
     end: FloatArray
 
     _columns = ("video", "label", "start", "end")
+    _row = Segment
 
     def __init__(self, video: Any, label: Any, start: Any, end: Any) -> None:
         where = "Segments"
@@ -278,8 +347,8 @@ class Segments(_Table):
         return self.end - self.start
 
 
-@dataclass(frozen=True, eq=False, init=False)
-class Detections(_Table):
+@dataclass(frozen=True, eq=False, init=False, repr=False)
+class Detections(_Table[Detection]):
     """Scored intervals: what a method says happens, and when.
 
     Args:
@@ -301,6 +370,7 @@ class Detections(_Table):
     source: NameArray
 
     _columns = ("video", "label", "start", "end", "score", "source")
+    _row = Detection
 
     def __init__(self, video: Any, label: Any, start: Any, end: Any, score: Any, source: Any = None) -> None:
         where = "Detections"
@@ -321,7 +391,45 @@ class Detections(_Table):
     def sorted(self) -> Detections:
         """Return the rows by video, then score descending, then table order."""
         codes, _ = self.video_codes
-        return self.select(np.lexsort((-self.score, codes)))
+        return self[np.lexsort((-self.score, codes))]
+
+    def nms(self, tiou: float = 0.5, *, class_agnostic: bool = False, most: int | None = None) -> Detections:
+        """Return the rows that non-maximum suppression within each video and class leaves, in table order.
+
+        Args:
+            tiou: of two rows with a higher tIoU the one with the lower score goes (of equal scores the later one).
+            class_agnostic: suppress across classes too.
+            most: keep no more than this many of a video and class, the best ones.
+
+        Raises:
+            UsageError: `tiou` is not in [0, 1].
+        """
+        groups = self._groups(class_agnostic)
+        return self[nms(self.start, self.end, self.score, groups, threshold=tiou, max_per_group=most).kept]
+
+    def soft_nms(
+        self, sigma: float = 0.3, *, class_agnostic: bool = False, min_score: float | None = None
+    ) -> Detections:
+        """Return the rows with the scores that soft suppression within each video and class gives, in table order.
+
+        Args:
+            sigma: width of the Gaussian factor `exp(-tIoU^2 / sigma)`, > 0.
+            class_agnostic: suppress across classes too.
+            min_score: drop rows whose new score is below it; None keeps all.
+
+        Raises:
+            UsageError: `sigma` is not positive.
+        """
+        groups = self._groups(class_agnostic)
+        done = soft_nms(self.start, self.end, self.score, groups, sigma=sigma, min_score=min_score)
+        columns = {name: getattr(self, name) for name in self._columns}
+        return self._trusted(columns | {"score": done.score})[done.kept]
+
+    def _groups(self, class_agnostic: bool) -> IntArray:
+        """Return `(N,)` one number for each video, or video and class."""
+        video, _ = self.video_codes
+        label, labels = self.label_codes
+        return video if class_agnostic else video * len(labels) + label
 
     def to_activitynet(self) -> dict[str, Any]:
         """Return the ActivityNet results form: `{"version", "external_data", "results": {video: [...]}}`."""
