@@ -11,9 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from wtal_core.arrays import FloatArray, IntArray, NameArray
-from wtal_core.errors import DataError, unknown_name
+from wtal_core.errors import DataError, counted, unknown_name
+from wtal_core.records.checks import check_mapping, check_names, check_type
 from wtal_core.records.pickling import Picklable
 from wtal_core.snippet_grid import SnippetGrid
+from wtal_core.summary import Summarized, Summary
 
 __all__ = ["TRACK_KINDS", "Activations", "Boundaries", "Track"]
 
@@ -31,8 +33,8 @@ TRACK_KINDS: Mapping[str, str] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True, eq=False)
-class Boundaries:
+@dataclass(frozen=True, eq=False, repr=False)
+class Boundaries(Summarized):
     """Proposals of one video before suppression, all streams and anchors in one flat list (ACN's regressed ones).
 
     Args:
@@ -76,6 +78,17 @@ class Boundaries:
     def __len__(self) -> int:
         return len(self.anchor)
 
+    def summary(self, rows: int) -> Summary:
+        """Return the proposals in short."""
+        table = [
+            (str(stream), int(anchor), float(first), float(last), float(coherence))
+            for stream, anchor, (first, last), coherence in zip(
+                self.stream[:rows], self.anchor, self.refined, self.coherence, strict=False
+            )
+        ]
+        columns = ("stream", "anchor", "first snippet", "last snippet", "coherence")
+        return Summary(f"Boundaries: {counted(len(self), 'proposal')}", columns=columns, rows=table, total=len(self))
+
     @classmethod
     def of(
         cls,
@@ -105,8 +118,8 @@ class Boundaries:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class Track:
+@dataclass(frozen=True, eq=False, repr=False)
+class Track(Summarized):
     """One named result of a method for a video.
 
     Args:
@@ -141,9 +154,23 @@ class Track:
         if self.kind != "proposals":
             object.__setattr__(self, "values", np.asarray(self.values))
 
+    def summary(self, rows: int) -> Summary:
+        """Return the track in short."""
+        kind, shape, values = self._row()
+        return Summary(f"Track: {kind}, {shape}, {values}", facts=[("meaning", self.meaning)])
 
-@dataclass(frozen=True, eq=False)
-class Activations(Picklable):
+    def _row(self) -> tuple[str, str, str]:
+        """Return kind, shape and range of the values."""
+        if isinstance(self.values, Boundaries):
+            return self.kind, counted(len(self.values), "proposal"), ""
+        shape = " x ".join(f"{n:,}" for n in self.values.shape) or "one number"
+        if self.kind == "mask":
+            return self.kind, shape, f"{self.values.sum():,} true"
+        return self.kind, shape, f"{self.values.min():.3g} to {self.values.max():.3g}" if self.values.size else ""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Activations(Picklable, Summarized):
     """What a method says about one video before any threshold; everything to the right of it needs no model.
 
     Args:
@@ -163,7 +190,7 @@ class Activations(Picklable):
         method: name of the method that made it.
 
     Raises:
-        DataError: shapes disagree or a value is not finite.
+        DataError: a field is of the wrong type, shapes disagree or a value is not finite.
     """
 
     cas: npt.NDArray[np.floating[Any]]
@@ -180,10 +207,20 @@ class Activations(Picklable):
     tracks: Mapping[str, Track] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "classes", tuple(self.classes))
-        object.__setattr__(self, "attention", MappingProxyType(dict(self.attention)))
-        object.__setattr__(self, "extra_cas", MappingProxyType(dict(self.extra_cas)))
-        object.__setattr__(self, "tracks", MappingProxyType(dict(self.tracks)))
+        where = "Activations"
+        check_type(self.grid, SnippetGrid, "grid", "a SnippetGrid", where)
+        object.__setattr__(self, "classes", check_names(self.classes, "classes", where))
+        for name in ("attention", "extra_cas"):
+            arrays = check_mapping(getattr(self, name), np.ndarray, name, "a NumPy array", where)
+            object.__setattr__(self, name, MappingProxyType(arrays))
+        tracks = check_mapping(self.tracks, Track, "tracks", "a Track", where)
+        object.__setattr__(self, "tracks", MappingProxyType(tracks))
+        for name in ("cas", "video_scores", "branch_cas", "drop_mask", "embedding"):
+            value = getattr(self, name)
+            if value is not None or name in ("cas", "video_scores"):
+                check_type(value, (np.ndarray, np.generic), name, "a NumPy array", where)
+        if self.boundaries is not None:
+            check_type(self.boundaries, Boundaries, "boundaries", "Boundaries", where)
         t, c = self.grid.num_snippets, len(self.classes)
         wide: set[tuple[int, ...]] = {(t, c), (t, c + 1)}
         expected: list[tuple[str, Any, set[tuple[int, ...]]]] = [
@@ -240,6 +277,19 @@ class Activations(Picklable):
     def action_cas(self) -> npt.NDArray[np.floating[Any]]:
         """`(T, C)`: the CAS without the background channel."""
         return self.cas[:, : len(self.classes)]
+
+    def summary(self, rows: int) -> Summary:
+        """Return the activations in short: the likeliest classes, and what tracks there are."""
+        tracks = self.all_tracks()
+        likeliest = np.argsort(-self.video_scores, kind="stable")[:3].tolist()
+        return Summary(
+            f"Activations{self.method and f' of {self.method}'}: {counted(self.grid.num_snippets, 'snippet')}, "
+            f"{counted(len(self.classes), 'class', 'classes')}",
+            facts=[("scores", ", ".join(f"{self.classes[i]} {self.video_scores[i]:.3g}" for i in likeliest))],
+            columns=("track", "kind", "shape", "values"),
+            rows=[(name, *track._row()) for name, track in list(tracks.items())[:rows]],
+            total=len(tracks),
+        )
 
     def all_tracks(self) -> dict[str, Track]:
         """Return every track by its address: what the five methods call by names of their own, then `tracks`."""

@@ -23,7 +23,7 @@ def check_type(value: object, kind: type[T] | tuple[type[T], ...], name: str, ex
     raise DataError(
         f"{name} is of the wrong type",
         expected=expected,
-        got=f"{type(value).__name__} {shortened(repr(value))}" if value is not None else "None",
+        got=f"{type(value).__name__} {shortened(' '.join(repr(value).split()))}" if value is not None else "None",
         where=where,
         next_step=f"Give {name} as {expected}",
     )

@@ -136,7 +136,7 @@ class VideoFeatures(Summarized):
             facts=[
                 (
                     "grid",
-                    f"a snippet every {grid.step_seconds:g} s ({grid.stride:g}/{grid.window:g} frames at {grid.fps:g} fps)",
+                    f"{grid.stride:g}/{grid.window:g}@{grid.fps:g}, one snippet every {grid.step_seconds:g} s",
                 ),
                 ("extractor", self.provenance.extractor),
                 ("modalities", ", ".join(f"{name} ({width:,})" for name, width in self.provenance.modalities)),
