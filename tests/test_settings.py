@@ -188,13 +188,13 @@ def test_assignments_are_read_as_yaml() -> None:
 
 @pytest.mark.parametrize("text", ["steps", "=3", " =3", "steps=[1", "steps={a", "steps=!!python/object:os.system {}"])
 def test_what_is_no_assignment_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="--set: ") as caught:
+    with pytest.raises(UsageError, match="settings: ") as caught:
         parse_assignments([text])
     assert repr(text) in str(caught.value)
 
 
 def test_twice_the_same_key_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"--set: 'steps' is set twice"):
+    with pytest.raises(UsageError, match=r"settings: 'steps' is set twice"):
         parse_assignments(["steps=3", "steps=4"])
 
 

@@ -122,9 +122,14 @@ def _run(arguments: list[str]) -> int:
         print(_help(group))
         return 0 if len(arguments) > 1 else 2
     words, rest = find_command(arguments)
-    from wtal_core.commands.arguments import parse
+    from wtal_core.commands.arguments import parse, with_options
 
-    return int(parse(load_command(words), rest, f"wtal {' '.join(words)}").run() or 0)
+    command = load_command(words)
+    try:
+        return int(parse(command, rest, f"wtal {' '.join(words)}").run() or 0)
+    except WtalError as error:
+        print(f"error: {with_options(error, command)}", file=sys.stderr)
+        return error.exit_code
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

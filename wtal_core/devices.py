@@ -76,7 +76,8 @@ def choose_device(name: str = "auto") -> torch.device:
             "the device is not present on this machine",
             expected=" or ".join(["auto", *there]),
             got=repr(name),
-            next_step="Use --device auto",
+            next_step="Use 'auto', which takes what is there",
+            arguments=("device",),
         )
     return torch.device(name)
 

@@ -30,6 +30,7 @@ class WtalError(Exception):
         got: what came instead.
         where: file, key, row or argument the problem is in.
         next_step: what the user can do about it, an imperative sentence.
+        arguments: names of the arguments that the next step is about; the command line adds its options of that name.
     """
 
     exit_code = 1
@@ -42,12 +43,14 @@ class WtalError(Exception):
         got: str | None = None,
         where: object | None = None,
         next_step: str | None = None,
+        arguments: Iterable[str] = (),
     ) -> None:
         self.problem = problem
         self.expected = expected
         self.got = got
         self.where = None if where is None else str(where)
         self.next_step = next_step
+        self.arguments = tuple(arguments)
         super().__init__(self._text())
 
     def _text(self) -> str:
@@ -65,7 +68,14 @@ class WtalError(Exception):
 
     def at(self, where: object) -> Self:
         """Return the same error with another `where`, as a caller knows it."""
-        return type(self)(self.problem, expected=self.expected, got=self.got, where=where, next_step=self.next_step)
+        return type(self)(
+            self.problem,
+            expected=self.expected,
+            got=self.got,
+            where=where,
+            next_step=self.next_step,
+            arguments=self.arguments,
+        )
 
 
 class DataError(WtalError, ValueError):
@@ -123,10 +133,11 @@ def unknown_name(
     where: object | None = None,
     usage: bool = True,
     otherwise: str | None = None,
+    arguments: Iterable[str] = (),
 ) -> WtalError:
     """Build the error for a `kind` (e.g. "method", "config key") whose `name` is not among the `known` ones.
 
-    `otherwise` is the next step where no known name resembles `name`.
+    `otherwise` is the next step where no known name resembles `name`; `arguments` are those that the step is about.
     """
     known = list(known)
     guesses = nearest(str(name), known)
@@ -142,4 +153,5 @@ def unknown_name(
         next_step=f"Did you mean {' or '.join(repr(shortened(g)) for g in guesses)}?"
         if guesses
         else otherwise or ("Choose one of these" if known else "Leave it out"),
+        arguments=() if guesses and otherwise else arguments,
     )

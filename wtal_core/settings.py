@@ -306,13 +306,18 @@ def parse_assignments(assignments: typing.Iterable[str]) -> dict[str, Any]:
                 "is not an assignment",
                 expected="key=value",
                 got=repr(text),
-                where="--set",
+                where="settings",
                 next_step="Write the setting's name, '=' and its value",
+                arguments=("set",),
             )
         key = key.strip()
         if key in parsed:
             raise UsageError(
-                f"{key!r} is set twice", expected="each key once", where="--set", next_step="Keep one of the two"
+                f"{key!r} is set twice",
+                expected="each key once",
+                where="settings",
+                next_step="Keep one of the two",
+                arguments=("set",),
             )
         try:
             parsed[key] = yaml.safe_load(value)
@@ -320,8 +325,9 @@ def parse_assignments(assignments: typing.Iterable[str]) -> dict[str, Any]:
             raise UsageError(
                 "has a value that cannot be read",
                 got=repr(text),
-                where="--set",
+                where="settings",
                 next_step="Put a text with special characters in quotes",
+                arguments=("set",),
             ) from error
     return parsed
 

@@ -141,7 +141,7 @@ def test_listed_videos_may_have_blanks_in_their_ids(files, capsys):
         (
             ["elsewhere.json", "--annotations", "gt.json"],
             1,
-            "the detections: wtal data convert FILE --to NEW --strip-prefix v_",
+            "Take the prefix off the detections: strip_prefix='v_' of 'wtal data convert' does it",
         ),
         (["detections.json", "--annotations", "gt.json", "--protocol", "thumos"], 2, "Did you mean 'thumos14'"),
         (["detections.json", "--annotations", "gt.json", "--protocol"], 2, "no protocol is named"),

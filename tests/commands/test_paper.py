@@ -144,7 +144,7 @@ def test_a_row_that_cannot_be_trained_says_why(
     assert hard["printed"] == [32.7]
     assert hard["here"] is None
     assert main(command(tmp_path, tmp_path / "x", table="cmcs-table-5")) == 1
-    assert "wtal data static DATA --rho 15" in capsys.readouterr().err
+    assert "by 'wtal data static' with rho 15" in capsys.readouterr().err
 
 
 def test_single_streams_need_features_with_two(

@@ -97,6 +97,6 @@ def test_what_varies_the_mining_says_so() -> None:
     single = next(row for row in get_experiment("cmcs-table-4").rows if row.name == "Single + L_mil + HN")
     for row, rho in zip(table.rows, (15, 20, 25, 30), strict=True):
         assert StaticClipConfig(rho=float(rho)).rho == rho
-        assert f"wtal data static DATA --rho {rho}" in row.cannot
+        assert f"by 'wtal data static' with rho {rho}" in row.cannot
         assert row.changes == single.changes
     assert not any(row.cannot for e in EXPERIMENTS for row in e.rows if e is not table)

@@ -32,7 +32,7 @@ from tyro.constructors import (
 from wtal_core.errors import WtalError
 from wtal_core.settings import assignments, parse_assignments
 
-__all__ = ["default_of", "parse", "to_words"]
+__all__ = ["default_of", "options_of", "parse", "to_words", "with_options"]
 
 _PLACEHOLDERS: dict[Any, str] = {Path: "PATH", str: "TEXT", int: "INTEGER", float: "NUMBER"}
 
@@ -83,9 +83,13 @@ def to_words(command: Any) -> list[str]:
     return [*first, *then]
 
 
-def _option(field: str, hint: Any, value: Any) -> list[str]:
+def _flag(field: str, hint: Any) -> str:
     name = next((n for part in typing.get_args(hint)[1:] if (n := getattr(part, "name", None))), field)
-    flag = f"--{name.replace('_', '-')}"
+    return f"--{name.replace('_', '-')}"
+
+
+def _option(field: str, hint: Any, value: Any) -> list[str]:
+    flag = _flag(field, hint)
     if isinstance(value, bool):
         return [flag if value else f"--no-{flag.removeprefix('--')}"]
     texts = _texts(value)
@@ -111,6 +115,30 @@ def default_of(item: dataclasses.Field[Any]) -> Any:
 
 def _is_positional(hint: Any) -> bool:
     return typing.get_origin(hint) is Annotated and tyro.conf.Positional in typing.get_args(hint)
+
+
+def options_of(command: type) -> dict[str, str]:
+    """Return `{field: option}` of a command and its groups of options, e.g. "any_features": "--any-features"."""
+    hints = typing.get_type_hints(command, include_extras=True)
+    found: dict[str, str] = {}
+    for item in dataclasses.fields(command):
+        hint = hints[item.name]
+        if dataclasses.is_dataclass(group := _bare(hint)) and isinstance(group, type):
+            found |= options_of(group)
+        elif not _is_positional(hint):
+            flag = _flag(item.name, hint)
+            found[item.name] = f"--no-{flag.removeprefix('--')}" if item.default is True else flag
+    return found
+
+
+def with_options(error: WtalError, command: type) -> str:
+    """Return an error's text with the command's options for the arguments that its next step is about."""
+    known = options_of(command)
+    options = [known[name] for name in error.arguments if name in known]
+    text = str(error)
+    if not options:
+        return text
+    return f"{text.removesuffix('.')} ({', '.join(options)}){'' if text.endswith('?') else '.'}"
 
 
 def _paragraphs(text: str) -> str:

@@ -116,18 +116,26 @@ def _open_state(root: Path, options: BuildOptions) -> dict[str, Any]:
     if path.is_file():
         state = read_json(path)
         if not isinstance(state, dict) or not isinstance(state.get("mined"), dict):
-            raise DataError("is not the state of a demo build", where=path, next_step="Choose another --out")
+            raise DataError(
+                "is not the state of a demo build", where=path, next_step="Choose another folder", arguments=("out",)
+            )
         if state.get("world") != world:
             raise UsageError(
                 "holds another demo world",
                 expected=options.name,
                 got=str((state.get("world") or {}).get("name")),
                 where=root,
-                next_step="Choose another --out",
+                next_step="Choose another folder",
+                arguments=("out",),
             )
         return state
     if (root / "dataset.yaml").exists():
-        raise UsageError("holds a data set that was not built here", where=root, next_step="Choose another --out")
+        raise UsageError(
+            "holds a data set that was not built here",
+            where=root,
+            next_step="Choose another folder",
+            arguments=("out",),
+        )
     state = {"world": world, "mined": {}}
     write_json(path, state)
     return state
@@ -188,7 +196,8 @@ def _described(path: Path, scripts: Sequence[VideoScript]) -> set[str]:
                 raise DataError(
                     f"holds features of {script.name!r} that were made in another way",
                     where=path,
-                    next_step="Delete the file, or build into another --out",
+                    next_step="Delete the file, or build into another folder",
+                    arguments=("out",),
                 )
             found.add(script.name)
     return found
@@ -261,5 +270,6 @@ def _completed(jobs: Iterable[Future[T]]) -> Iterator[tuple[Future[T], T]]:
         raise DataError(
             "a worker process died, most likely for want of memory",
             where="demo build",
-            next_step="Run the same command again with --workers 1; what was finished is kept",
+            next_step="Build again with workers=1; what was finished is kept",
+            arguments=("workers",),
         ) from error

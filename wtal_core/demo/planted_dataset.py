@@ -48,7 +48,7 @@ def make_planted_dataset(
     root = Path(folder)
     name = options.name
     if (root / "dataset.yaml").exists() and Dataset.open(root).name != name:
-        raise UsageError("holds another data set", where=root, next_step="Choose another --out")
+        raise UsageError("holds another data set", where=root, next_step="Choose another folder", arguments=("out",))
     chosen: list[str] = []
     for subsets in splits.values():
         part = annotations.subset(*subsets)

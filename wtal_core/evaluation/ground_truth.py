@@ -149,7 +149,8 @@ class GroundTruthIndex:
                     self.classes,
                     where="detections",
                     usage=False,
-                    otherwise="Rename it in one of the files, or leave such detections out by --shared-classes",
+                    otherwise="Rename it in one of the files, or leave such detections out",
+                    arguments=("shared_classes",),
                 )
         return np.fromiter((self._class_number[name] for name in names), np.int64, len(names))
 

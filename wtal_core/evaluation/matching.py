@@ -281,7 +281,7 @@ def _no_common_video(found: Sequence[str], annotated: Sequence[str]) -> DataErro
     prefix = "v_"  # ActivityNet's file names have it, its own JSON has not; tools keep either
     for one, other, file in ((found, annotated, "detections"), (annotated, found, "annotations")):
         if {name.removeprefix(prefix) for name in one} & set(other):
-            step = f"Take the prefix off the {file}: wtal data convert FILE --to NEW --strip-prefix {prefix}"
+            step = f"Take the prefix off the {file}: strip_prefix={prefix!r} of 'wtal data convert' does it"
     return DataError(
         "none of these videos is annotated",
         expected=f"ids such as {shortened(annotated[0])!r}",

@@ -341,8 +341,9 @@ class FigureSpec:
                     "is not a run",
                     expected="PATH once, or NAME=PATH",
                     got=repr(text),
-                    where="--run",
+                    where="runs",
                     next_step="Write the run's name, '=' and its folder",
+                    arguments=("runs",),
                 )
             chosen[name] = str(Path(path).expanduser().resolve())
         return replace(self, runs=chosen)
@@ -366,7 +367,7 @@ def _at(error: UsageError, place: object) -> UsageError:
     """Return the same error with the place in the file before the key's name."""
     key = (error.where or "").rpartition(".")[2] if (error.where or "").startswith(_CLASSES) else error.where or ""
     where = key if key.startswith(str(place)) else f"{place}: {key}".removesuffix(": ")
-    return UsageError(error.problem, expected=error.expected, got=error.got, where=where, next_step=error.next_step)
+    return error.at(where)
 
 
 def _items(values: Any, kind: type[Row] | type[Mark], where: str) -> list[Row] | list[Mark]:

@@ -145,7 +145,8 @@ def read(path: str | os.PathLike[str], format: str | None = None, *, fps: float 
             "is in no format of other tools that is known here",
             expected=", ".join(FORMATS),
             where=path,
-            next_step="Name the format with --format, or export it again in one of these",
+            next_step="Name the format, or export it again in one of these",
+            arguments=("format",),
         )
     if form not in FORMATS:
         raise unknown_name("interchange format", form, FORMATS)

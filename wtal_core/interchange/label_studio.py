@@ -146,7 +146,10 @@ def _video_of(data: Mapping[str, Any]) -> str:
 def _intervals(region: Mapping[str, Any], layer: str, fps: float | None, where: str) -> list[Interval]:
     if fps is None:
         raise DataError(
-            "counts frames, and nothing says how many a second", where=where, next_step="State the frame rate (--fps)"
+            "counts frames, and nothing says how many a second",
+            where=where,
+            next_step="State the frame rate",
+            arguments=("fps",),
         )
     value = region.get("value")
     ranges = value.get("ranges") if isinstance(value, Mapping) else None

@@ -59,7 +59,7 @@ def refused_streams(config: Any, provenance: Provenance, dim: int) -> Refusal | 
         "the features are not RGB and flow of the same width, which this setting of the method takes apart",
         expected=f"RGB in the first half of {dim} channels, flow in the second",
         got=have or f"{dim} channels",
-        next_step="Extract both (wtal extract --backbone i3d), or choose what takes channels as they come",
+        next_step="Extract both (wtal extract, backbone i3d), or choose what takes channels as they come",
         remedy={"streams": "both"} if whole else {},
         remedy_name="Train on all channels" if whole else "",
     )

@@ -233,7 +233,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     Experiment("cmcs", "Table 5", tuple(
         ExperimentRow(
             f"{rho} %", "thumos14-unt", {"branches": 1, **_MIL_ONLY},
-            f"static clips have to be mined anew: wtal data static DATA --rho {rho}; then cmcs-table-4, its row "
+            f"static clips have to be mined anew by 'wtal data static' with rho {rho}; then cmcs-table-4, its row "
             "'Single + L_mil + HN'",
         )
         for rho in (15, 20, 25, 30)

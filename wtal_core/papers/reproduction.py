@@ -87,8 +87,9 @@ def plan_rows(
             "the seeds are not usable",
             expected="different whole numbers >= 0",
             got=" ".join(map(str, seeds)) or "none",
-            where="--seeds",
-            next_step="Name one or several, e.g. --seeds 0 1 2",
+            where="seeds",
+            next_step="Name one or several, e.g. 0 1 2",
+            arguments=("seeds",),
         )
     dataset.subsets(experiment.split)
     changes = dict(changes or {})
@@ -147,8 +148,9 @@ def _refuse_what_varies(experiment: Experiment, rows: Sequence[ExperimentRow], c
                 "sets what the table varies",
                 expected=f"{both[0]} as in row {row.name!r}: {varied[both[0]]}",
                 got=str(given[both[0]]),
-                where="--set",
-                next_step="Leave it out, and choose rows by --rows",
+                where="settings",
+                next_step="Leave it out, and choose rows instead",
+                arguments=("set", "rows"),
             )
 
 

@@ -195,7 +195,10 @@ def open_truth(
 
     if annotations is not None and data is not None:
         raise UsageError(
-            "two ground truths are named", expected="either --annotations or --data", next_step="Leave one of them out"
+            "two ground truths are named",
+            expected="either annotations or a data set",
+            next_step="Leave one of them out",
+            arguments=("annotations", "data"),
         )
     if annotations is not None:
         return Truth(_index(read_annotations(annotations), subset, videos), "", Path(annotations))
@@ -207,11 +210,14 @@ def open_truth(
                 raise DataError(
                     "the data set this run was trained on is not there",
                     where=folder,
-                    next_step="Name it by --data, or the ground truth by --annotations",
+                    next_step="Name where it is now, or annotations",
+                    arguments=("data", "annotations"),
                 )
     if folder is None:
         raise UsageError(
-            "no ground truth is named", next_step="Name a data set by --data, or annotations by --annotations"
+            "no ground truth is named",
+            next_step="Name a data set, or annotations",
+            arguments=("data", "annotations"),
         )
     dataset = Dataset.open(folder)
     chosen = tuple(subset) or (dataset.subsets("test") if "test" in dataset.splits else ())

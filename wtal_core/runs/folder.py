@@ -229,7 +229,8 @@ class Run:
             raise UsageError(
                 "holds a run already",
                 where=path,
-                next_step="Choose another --out, or go on with that run by --resume",
+                next_step="Choose another folder, or resume that run",
+                arguments=("out", "resume"),
             )
         (path / "checkpoints").mkdir(parents=True, exist_ok=True)
         complete = {**info.to_dict(), "versions": dict(info.versions) or current_versions()}
@@ -368,7 +369,8 @@ class Run:
                 raise DataError(
                     "cannot be written: the disk is full or refuses",
                     where=path,
-                    next_step="Make room, then go on with --resume; the checkpoint before it is kept",
+                    next_step="Make room, then resume the run; the checkpoint before it is kept",
+                    arguments=("resume",),
                 ) from error
 
     def load_checkpoint(self, which: str = "last") -> dict[str, Any]:

@@ -47,8 +47,9 @@ def class_names(text: str) -> tuple[str, ...]:
             f"the class {twice[0]!r} is named twice" if twice else "no classes are named",
             expected=f"{', '.join(CLASS_LISTS)}, a text file with one name a line, or names with commas between",
             got=repr(text),
-            where="--classes",
+            where="classes",
             next_step="Name each class once, in the checkpoint's order",
+            arguments=("classes",),
         )
     return names
 
@@ -90,7 +91,8 @@ def import_official(
             "the classes are not known",
             expected="class names in channel order",
             where=method,
-            next_step=f"Name them, e.g. --classes {next(iter(CLASS_LISTS))}, or name the data set with --data",
+            next_step=f"Name them, e.g. {next(iter(CLASS_LISTS))}, or name the data set",
+            arguments=("classes", "data"),
         )
     if feature_dim is None and dataset is not None and dataset.feature_names:
         with dataset.features(features) as store:

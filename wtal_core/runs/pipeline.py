@@ -54,7 +54,12 @@ class Inference:
 
 
 def check_provenance(
-    trained: Provenance, given: Provenance, *, where: object, otherwise: str = "insist with --any-features"
+    trained: Provenance,
+    given: Provenance,
+    *,
+    where: object,
+    otherwise: str = "insist on these",
+    arguments: Sequence[str] = ("features", "any_features"),
 ) -> None:
     """Refuse features of another extractor than the model was trained on.
 
@@ -62,6 +67,7 @@ def check_provenance(
         trained, given: what made the features the model knows, and those at hand.
         where: names the run in the message.
         otherwise: what the user can do who has no other features.
+        arguments: names of the arguments that this is about.
 
     Raises:
         DataError: both extractors are known and differ, or the streams do.
@@ -72,7 +78,8 @@ def check_provenance(
             expected=trained.extractor,
             got=given.extractor,
             where=where,
-            next_step=f"Extract features with the right one, or {otherwise}",
+            next_step=f"Take features of the right one, or {otherwise}",
+            arguments=arguments,
         )
     if trained.modalities and given.modalities and trained.modalities != given.modalities:
         raise DataError(
@@ -80,7 +87,8 @@ def check_provenance(
             expected=" + ".join(f"{n} ({w})" for n, w in trained.modalities),
             got=" + ".join(f"{n} ({w})" for n, w in given.modalities),
             where=where,
-            next_step=f"Choose the right --features, or {otherwise}",
+            next_step=f"Choose the right features, or {otherwise}",
+            arguments=arguments,
         )
 
 

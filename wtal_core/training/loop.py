@@ -425,7 +425,8 @@ def _compiled(losses: Callable[..., dict[str, Tensor]]) -> Callable[..., dict[st
                 "torch.compile does not work here",
                 expected="a C++ compiler on the PATH (CPU), or Triton (GPU)",
                 got=reason[:300],
-                next_step="Train without --compile",
+                next_step="Train without compiling",
+                arguments=("compile",),
             ) from error
         return found
 
