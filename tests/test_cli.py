@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import importlib
 import json
 import os
 import re
@@ -66,11 +67,15 @@ def test_no_command_imports_anything_heavy_before_it_runs() -> None:
     )
 
 
-def test_every_public_name_is_there() -> None:
-    for name in wtal_core.__all__:
-        assert getattr(wtal_core, name) is not None
-    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
-        wtal_core.nothing  # noqa: B018
+@pytest.mark.parametrize("package", ["wtal_core", "wtal_core.data", "wtal_core.methods"])
+def test_every_public_name_is_there(package: str) -> None:
+    module = importlib.import_module(package)
+    assert len(module.__all__) > 10
+    assert set(module.__all__) <= set(dir(module))
+    for name in module.__all__:
+        assert getattr(module, name) is not None
+    with pytest.raises(AttributeError, match="nothing"):
+        module.nothing  # noqa: B018
 
 
 # -- help ---------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import wtal_core.data
 from wtal_core.data.annotations import write_annotations
 from wtal_core.data.dataset import Dataset, EvaluationDefaults, FeatureFile
-from wtal_core.data.features import FeatureWriter, open_features
+from wtal_core.data.features import FeatureWriter
 from wtal_core.errors import DataError, UsageError
 from wtal_core.records import Annotations, Provenance, Segments, VideoFeatures, VideoInfo
 from wtal_core.snippet_grid import SnippetGrid
@@ -199,15 +199,6 @@ def test_any_description_is_accepted_or_a_data_error(tmp_path: Path, values: dic
         return
     dataset.save()
     assert Dataset.open(tmp_path) == dataset
-
-
-def test_data_names_are_lazy() -> None:
-    assert set(wtal_core.data.__all__) == set(dir(wtal_core.data))
-    for name in wtal_core.data.__all__:
-        assert getattr(wtal_core.data, name) is not None
-    with pytest.raises(AttributeError):
-        wtal_core.data.nothing  # noqa: B018
-    assert open_features is wtal_core.data.open_features
 
 
 def test_datasets_and_annotations_go_to_worker_processes(tmp_path: Path) -> None:

@@ -1,0 +1,12 @@
+from .activations import ActivationStore as ActivationStore
+from .activations import ActivationWriter as ActivationWriter
+from .activations import open_activations as open_activations
+from .activations import write_activations as write_activations
+from .annotations import read_annotations as read_annotations
+from .annotations import write_annotations as write_annotations
+from .dataset import Dataset as Dataset
+from .detections import read_detections as read_detections
+from .detections import write_detections as write_detections
+from .features import FeatureStore as FeatureStore
+from .features import FeatureWriter as FeatureWriter
+from .features import open_features as open_features
