@@ -64,7 +64,7 @@ def _overview(dataset_id: str, dataset: Dataset) -> None:
     }
     jobs.facts(rows)
     for name in dataset.feature_names:
-        with guard(stop=False), dataset.features(name) as store:
+        with guard(stop=False), dataset.store(name) as store:
             first = store.videos[0]
             grid, made = store.grid(first), store.provenance(first)
             *crops, _, _ = store.shape(first)

@@ -1,3 +1,4 @@
+from .data import open_dataset as open_dataset
 from .data import open_features as open_features
 from .data import read_annotations as read_annotations
 from .data import read_detections as read_detections

@@ -256,7 +256,7 @@ def load_features(dataset_id: str, name: str | None = None) -> FeatureStore:
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _features(folder: str, dataset_stamp: int, name: str, file_stamp: int) -> FeatureStore:
-    return Dataset.open(folder).features(name)
+    return Dataset.open(folder).store(name)
 
 
 def test_split(dataset: Dataset) -> str:

@@ -55,7 +55,7 @@ def test_from_loose_files_to_a_healthy_dataset(have: Path, tmp_path: Path, capsy
     assert summary["videos"] == 4
     assert summary["features"] == {"i3d": "features/i3d.h5"}
     dataset = Dataset.open(toy)
-    assert dataset.features().provenance("v0").extractor == "i3d-x"
+    assert dataset.store().provenance("v0").extractor == "i3d-x"
     assert dataset.video_path("v3") == toy / "videos" / "v3.mp4"
     code, out, _ = run(capsys, "doctor", toy)
     assert code == 0
@@ -141,7 +141,7 @@ def test_import_states_the_streams(have: Path, tmp_path: Path, capsys: Any) -> N
     code, out, err = run(capsys, *arguments, "flow:2")
     assert (code, err) == (0, "")
     assert f"next: wtal data doctor '{tmp_path / 'my toy'}'" in out
-    with Dataset.open(tmp_path / "my toy").features() as store:
+    with Dataset.open(tmp_path / "my toy").store() as store:
         assert store.provenance("v1").modalities == (("rgb", 4), ("flow", 2))
     shutil.rmtree(tmp_path / "my toy")
     assert run(capsys, *arguments, "flow:3")[0] == 1

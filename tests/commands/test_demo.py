@@ -62,7 +62,7 @@ def test_build_packs(world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     dataset = Dataset.open(tmp_path / "packed")
     assert dataset.video_path(dataset.videos("test")[0]) is not None
     assert dataset.video_path(dataset.videos("train")[0]) is None
-    with dataset.features() as store, Dataset.open(world).features() as original:
+    with dataset.store() as store, Dataset.open(world).store() as original:
         for video in dataset.videos():
             assert (store.read(video).data == original.read(video).data).all()
     assert report["bytes"] < sum(p.stat().st_size for p in world.rglob("*") if p.is_file())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 import wtal_core.data
 from wtal_core.data.annotations import write_annotations
-from wtal_core.data.dataset import Dataset, EvaluationDefaults, FeatureFile
+from wtal_core.data.dataset import Dataset, EvaluationDefaults, FeatureFile, open_dataset
 from wtal_core.data.features import FeatureWriter
 from wtal_core.errors import DataError, UsageError
 from wtal_core.records import Annotations, Provenance, Segments, VideoFeatures, VideoInfo
@@ -62,8 +63,8 @@ def test_open(tmp_path: Path) -> None:
     assert dict(dataset.splits) == {"train": ("training",), "test": ("validation",)}
     assert dataset.evaluation == EvaluationDefaults("thumos14", (0.5, 1.0))
     assert dataset.feature_names == ("a", "b")
-    assert dataset.features().dim == 6
-    assert dataset.features("b").videos == ("v0", "v1", "v2", "v3")
+    assert dataset.store().dim == 6
+    assert dataset.store("b").videos == ("v0", "v1", "v2", "v3")
     assert dataset.videos() == ("v0", "v1", "v2", "v3")
     assert dataset.videos("train") == ("v0", "v2")
     assert dataset.video_path("v0") == folder / "videos" / "v0.mp4"
@@ -72,7 +73,7 @@ def test_open(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="Did you mean 'train'"):
         dataset.videos("trian")
     with pytest.raises(UsageError, match="unknown set of features 'c'"):
-        dataset.features("c")
+        dataset.store("c")
 
 
 def test_saved_and_opened_again_it_is_the_same(tmp_path: Path) -> None:
@@ -159,7 +160,7 @@ def test_not_a_dataset(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is a file"):
         Dataset.open(tmp_path / "file")
     with pytest.raises(DataError, match=r"has no features.*wtal extract"):
-        Dataset.open(describe(tmp_path)).features()
+        Dataset.open(describe(tmp_path)).store()
 
 
 def test_features_that_were_made_later_are_found_and_added(tmp_path: Path) -> None:
@@ -201,12 +202,58 @@ def test_any_description_is_accepted_or_a_data_error(tmp_path: Path, values: dic
     assert Dataset.open(tmp_path) == dataset
 
 
+@pytest.fixture
+def toy(tmp_path: Path) -> Dataset:
+    folder = describe(tmp_path / "toy", features=["features/n.h5", "features/m.h5"])
+    write_annotations(annotations(), folder / "annotations.json", format="activitynet")
+    native(folder / "features" / "n.h5")
+    native(folder / "features" / "m.h5", "float32")
+    return open_dataset(folder)
+
+
+def test_one_video_is_read_by_name(toy: Dataset) -> None:
+    for name in (None, "n", "m"):
+        with toy.store(name) as store:
+            features = toy.features("v1", name)
+            assert features.video == "v1"
+            np.testing.assert_array_equal(features.data, store.read("v1").data)
+            assert toy.grid("v1", name) == features.grid == store.grid("v1")
+    assert not np.array_equal(toy.features("v1").data, toy.features("v1", "m").data)
+    with pytest.raises(DataError, match="unknown video 'v9'"):
+        toy.features("v9")
+    with pytest.raises(UsageError, match="unknown set of features 'x'"):
+        toy.features("v1", "x")
+    other = pickle.loads(pickle.dumps(toy))  # also after it was read from
+    np.testing.assert_array_equal(other.features("v1").data, toy.features("v1").data)
+
+
+def test_videos_of_a_split_or_a_subset(toy: Dataset) -> None:
+    assert toy.videos() == ("v0", "v1", "v2", "v3")
+    assert toy.videos("train") == toy.videos("training") == ("v0", "v2")
+    assert toy.videos("test") == toy.videos("validation") == ("v1", "v3")
+    swapped = replace(toy, splits={"training": ("validation",)})  # a split that is called like another's subset
+    assert swapped.videos("training") == ("v1", "v3")
+    with pytest.raises(UsageError, match=r"unknown split or subset 'tset' \(expected one of: train, test, tr"):
+        toy.videos("tset")
+
+
+def test_data_sets_print_in_a_few_lines(tmp_path: Path) -> None:
+    describe(tmp_path, classes=["b", "a"], features=["x/one.h5"])
+    assert [line.split() for line in repr(open_dataset(tmp_path)).splitlines()] == [
+        ["Data", "set", "toy"],
+        ["splits", "test", "(validation),", "train", "(training)"],
+        ["features", "one"],
+        ["classes", "b,", "a"],
+        ["folder", *str(tmp_path).split()],
+    ]
+
+
 def test_datasets_and_annotations_go_to_worker_processes(tmp_path: Path) -> None:
     dataset = Dataset.open(describe(tmp_path / "toy"))
     write_annotations(annotations(), dataset.folder / "annotations.json", format="activitynet")
     native(dataset.folder / "features" / "i3d.h5")
     dataset = Dataset.open(dataset.folder)
-    dataset.features().read("v0")
+    dataset.store().read("v0")
     truth = dataset.annotations
     again = pickle.loads(pickle.dumps(dataset))
     assert again == dataset

@@ -70,10 +70,10 @@ def test_import_converts_and_links(tmp_path: Path, sources: Path) -> None:
     assert dataset.annotations.instances == truth.instances
     assert dict(dataset.annotations.videos) == dict(truth.videos)
     np.testing.assert_array_equal(
-        dataset.features("npy").read("v1").data, np.load(sources / "npy" / "v1.npy").astype(np.float16)
+        dataset.store("npy").read("v1").data, np.load(sources / "npy" / "v1.npy").astype(np.float16)
     )
-    assert dataset.features("npy").grid("v1") == SnippetGrid.preset(GRID, 15, 10.0)
-    assert dataset.features("npy").provenance("v1").extractor == "i3d-test"
+    assert dataset.store("npy").grid("v1") == SnippetGrid.preset(GRID, 15, 10.0)
+    assert dataset.store("npy").provenance("v1").extractor == "i3d-test"
     assert (tmp_path / "toy" / "features" / "native.h5").read_bytes() == (sources / "native.h5").read_bytes()
     path = dataset.video_path("v1")
     assert path is not None
@@ -102,7 +102,7 @@ def test_import_references_and_copies(tmp_path: Path, sources: Path) -> None:
     assert dataset.name == "other"
     assert dataset.feature_file("npy") == FeatureFile("npy", "../have/npy", grid=GRID)
     assert dataset.feature_file("native") == FeatureFile("native", "../have/native.h5")
-    assert dataset.features("npy").read("v2").grid == dataset.features("native").read("v2").grid
+    assert dataset.store("npy").read("v2").grid == dataset.store("native").read("v2").grid
     path = dataset.video_path("v0")
     assert path is not None
     assert not path.is_symlink()

@@ -58,7 +58,7 @@ def test_annotations_are_the_scripts() -> None:
     for video in dataset.videos("test"):
         assert dataset.video_path(video) is not None
     assert (len(dataset.videos("train")), len(dataset.videos("test"))) == (36, 18)
-    with dataset.features() as store:
+    with dataset.store() as store:
         assert set(store.videos) == set(dataset.annotations.videos)
 
 
@@ -124,7 +124,7 @@ def test_run_by_its_commands(name: str, copy: Path, capsys: pytest.CaptureFixtur
     """`wtal runs show`, `localize`, `infer` and `evaluate` open the run and give what is stored in it."""
     kept, folder = Run.open(DEMO / "runs" / name), copy / "runs" / name
     dataset = Dataset.open(copy)
-    with dataset.features() as store:
+    with dataset.store() as store:
         assert kept.info.config == run_info(dataset, store, name).config  # made by the recipe, by today's settings
     stored = read_detections(kept.detections_path)
     average = stored_evaluations(kept)[0]["average"]

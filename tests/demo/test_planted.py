@@ -67,7 +67,7 @@ def test_the_command_writes_several_crops(
     assert "of 16 channels in 3 crops" in capsys.readouterr().out
     one, three = (Dataset.open(tmp_path / name) for name in ("one", "three"))
     assert (one.name, three.name) == ("planted-16-seed0", "planted-16-seed0-crops3")
-    with one.features() as a, three.features() as b:
+    with one.store() as a, three.store() as b:
         assert b.shape("v0") == (3, *a.shape("v0"))
         np.testing.assert_array_equal(a.read("v0").data, b.read("v0").data[0])
     assert main(["demo", "features", "--annotations", str(tmp_path / "gt.json"), "--out", str(tmp_path / "one"),

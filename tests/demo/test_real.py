@@ -91,7 +91,7 @@ def test_real_clips_by_descriptors(shared: Path, tmp_path: Path) -> None:
     )
     assert covered == pytest.approx(truth.videos[video].duration)
     assert len(truth.tracks["cuts"].for_video(video)) == len(pieces) - 1
-    with dataset.features() as store:
+    with dataset.store() as store:
         assert store.dim == 1024
         assert store.grid(video).duration == pytest.approx(truth.videos[video].duration, abs=0.05)
         # At a cut from one clip to another the appearance jumps, within a piece it hardly changes.
@@ -117,6 +117,6 @@ def test_missing_folder(tmp_path: Path) -> None:
 def test_both_data_sets_with_i3d(shared: Path, tmp_path: Path) -> None:
     report = make_real(shared / "data", tmp_path, quiet=True)
     assert report["notes"] == []
-    with Dataset.open(tmp_path / "real-clips").features() as store:
+    with Dataset.open(tmp_path / "real-clips").store() as store:
         assert store.dim == 1024 + 512
         assert dict(store.provenance(store.videos[0]).modalities)["rgb"] == 1024

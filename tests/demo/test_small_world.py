@@ -61,7 +61,7 @@ def summary(folder: Path) -> dict[str, Any]:
     text = json.dumps(
         {n: [list(r) for r in zip(t.video, t.label, t.start, t.end, strict=True)] for n, t in sorted(rows.items())}
     )
-    with dataset.features() as store:
+    with dataset.store() as store:
         features = {
             v: [round(float(x), 4) for x in (store.read(v).data[:, :128].mean(), store.read(v).data[:, 128:].mean())]
             for v in store.videos
@@ -98,7 +98,7 @@ def test_world_on_disk(small: Path) -> None:
     assert (kept.classes, dict(kept.videos), kept.instances) == (made.classes, dict(made.videos), made.instances)
     assert dict(kept.tracks) == dict(made.tracks)
     assert (len(dataset.videos("train")), len(dataset.videos("test"))) == (12, 6)
-    with dataset.features() as store:
+    with dataset.store() as store:
         assert store.dim == 256
         for script in scripts:
             grid = store.grid(script.name)
@@ -133,7 +133,7 @@ def test_runs_are_complete_and_anonymous(small: Path) -> None:
 
 def test_training_reads_the_recipe(small: Path, tmp_path: Path) -> None:
     dataset = Dataset.open(small)
-    with dataset.features() as store:
+    with dataset.store() as store:
         for name, variant in VARIANTS.items():
             config = run_info(dataset, store, name).config
             for key, value in settings_of(variant).items():

@@ -273,7 +273,7 @@ def test_ground_truth_that_is_edited_while_the_server_runs_is_seen(open_page: Op
 
 def test_a_model_that_works_at_a_coarser_step_is_asked_as_inference_did(open_page: OpenPage, home: Path) -> None:
     run = home / "runs" / "cmcs"
-    stride = Dataset.open(home / "datasets" / "planted").features().grid("test_024").stride
+    stride = Dataset.open(home / "datasets" / "planted").store().grid("test_024").stride
     info = (run / "run.yaml").read_text()
     (run / "run.yaml").write_text(info.replace("sample_rate: 0.0", f"sample_rate: {2 * stride}"))
     assert main(["infer", str(run), "--quiet"]) == 0
@@ -288,7 +288,7 @@ def test_a_model_that_works_at_a_coarser_step_is_asked_as_inference_did(open_pag
 
 def test_features_of_another_extractor_are_not_asked_about(open_page: OpenPage, home: Path) -> None:
     path = home / "datasets" / "planted" / "features" / "planted.h5"
-    with Dataset.open(home / "datasets" / "planted").features() as store:
+    with Dataset.open(home / "datasets" / "planted").store() as store:
         features = [store.read(video) for video in store.videos]
     path.unlink()
     with FeatureWriter(path, dtype="float32") as writer:
@@ -425,7 +425,7 @@ def test_opens_on_a_video_that_the_run_has_seen_and_says_what_others_lack(open_p
     app.selectbox(key="pick.video").set_value("test_024").run()
     assert "not been asked about this video" in texts(app)  # its features are there
     features = home / "datasets" / "planted" / "features" / "planted.h5"
-    with Dataset.open(home / "datasets" / "planted").features() as store:
+    with Dataset.open(home / "datasets" / "planted").store() as store:
         rest = [store.read(video) for video in store.videos if video != "test_024"]
     features.unlink()
     with FeatureWriter(features, dtype="float32") as writer:

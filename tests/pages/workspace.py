@@ -20,7 +20,7 @@ _STEPS = {"hamnet": (40, "attention_filters=16"), "acmnet": (60, "cas_thresholds
 def give_crops(dataset: Path, crops: int = 3) -> None:
     """Give a data set's features several crops, each weaker than the one before."""
     path = dataset / "features" / "planted.h5"
-    with Dataset.open(dataset).features() as store:
+    with Dataset.open(dataset).store() as store:
         features = [store.read(video) for video in store.videos]
     path.unlink()
     weights = 0.7 ** np.arange(crops)[:, None, None]

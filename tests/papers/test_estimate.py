@@ -34,7 +34,7 @@ def plans(dataset: Dataset, out: Path, table: str = "hamnet-table-1", **changes:
 
 def recorded(plan: RowPlan, dataset: Dataset, *, pace: float, step: int, device: str) -> None:
     """Make the run folder that a training leaves after `step` steps, its second sitting from step 11 on."""
-    with dataset.features() as store:
+    with dataset.store() as store:
         run = create_run(plan.runs[0], dataset, store)
     for at in range(10, step + 1, 10):
         run.log(kind="losses", stage="train", step=at, losses={}, seconds=pace * (at if at <= 10 else at - 10) + 5)
@@ -69,7 +69,7 @@ def test_without_a_run_steps_of_every_stage_are_timed(dataset: Dataset, tmp_path
 
 
 def test_a_pace_needs_two_lines(dataset: Dataset, tmp_path: Path) -> None:
-    with dataset.features() as store:
+    with dataset.store() as store:
         method = create_method("hamnet", classes=dataset.classes, feature_dim=store.dim)
         run = Run.create(tmp_path / "run", RunInfo.of(method, dataset, store))
     assert recorded_pace(run) == {}

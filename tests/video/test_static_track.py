@@ -76,7 +76,7 @@ def test_mining_writes_a_track_that_training_uses(folder: Path) -> None:
 
 def load(folder: Path) -> Corpus:
     dataset = Dataset.open(folder)
-    with dataset.features() as store:
+    with dataset.store() as store:
         return Corpus.load(store, dataset.annotations, dataset.videos("train"), hard_negatives=True, quiet=True)
 
 

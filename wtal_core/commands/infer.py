@@ -74,7 +74,7 @@ class Infer:
         unknown = [v for v in self.videos if v not in dataset.annotations.videos]
         if unknown:
             raise unknown_name("video", unknown[0], dataset.annotations.videos, where=home)
-        with dataset.features(name) as store:
+        with dataset.store(name) as store:
             done = infer(
                 run,
                 store,

@@ -47,7 +47,7 @@ class Train(TrainRequest):
             if split not in dataset.splits:
                 raise unknown_name("split", split, list(dataset.splits), where=self.data)
         features = self.features or (Run.open(self.out).info.dataset.get("features") if self.resume else None)
-        with dataset.features(features) as store:
+        with dataset.store(features) as store:
             driver = Driver(dataset, store, device=self.device, quiet=self.quiet, note=_note)
             run = reopen_run(self, dataset, store) if self.resume else create_run(self, dataset, store, note=_note)
             corpus = driver.corpus(run, self)

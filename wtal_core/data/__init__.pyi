@@ -5,6 +5,7 @@ from .activations import write_activations as write_activations
 from .annotations import read_annotations as read_annotations
 from .annotations import write_annotations as write_annotations
 from .dataset import Dataset as Dataset
+from .dataset import open_dataset as open_dataset
 from .detections import read_detections as read_detections
 from .detections import write_detections as write_detections
 from .features import FeatureStore as FeatureStore

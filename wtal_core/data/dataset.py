@@ -34,9 +34,11 @@ from wtal_core.data.features import FEATURE_LAYOUTS, FeatureFacts, FeatureStore
 from wtal_core.data.video_files import VideoFiles
 from wtal_core.errors import DataError, UsageError, unknown_name
 from wtal_core.files import composed, read_text, require_folder, visible, write_text
-from wtal_core.records import Annotations
+from wtal_core.records import Annotations, VideoFeatures
+from wtal_core.snippet_grid import SnippetGrid
+from wtal_core.summary import Summarized, Summary
 
-__all__ = ["Dataset", "EvaluationDefaults", "FeatureFile"]
+__all__ = ["Dataset", "EvaluationDefaults", "FeatureFile", "open_dataset"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +119,17 @@ class FeatureFile:
             raise unknown_name("treatment of lengths", self.lengths, ("same", "trim"), where="features", usage=False)
 
 
-@dataclass(frozen=True)
-class Dataset:
+def open_dataset(folder: str | os.PathLike[str]) -> Dataset:
+    """Open a data set folder, see `Dataset`.
+
+    Raises:
+        DataError: the folder or its `dataset.yaml` is missing or damaged.
+    """
+    return Dataset.open(folder)
+
+
+@dataclass(frozen=True, repr=False)
+class Dataset(Summarized):
     """A data set folder; make one with `Dataset.open(folder)`.
 
     Args:
@@ -165,6 +176,18 @@ class Dataset:
                 where=where,
                 next_step="Give one of them another name, e.g. {name: i3d-flow, path: ...}",
             )
+
+    def summary(self, rows: int) -> Summary:
+        """Return the data set in short, without reading more than its description."""
+        return Summary(
+            f"Data set {self.name}",
+            facts=[
+                ("splits", ", ".join(f"{split} ({' + '.join(names)})" for split, names in self.splits.items())),
+                ("features", ", ".join(self.feature_names)),
+                ("classes", ", ".join(self.class_list)),
+                ("folder", str(self.folder)),
+            ],
+        )
 
     # -- reading --------------------------------------------------------------------------------------------------
 
@@ -285,7 +308,7 @@ class Dataset:
                 return file
         raise unknown_name("set of features", name, self.feature_names, where=self.folder)
 
-    def features(self, name: str | None = None) -> FeatureStore:
+    def store(self, name: str | None = None) -> FeatureStore:
         """Open a set of features (default: the first)."""
         file = self.feature_file(name)
         facts = FeatureFacts(
@@ -327,6 +350,35 @@ class Dataset:
         changed.save()
         return changed
 
+    def features(self, video: str, name: str | None = None) -> VideoFeatures:
+        """Return the features of one video, of one set of features (default: the first).
+
+        Raises:
+            DataError: the data set has no features, or the video has none.
+        """
+        with self._known_store(name) as store:
+            return store.read(video)
+
+    def grid(self, video: str, name: str | None = None) -> SnippetGrid:
+        """Return where the snippets of one video lie in time, in one set of features (default: the first).
+
+        Raises:
+            DataError: the data set has no features, or the video has none.
+        """
+        with self._known_store(name) as store:
+            return store.grid(video)
+
+    @cached_property
+    def _stores(self) -> dict[str, FeatureStore]:
+        return {}
+
+    def _known_store(self, name: str | None) -> FeatureStore:
+        """Return a set of features that is looked through once, and whose file is opened when it is read."""
+        key = self.feature_file(name).name
+        if key not in self._stores:
+            self._stores[key] = self.store(key)
+        return self._stores[key]
+
     def subsets(self, split: str) -> tuple[str, ...]:
         """Return the subsets that make a split.
 
@@ -337,11 +389,18 @@ class Dataset:
             raise unknown_name("split", split, self.splits, where=self.folder)
         return self.splits[split]
 
-    def videos(self, split: str | None = None) -> tuple[str, ...]:
-        """Return the videos of a split (default: all), in the annotations' order."""
-        if split is None:
+    def videos(self, part: str | None = None) -> tuple[str, ...]:
+        """Return the videos of a split or subset (default: all), in the annotations' order; splits come first.
+
+        Raises:
+            UsageError: there is no such split or subset.
+        """
+        if part is None:
             return tuple(self.annotations.videos)
-        subsets = self.subsets(split)
+        if part not in self.splits and part not in self.annotations.subsets():
+            known = dict.fromkeys((*self.splits, *self.annotations.subsets()))
+            raise unknown_name("split or subset", part, known, where=self.folder)
+        subsets = self.splits.get(part, (part,))
         return tuple(video for video, info in self.annotations.videos.items() if info.subset in subsets)
 
     @cached_property

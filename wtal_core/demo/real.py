@@ -403,7 +403,7 @@ def _official_run(dataset: Dataset, out: Path, golden: Path, quiet: bool) -> Non
         )
     with atomic_path(weights) as temporary:
         np.savez(temporary, allow_pickle=False, **arrays)
-    with dataset.features() as store:
+    with dataset.store() as store:
         run = import_official(
             "cmcs", [weights], out, dataset=dataset, extractor=store.provenance(store.videos[0]).extractor
         )

@@ -137,7 +137,7 @@ def _train_variant(
 ) -> dict[str, Any]:
     dataset = Dataset.open(folder)
     request = _request(dataset, name, out, seed=seed, small=small, changes=changes)
-    with dataset.features() as store:
+    with dataset.store() as store:
         info = _info(request, dataset, store, name)
         if is_finished(out, info):
             return {"name": name, "average": stored_evaluations(Run.open(out))[0]["average"], "kept": True}

@@ -109,7 +109,7 @@ def _seconds(left: Mapping[str, int], pace: Mapping[str, float]) -> float:
 def _timed_pace(plan: RowPlan, dataset: Dataset, features: str | None, device: str) -> dict[str, float]:
     """Return `{stage: seconds a step}` of a row's method on random features of the training videos' lengths."""
     run = plan.runs[0]
-    with dataset.features(features) as store:
+    with dataset.store(features) as store:
         method = create_method(
             run.method, classes=dataset.classes, feature_dim=store.dim, preset=run.preset, **dict(run.set)
         )

@@ -96,7 +96,7 @@ def plan_rows(
     chosen = experiment.choose(rows)
     _refuse_what_varies(experiment, chosen, changes)
     plans = []
-    with dataset.features(features) as store:
+    with dataset.store(features) as store:
         for row in chosen:
             runs = tuple(
                 TrainRequest(
@@ -176,7 +176,7 @@ def remarks(experiment: Experiment, dataset: Dataset, features: str | None = Non
         said.append(f"The paper does not say how it was evaluated; here: {experiment.protocol}.")
     printed = {row.feature for r in experiment.rows if (row := experiment.printed(r)) and row.feature}
     if printed:
-        with dataset.features(features) as store:
+        with dataset.store(features) as store:
             extractor = store.provenance(store.videos[0]).extractor
         said.append(f"Features here: {extractor or 'unknown'}; printed with: {', '.join(sorted(printed))}.")
     if experiment.split != "test":

@@ -95,7 +95,7 @@ def import_official(
             arguments=("classes", "data"),
         )
     if feature_dim is None and dataset is not None and dataset.feature_names:
-        with dataset.features(features) as store:
+        with dataset.store(features) as store:
             feature_dim = store.dim
     model = create_method(method, classes=names, feature_dim=feature_dim, preset=preset, **dict(changes or {}))
     model.load_official(*checkpoints)

@@ -383,7 +383,7 @@ def train_many(
     if not requests:
         return
     scoring = scoring or Scoring.of(dataset)
-    with dataset.features(requests[0].features) as store:
+    with dataset.store(requests[0].features) as store:
         driver = Driver(dataset, store, device=requests[0].device, quiet=True)
         runs = [find_run(request, dataset, store) for request in requests]
         left = [

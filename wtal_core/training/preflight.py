@@ -56,7 +56,7 @@ def preflight(
             )
         )
     if dataset.feature_names:
-        with dataset.features(features) as store:
+        with dataset.store(features) as store:
             refusal = method.accepts(config, store)
         if refusal is not None:
             have = f": {refusal.got}" if refusal.got else ""

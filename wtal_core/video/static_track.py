@@ -104,7 +104,7 @@ def mine_dataset(
         )
     settings = {**asdict(config), "flow": kind}
     record = {} if again else _earlier(dataset.folder / RECORD, settings)
-    with dataset.features(features) if dataset.feature_names else nullcontext() as store:
+    with dataset.store(features) if dataset.feature_names else nullcontext() as store:
         for video in present:
             if video in record:
                 report.kept += 1

@@ -39,7 +39,7 @@ def snippets() -> None:
     with guard():
         with top[2]:
             name = st.selectbox("Features", list(dataset.feature_names), key=f"data.snippets.features.{dataset_id}")
-        store = dataset.features(name)
+        store = dataset.store(name)
         known = set(store.videos)
         annotations = loaders.load_annotations(dataset_id)
         listed = [v for v in annotations.videos if v in known]

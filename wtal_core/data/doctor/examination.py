@@ -93,7 +93,7 @@ def diagnose_dataset(folder: str | os.PathLike[str], *, quiet: bool = True) -> D
         stores: dict[str, FeatureStore] = {}
         for name in dataset.feature_names:
             try:
-                stores[name] = opened.enter_context(dataset.features(name))
+                stores[name] = opened.enter_context(dataset.store(name))
             except WtalError as error:
                 findings.append(Finding("error", "features unreadable", name, error.problem, error.next_step or ""))
         files = VideoFiles(dataset.folder / dataset.videos_folder)

@@ -128,7 +128,7 @@ def _explain_dataset(folder: Path) -> Explanation:
         unknown.append(f"the annotations: {error.problem}")
     for name in dataset.feature_names:
         try:
-            with dataset.features(name) as store:
+            with dataset.store(name) as store:
                 facts[f"features {name}"] = f"{counted(len(store.videos), 'video')}, {counted(store.dim, 'channel')}"
         except WtalError as error:
             unknown.append(f"the features {name}: {error.problem}")
