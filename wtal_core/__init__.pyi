@@ -1,3 +1,4 @@
+from .analysis.opened_run import open_run as open_run
 from .data import open_dataset as open_dataset
 from .data import open_features as open_features
 from .data import read_annotations as read_annotations

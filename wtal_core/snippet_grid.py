@@ -157,7 +157,7 @@ class SnippetGrid(Summarized):
         """Return the fields as a plain dict, for attributes and JSON."""
         return asdict(self)
 
-    def summary(self, rows: int) -> Summary:
+    def _summary(self, rows: int) -> Summary:
         """Return the grid in short."""
         facts = [(name, "not known" if value is None else f"{value:g}") for name, value in self.to_dict().items()]
         return Summary(f"Snippet grid: {self.num_snippets:,} snippets of {self.step_seconds:g} s", facts=facts)

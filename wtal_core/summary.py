@@ -83,15 +83,15 @@ class Summarized:
 
     __slots__ = ()
 
-    def summary(self, rows: int) -> Summary:
+    def _summary(self, rows: int) -> Summary:
         """Return the record in short, with so many rows at most."""
         raise NotImplementedError
 
     def __repr__(self) -> str:
-        return self.summary(_TEXT_ROWS).text()
+        return self._summary(_TEXT_ROWS).text()
 
     def _repr_html_(self) -> str:
-        return self.summary(_HTML_ROWS).html()
+        return self._summary(_HTML_ROWS).html()
 
 
 def _texts(column: Sequence[str | float]) -> list[str]:

@@ -233,7 +233,7 @@ def test_videos_of_a_split_or_a_subset(toy: Dataset) -> None:
     assert toy.videos("test") == toy.videos("validation") == ("v1", "v3")
     swapped = replace(toy, splits={"training": ("validation",)})  # a split that is called like another's subset
     assert swapped.videos("training") == ("v1", "v3")
-    with pytest.raises(UsageError, match=r"unknown split or subset 'tset' \(expected one of: train, test, tr"):
+    with pytest.raises(UsageError, match=r"unknown split or subset 'tset' \(expected one of: test, train, tr"):
         toy.videos("tset")
 
 

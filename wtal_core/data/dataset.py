@@ -177,7 +177,7 @@ class Dataset(Summarized):
                 next_step="Give one of them another name, e.g. {name: i3d-flow, path: ...}",
             )
 
-    def summary(self, rows: int) -> Summary:
+    def _summary(self, rows: int) -> Summary:
         """Return the data set in short, without reading more than its description."""
         return Summary(
             f"Data set {self.name}",

@@ -78,7 +78,7 @@ class Boundaries(Summarized):
     def __len__(self) -> int:
         return len(self.anchor)
 
-    def summary(self, rows: int) -> Summary:
+    def _summary(self, rows: int) -> Summary:
         """Return the proposals in short."""
         table = [
             (str(stream), int(anchor), float(first), float(last), float(coherence))
@@ -154,7 +154,7 @@ class Track(Summarized):
         if self.kind != "proposals":
             object.__setattr__(self, "values", np.asarray(self.values))
 
-    def summary(self, rows: int) -> Summary:
+    def _summary(self, rows: int) -> Summary:
         """Return the track in short."""
         kind, shape, values = self._row()
         return Summary(f"Track: {kind}, {shape}, {values}", facts=[("meaning", self.meaning)])
@@ -278,7 +278,7 @@ class Activations(Picklable, Summarized):
         """`(T, C)`: the CAS without the background channel."""
         return self.cas[:, : len(self.classes)]
 
-    def summary(self, rows: int) -> Summary:
+    def _summary(self, rows: int) -> Summary:
         """Return the activations in short: the likeliest classes, and what tracks there are."""
         tracks = self.all_tracks()
         likeliest = np.argsort(-self.video_scores, kind="stable")[:3].tolist()

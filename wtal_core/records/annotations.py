@@ -107,7 +107,7 @@ class Annotations(Picklable, Summarized):
                     next_step="Add these videos to `videos`, or drop their segments",
                 )
 
-    def summary(self, rows: int) -> Summary:
+    def _summary(self, rows: int) -> Summary:
         """Return the ground truth in short: how much there is, and of the first classes each."""
         subsets = Counter(info.subset for info in self.videos.values())
         split = ", ".join(f"{subsets[name]:,} {name}" for name in self.subsets())

@@ -52,7 +52,7 @@ class Evaluation(Summarized):
             check_type(getattr(self, name), int, name, "a whole number", where)
         object.__setattr__(self, "notes", check_names(self.notes, "notes", where))
 
-    def summary(self, rows: int) -> Summary:
+    def _summary(self, rows: int) -> Summary:
         """Return the scores in short: the mean over classes, and the first classes."""
         levels = self.mean_ap
         amounts = [

@@ -126,7 +126,7 @@ class VideoFeatures(Summarized):
             )
         object.__setattr__(self, "data", data)
 
-    def summary(self, rows: int) -> Summary:
+    def _summary(self, rows: int) -> Summary:
         """Return the features in short."""
         grid = self.grid
         *crops, snippets, channels = self.data.shape

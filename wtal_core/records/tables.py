@@ -206,7 +206,7 @@ class _Table(Summarized, Generic[_Row]):
             return NotImplemented
         return self.concat([self, other])
 
-    def summary(self, rows: int) -> Summary:
+    def _summary(self, rows: int) -> Summary:
         """Return the table in short, with so many rows at most."""
         videos, labels = (len(set(self.__dict__[name].tolist())) for name in ("video", "label"))
         title = f"{type(self).__name__}: {counted(len(self), 'row')}"
