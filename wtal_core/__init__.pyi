@@ -10,6 +10,7 @@ from .errors import UsageError as UsageError
 from .errors import WtalError as WtalError
 from .evaluation import evaluate as evaluate
 from .evaluation import list_protocols as list_protocols
+from .figures.inline import plot as plot
 from .methods import create_method as create_method
 from .methods import list_methods as list_methods
 from .records import Activations as Activations
