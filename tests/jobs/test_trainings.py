@@ -27,7 +27,7 @@ def made(dataset: Dataset, out: Path) -> tuple[TrainRequest, Run]:
         method="hamnet", data=dataset.folder, out=out, set={"gamma": 0.3, "training.steps": 5}, validate="test",
         seed=4, device="cpu", log_every=3, keep_activations=2, keep_videos=("a",),
     )  # fmt: skip
-    with dataset.features() as store:
+    with dataset.store() as store:
         return request, create_run(request, dataset, store)
 
 

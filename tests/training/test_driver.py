@@ -143,7 +143,7 @@ def test_activations_are_kept_as_they_form(dataset: Dataset, tmp_path: Path) -> 
     (plain,) = plan(tmp_path / "plain", 0)
     (keeping,) = plan(tmp_path / "keeping", 0)
     keeping = replace(keeping, keep_activations=4)
-    with dataset.features() as store:
+    with dataset.store() as store:
         driver = Driver(dataset, store, device="cpu", quiet=True, note=told.append)
         runs = [create_run(request, dataset, store) for request in (plain, keeping)]
         for run, request in zip(runs, (plain, keeping), strict=True):
@@ -181,7 +181,7 @@ def test_a_resumed_training_keeps_nothing_of_steps_it_has_not_done(
         if step == 3 and run.folder == broken.out:
             (run.folder / "stop").touch()
 
-    with dataset.features() as store:
+    with dataset.store() as store:
         driver = Driver(dataset, store, device="cpu", quiet=True)
         straight, run = (create_run(r, dataset, store) for r in (request, broken))
         driver.train(straight, request)
@@ -200,7 +200,7 @@ def test_a_resumed_training_keeps_nothing_of_steps_it_has_not_done(
 def test_videos_to_be_kept_must_have_features(dataset: Dataset, tmp_path: Path) -> None:
     (request,) = plan(tmp_path, 0)
     request = replace(request, keep_activations=1, keep_videos=("tset_009",))
-    with dataset.features() as store:
+    with dataset.store() as store:
         run = create_run(request, dataset, store)
         with pytest.raises(UsageError, match="unknown video 'tset_009'"):
             Driver(dataset, store, device="cpu", quiet=True).train(run, request)
