@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wtal_core.data import Dataset, read_detections
-from wtal_core.errors import DataError, UsageError
+from wtal_core.errors import DataError
 from wtal_core.evaluation import Diagnosis, diagnose, evaluate
 from wtal_core.records import Activations, Annotations, Detections, Evaluation
 from wtal_core.runs.folder import Run, RunInfo
@@ -65,10 +65,7 @@ class OpenedRun(Summarized):
     @property
     def config(self) -> Any:
         """The method's resolved settings; plain values where the method is not known here."""
-        try:
-            return self.run.config()
-        except UsageError:
-            return dict(self.info.config)
+        return self.run.config() if self.run.method_known else dict(self.info.config)
 
     @cached_property
     def detections(self) -> Detections:
