@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
+from pages.ui.javascript import join
 from wtal_core.figures.looks import colours
 from wtal_core.figures.rows import Row
 from wtal_core.files import jsonable
@@ -25,7 +26,7 @@ _component = st.components.v2.component(
     "wtal_timeline",
     html=(_FOLDER / "timeline.html").read_text(encoding="utf-8"),
     css=(_FOLDER / "timeline.css").read_text(encoding="utf-8"),
-    js=(_FOLDER / "timeline.js").read_text(encoding="utf-8"),
+    js=join(_FOLDER / "component.js"),
 )
 _arrays_component = st.components.v2.component(
     "wtal_timeline_arrays", html="", js=(_FOLDER / "arrays.js").read_text(encoding="utf-8")
