@@ -18,7 +18,7 @@ from pages.ui import timeline
 from pages.ui.javascript import join
 from pages.ui.timeline import Payload, pack
 from tests.browser.chromium import Chromium, Witness
-from wtal_core.runs.tracks import Series, Track
+from wtal_core.figures.rows import Row, Series
 from wtal_core.snippet_grid import SnippetGrid
 
 pytestmark = pytest.mark.browser
@@ -100,23 +100,23 @@ def truth(start: float, end: float, role: str = "gt", label: str = "Dive") -> di
 
 
 TRACKS = (
-    Track("gt", "Ground truth", "segments", items=(truth(4, 8), truth(12, 15), truth(13, 17, "ambiguous"))),
-    Track("truth:fakes", "Fakes", "segments", items=(truth(9, 11, "fake", "practice"),)),
-    Track("det:A", "run", "detections", run="A", counts={"tp": 1, "fp": 2}, misses=({"start": 12.0, "end": 15.0},),
+    Row("gt", "Ground truth", "segments", items=(truth(4, 8), truth(12, 15), truth(13, 17, "ambiguous"))),
+    Row("truth:fakes", "Fakes", "segments", items=(truth(9, 11, "fake", "practice"),)),
+    Row("det:A", "run", "detections", run="A", counts={"tp": 1, "fp": 2}, misses=({"start": 12.0, "end": 15.0},),
           items=(detection(4.5, 8, "tp"), detection(5, 10), detection(18, 20))),
-    Track("cas:A", "CAS", "lines", run="A", grid=GRID, series=(Series("CAS", VALUES, "instance"),), sources=("cas",)),
-    Track("area:A", "Parts", "area", run="A", grid=GRID, hidden=True,
+    Row("cas:A", "CAS", "lines", run="A", grid=GRID, series=(Series("CAS", VALUES, "instance"),), sources=("cas",)),
+    Row("area:A", "Parts", "area", run="A", grid=GRID, hidden=True,
           series=(Series("one", VALUES, "instance"), Series("rest", 1 - VALUES, "context"))),
-    Track("heat:A", "All classes", "heat", run="A", grid=GRID, cells=CELLS, names=("Dive", "Jump", "Throw"), row=1),
-    Track("dropped:A", "Dropped", "mask", run="A", spans=((3.0, 4.0), (10.0, 11.5)), role="ghost", folded=True),
-    Track("bounds:A", "Boundaries", "boundaries", run="A",
+    Row("heat:A", "All classes", "heat", run="A", grid=GRID, cells=CELLS, names=("Dive", "Jump", "Throw"), row=1),
+    Row("dropped:A", "Dropped", "mask", run="A", spans=((3.0, 4.0), (10.0, 11.5)), role="ghost", folded=True),
+    Row("bounds:A", "Boundaries", "boundaries", run="A",
           items=({"label": "Dive", "start": 4.0, "end": 9.0, "raw_start": 5.0, "raw_end": 8.0, "stream": "flow",
                   "oic": -0.3, "coherence": 0.7},)),
-    Track("flow", "Optical flow", "offer", note="Compute", about="computed once"),
+    Row("flow", "Optical flow", "offer", note="Compute", about="computed once"),
 )  # fmt: skip
 
 
-def packed(tracks: tuple[Track, ...] = TRACKS, **facts: Any) -> Payload:
+def packed(tracks: tuple[Row, ...] = TRACKS, **facts: Any) -> Payload:
     """Return a payload as the page makes it."""
     known: dict[str, Any] = {
         "subject": "planted/one", "title": "one", "duration": 24.0, "fps": 10.0, "step": 0.5, "t0": 2.0,
@@ -255,7 +255,8 @@ def test_a_payload_comes_back_as_it_was_packed(page: Any) -> None:
     assert by_key["heat:A"]["kind"] == "Uint8Array"
     assert [i["lane"] for i in by_key["gt"]["items"]] == [0, 0, 1]
     assert by_key["det:A"]["lanes"] == 2
-    assert by_key["det:A"]["items"][0]["rivals"] == [], "what is not known of a detection is filled in"
+    first = by_key["det:A"]["items"][0]
+    assert (first["threshold"], first["rivals"]) == (0.25, []), "what is not known of a detection is filled in"
 
 
 def test_arrays_on_their_way_are_waited_for_and_kept_between_payloads(page: Any) -> None:
@@ -341,8 +342,8 @@ def test_lanes_hold_what_does_not_overlap_and_the_first_choose_first(page: Any) 
     for i, (item, lane) in enumerate(zip(items, lanes, strict=True)):
         meets = {lanes[k] for k in range(i) if items[k]["start"] < item["end"] and items[k]["end"] > item["start"]}
         assert lane == next((free for free in range(4) if free not in meets), -1), f"item {i}"
-    touching = [{"start": 0, "end": 5}, {"start": 5, "end": 9}]
-    assert page.evaluate("items => [m.payload.assignLanes(items), items.map(i => i.lane)]", touching) == [1, [0, 0]]
+    touching = [{"start": 5, "end": 9}, {"start": 0, "end": 5}, {"start": 9, "end": 12}]
+    assert page.evaluate("items => [m.payload.assignLanes(items), items.map(i => i.lane)]", touching) == [1, [0, 0, 0]]
     assert page.evaluate("() => m.payload.assignLanes([])") == 1
 
 
@@ -368,13 +369,13 @@ def test_rows_are_moved_folded_and_brought_back(page: Any) -> None:
         page,
         """model => { const out = [], keep = () => { model.arrange(); out.push(model.visible.map(r => r.track.key)); };
           keep(); model.reorder('flow', 'gt'); model.shift('cas:A', -1); keep();
-          model.load({...model.data, tracks: [...model.data.tracks, {key: 'new', kind: 'mask', spans: [], items: []}]});
+          model.load({...model.data, tracks: [{key: 'new', kind: 'mask', spans: [], items: []}, ...model.data.tracks]});
           keep(); model.prefs.hidden.gt = true; keep(); model.reset(); keep(); return out; }""",
     )
     assert moved == ["flow", "gt", "truth:fakes", "cas:A", "det:A", "heat:A", "dropped:A", "bounds:A"]
     assert after == [*moved, "new"], "tracks that nobody placed come last"
     assert hidden == [key for key in after if key != "gt"]
-    assert back == [*first, "new"]
+    assert back == ["new", *first]
 
 
 def test_a_pixel_is_in_the_row_that_is_drawn_there(page: Any) -> None:
@@ -409,14 +410,17 @@ def test_the_bar_under_the_pointer_is_hit(page: Any) -> None:
 
 
 def test_bars_too_short_to_see_can_be_hit_and_those_without_a_lane_cannot(page: Any) -> None:
-    short = Track("det:A", "run", "detections", items=tuple(detection(10, 10.001, id=f"A{k}") for k in range(7)))
-    ids = on_model(
+    items = [detection(10, 10.001, id=f"A{k}") for k in range(5)] + [detection(10, 14, id="A5")]
+    ids, folded = on_model(
         page,
-        """model => [0, 1, 2, 3, 4, 5, 6].map(k => 24 + 3 + k * 17 + 7)
-          .map(y => model.hit(model.axis.x(10) + 4, y)?.item.id ?? null)""",
-        payload=packed((short,)),
+        """model => { const id = (t, y) => model.hit(model.axis.x(t) + 4, y)?.item.id ?? null;
+          const ids = [0, 1, 2, 3, 4, 5].map(k => id(10, 24 + 3 + k * 17 + 7));
+          model.prefs.folded['det:A'] = true; model.arrange();
+          return [ids, [id(10, 24 + 10), id(13, 24 + 10)]]; }""",
+        payload=packed((Row("det:A", "run", "detections", items=tuple(items)),)),
     )
-    assert ids == ["A0", "A1", "A2", "A3", "A4", None, None], "five lanes are drawn"
+    assert ids == ["A0", "A1", "A2", "A3", "A4", None], "five lanes are drawn"
+    assert folded == ["A0", None]
 
 
 def test_rows_of_a_heat_map_and_values_are_found_by_pixel(page: Any) -> None:
@@ -471,7 +475,7 @@ def test_moments_are_starts_in_order_and_two_presses_go_on(page: Any) -> None:
 def test_what_was_chosen_is_found_again_by_its_place(page: Any) -> None:
     def shifted(by: float) -> Payload:
         items = (detection(1, 2), detection(5 + by, 10 + by, id="B"))
-        return packed((Track("det:A", "run", "detections", items=items),))
+        return packed((Row("det:A", "run", "detections", items=items),))
 
     for by, expected in ((0.5, "B"), (3, None)):
         chosen = page.evaluate(
@@ -501,6 +505,9 @@ def test_most_of_a_false_positive_lies_on_what_the_data_set_knows_of(page: Any) 
         page,
         """model => [[9, 12], [6, 10], [9.5, 10]].map(([start, end]) =>
           m.moments.liesOn({start, end}, model.data.tracks)?.item.label ?? null)""",
+        payload=packed(
+            (*TRACKS, Row("truth:phases", "Phases", "segments", items=(truth(5, 12.5, "phase", "address"),)))
+        ),
     )
     assert found == ["practice", None, "practice"]
 
@@ -713,7 +720,7 @@ def test_a_payload_that_cannot_be_read_is_said_and_the_picture_stays(mounted: An
 
 def test_a_payload_is_shown_when_its_arrays_arrive(mounted: Any) -> None:
     other = TRACKS[3]
-    later = texts(packed((Track("cas:A", "CAS", "lines", grid=GRID, series=(Series("CAS", VALUES / 2, other.key),)),)))
+    later = texts(packed((Row("cas:A", "CAS", "lines", grid=GRID, series=(Series("CAS", VALUES / 2, other.key),)),)))
     mounted.evaluate("([header]) => again(bytes(header))", later)
     assert mounted.evaluate("__wtal.data.tracks.length") == len(TRACKS), "the earlier one stays"
     mounted.evaluate("([_, body]) => arrays({data: bytes(body)})", later)

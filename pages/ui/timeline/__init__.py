@@ -98,7 +98,7 @@ def pack(tracks: Sequence[Row], *, start: Mapping[str, Any], **facts: Any) -> Pa
     Args:
         tracks: from top to bottom.
         start: `{"t", "from", "to"}`: where playhead and view start for a new subject; not part of `rev`.
-        facts: what else the header says, see `pages/ui/explore/stack.py`.
+        facts: what else the header says, see `pages/ui/explore/rows.py`.
     """
     arrays = _Arrays()
     plain = [_track(track, arrays) for track in tracks]

@@ -146,6 +146,7 @@ export class Timeline {
 
   /** Report playhead and view once they rest. */
   report() {
+    if (!this.model.data) return;
     clearTimeout(this.reporting);
     this.reporting = setTimeout(() => {
       const moment = this.model.moment(), text = JSON.stringify(moment);
@@ -322,7 +323,7 @@ export class Timeline {
       help: () => this.toggleHelp(), fit: () => this.fit(), play: () => this.toggle(), erase: () => this.toggleErase(),
       nextgt: () => this.jump("truths", 1), prevgt: () => this.jump("truths", -1),
     };
-    actions[name]?.();
+    if (this.model.data) actions[name]?.();
   }
 
   /** Choose a detection by its id; null for none. */

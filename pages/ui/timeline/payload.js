@@ -21,7 +21,7 @@ import { remembered } from "./cache.js";
  * @property {?{start: number, end: number, label: string, tiou: number}} [near] nearest ground truth
  * @property {{start: number, end: number, score: number, source: string}[]} [rivals] what it suppressed
  *
- * @typedef {Object} Track as `wtal_core.runs.tracks.Track`, with arrays in place of their numbers
+ * @typedef {Object} Track as `wtal_core.figures.rows.Row`, with arrays in place of their numbers
  * @property {string} key
  * @property {"segments" | "detections" | "lines" | "area" | "heat" | "mask" | "boundaries" | "offer"} kind
  * @property {Series[]} [series] of "lines" and "area"
@@ -29,7 +29,7 @@ import { remembered } from "./cache.js";
  * @property {Item[]} items
  * @property {number} lanes how many lanes the items take
  *
- * @typedef {Object} Payload the header, see `pack` in __init__.py and `build` in pages/ui/explore/stack.py
+ * @typedef {Object} Payload the header, see `pack` in __init__.py and `build` in pages/ui/explore/rows.py
  * @property {string} rev changes with whatever is shown
  * @property {string} subject data set and video
  * @property {{t: ?number, from: ?number, to: ?number}} start seconds
