@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import streamlit as st
@@ -37,15 +37,14 @@ def main() -> None:
     with guard():
         dataset = loaders.load_dataset(entry.id)
         split = detection_sets.split_of(entry.id)
-        known = detection_sets.imported_sets(entry.id)
     with columns[1]:
-        runs, files = _pick_sets(entry.id, known)
+        runs = _pick_sets(entry.id)
     with columns[2]:
         st.selectbox("tIoU", list(TIOU_PRESETS), key="levels", bind="query-params")
     with columns[3], st.popover("Detection files", icon=":material/upload_file:", width="stretch"):
         more = _more_files()
     levels = parse_tiou(st.session_state["levels"])
-    sets = _sets(runs, [*files, *more])
+    sets = _sets(runs, more)
     if not sets:
         _teach(entry.id)
         return
@@ -112,32 +111,32 @@ def main() -> None:
 # -- what is compared -----------------------------------------------------------------------------------------------
 
 
-def _pick_sets(dataset_id: str, imported: Mapping[str, SetRef]) -> tuple[list[str], list[SetRef]]:
-    """Let the user pick runs and imported files; return the runs' ids and the files."""
+def _pick_sets(dataset_id: str) -> list[str]:
+    """Let the user pick runs; return their ids."""
     runs = loaders.runs(dataset_id)
     wanted = [run for run in selection().runs if run in runs]
-    default = wanted or [run for run, entry in runs.items() if not entry.error][:4] or list(imported)[:4]
+    default = wanted or [run for run, entry in runs.items() if not entry.error][:4]
     named = st.query_params.get_all("sets")
-    ids = [name if name in imported else loaders.run_id(name, dataset_id) for name in named]
+    ids = [loaders.run_id(name, dataset_id) for name in named]
     changed = st.session_state.get(_SHOWN, dataset_id) != dataset_id
     if changed:  # what was chosen is of the data set shown before
         st.session_state["sets"] = default
     elif ids != named:  # a link of an earlier version: the widget takes only what is among its options
-        st.session_state["sets"] = [i for i in ids if i in runs or i in imported] or default
+        st.session_state["sets"] = [i for i in ids if i in runs] or default
     st.session_state[_SHOWN] = dataset_id
     picked = st.multiselect(
-        "Runs and imported detections",
-        [*runs, *imported],
+        "Runs",
+        list(runs),
         default=None if changed or ids != named else default,
         key="sets",
         bind="query-params",
-        placeholder="Choose runs" if runs or imported else "No runs yet",
-        help="The first one is what the others are compared with. Detections of other systems, imported on the Data "
-        "page, stand among the runs.",
+        placeholder="Choose runs" if runs else "No runs yet",
+        help="The first one is what the others are compared with. Detections of other systems become runs on the Data "
+        "page.",
     )
-    for lost in (name for name in ids if not changed and name not in runs and name not in imported):
+    for lost in (name for name in ids if not changed and name not in runs):
         pickers.why_not("run", lost)
-    return [i for i in picked if i not in imported], [imported[i] for i in picked if i in imported]
+    return list(picked)
 
 
 def _more_files() -> list[SetRef]:

@@ -15,9 +15,15 @@ from .methods import create_method as create_method
 from .methods import list_methods as list_methods
 from .records import Activations as Activations
 from .records import Annotations as Annotations
+from .records import Boundaries as Boundaries
 from .records import Detections as Detections
 from .records import Evaluation as Evaluation
+from .records import Lens as Lens
 from .records import Segments as Segments
+from .records import Trace as Trace
+from .records import Track as Track
 from .records import VideoFeatures as VideoFeatures
+from .records import View as View
+from .runs.writer import start_run as start_run
 from .snippet_grid import SnippetGrid as SnippetGrid
 from .version import __version__ as __version__

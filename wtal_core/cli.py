@@ -50,7 +50,11 @@ COMMANDS: dict[tuple[str, ...], tuple[str, str, str]] = {
     ("runs", "list"): ("runs", "ListRuns", "list runs with state and score"),
     ("runs", "show"): ("runs", "ShowRun", "show one run"),
     ("runs", "compare"): ("runs", "CompareRuns", "stored scores side by side, seeds together"),
-    ("runs", "import"): ("runs_import", "ImportRun", "an official checkpoint -> run folder"),
+    ("runs", "import"): (
+        "runs_import",
+        "ImportRun",
+        "predictions or an official checkpoint -> run folder",
+    ),
     ("jobs", "list"): ("jobs", "ListJobs", "what runs in the background, and what waits"),
     ("jobs", "add"): ("jobs", "AddJob", "queue a command for the background"),
     ("jobs", "stop"): ("jobs", "StopJob", "stop a job, or take it out of the queue"),

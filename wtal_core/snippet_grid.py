@@ -136,6 +136,13 @@ class SnippetGrid(Summarized):
         return replace(empty, num_snippets=empty.expected_num_snippets())
 
     @classmethod
+    def rescaled(cls, num_snippets: int, duration: float) -> SnippetGrid:
+        """Return the grid of `num_snippets` snippets spread evenly over a video of `duration` seconds."""
+        return cls(
+            fps=max(num_snippets, 1) / duration, stride=1, window=1, num_snippets=num_snippets, duration=duration
+        )
+
+    @classmethod
     def from_dict(cls, values: dict[str, Any], where: object | None = None) -> SnippetGrid:
         """Rebuild a grid from `to_dict()`; unknown or missing keys are errors."""
         known = ["fps", "stride", "window", "num_snippets", "offset", "duration"]

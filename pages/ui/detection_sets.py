@@ -43,7 +43,6 @@ __all__ = [
     "comparison",
     "diagnosis",
     "file_set",
-    "imported_sets",
     "load_set",
     "page_mode",
     "plot_theme",
@@ -143,30 +142,6 @@ def file_set(path: str | Path) -> SetRef:
     return SetRef(
         file.parent.name if file.name == "detections.json" else file.stem, "file", str(file), loaders.stamp(file)
     )
-
-
-def imported_sets(dataset_id: str) -> dict[str, SetRef]:
-    """Return `{id: set}` of the detections imported into the workspace that speak of this data set's videos.
-
-    Files that cannot be read are among them: what is wrong is said when they are chosen.
-    """
-    videos = loaders.load_annotations(dataset_id).videos
-    found = {}
-    for name, path in loaders.workspace().detection_files().items():
-        ref = file_set(path)
-        try:
-            fits = not videos.keys().isdisjoint(_videos_of(ref.where, ref.stamp))
-        except WtalError:
-            fits = True
-        if fits:
-            found[f"{name} (file)"] = ref
-    return found
-
-
-@st.cache_resource(max_entries=512, show_spinner="Reading detections")
-def _videos_of(path: str, stamp: int) -> frozenset[str]:
-    """Return the videos a file speaks of: remembered for more files than detections are."""
-    return frozenset(str(video) for video in _file(path, stamp).video_codes[1])
 
 
 def upload_set(name: str, content: bytes) -> SetRef:

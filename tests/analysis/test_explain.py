@@ -8,8 +8,9 @@ import torch
 from tests.planted import CLASSES, World
 from wtal_core.analysis.explain import Near, explain, judge
 from wtal_core.analysis.live import LiveSplit, localize_video
-from wtal_core.methods import create_method
+from wtal_core.methods import create_method, method_class
 from wtal_core.records import Annotations, Detections, Segments, VideoInfo
+from wtal_core.runs.localizer import Localizer
 from wtal_core.settings import override
 
 
@@ -46,7 +47,7 @@ def test_a_video_without_truth_has_false_positives_only() -> None:
 def test_explanations_name_suppressed_rivals(world: World, split: LiveSplit) -> None:
     video = next(iter(split.activations))
     acts = split.activations[video]
-    result = localize_video("acmnet", video, acts, split.settings({"class_threshold": 0.0}))
+    result = localize_video(split.localizer, video, acts, split.settings({"class_threshold": 0.0}))
     explained = explain(result, acts, judge(result.detections, world.annotations, video))
     assert [e.score for e in explained] == sorted((e.score for e in explained), reverse=True)
     suppressed = int((result.proposals.suppressed_by >= 0).sum())
@@ -62,8 +63,9 @@ def test_soft_suppression_says_what_lowered_a_score(world: World) -> None:
     method = create_method("hamnet", classes=CLASSES, feature_dim=world.store.dim, attention_filters=8).eval()
     acts = method.activations(world.store.read(video).data, grid=world.store.grid(video))
     settings = override(method.config.localization, {"class_threshold": 0.0})
-    result = localize_video("hamnet", video, acts, settings)
-    hard = localize_video("hamnet", video, acts, override(settings, {"suppression": "none"}))
+    localizer = Localizer(method_class("hamnet").propose, settings)
+    result = localize_video(localizer, video, acts, settings)
+    hard = localize_video(localizer, video, acts, override(settings, {"suppression": "none"}))
     explained = explain(result, acts, judge(result.detections, world.annotations, video), most=10_000)
     assert all(e.soft for e in explained)
     lowered = [e for e in explained if e.lowered_by is not None]

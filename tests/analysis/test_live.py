@@ -37,7 +37,7 @@ def test_changed_settings_give_what_localize_and_evaluate_give(
 def test_a_videos_detections_are_those_of_the_split(split: live.LiveSplit) -> None:
     video = next(iter(split.activations))
     localization = split.settings({"class_threshold": 0.01})
-    one = live.localize_video("acmnet", video, split.activations[video], localization)
+    one = live.localize_video(split.localizer, video, split.activations[video], localization)
     of_split = split.update({"class_threshold": 0.01}).detections.for_video(video)
     assert one.detections.sorted() == of_split.sorted()
 

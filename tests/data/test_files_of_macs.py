@@ -23,7 +23,6 @@ from wtal_core.data.video_files import VideoFiles
 from wtal_core.errors import DataError
 from wtal_core.files import composed, stem, visible
 from wtal_core.video.find_videos import find_videos
-from wtal_core.workspace import Workspace
 
 CAFE = "Caf\u00e9"
 GRID = GridRule(fps=25.0, stride=16, window=16)
@@ -131,11 +130,6 @@ def test_detections(tmp_path: Path) -> None:
     found = read_detections(tmp_path / "found.json")
     assert (found.video.tolist(), found.label.tolist()) == ([CAFE], [CAFE])
     assert read_video_scores(tmp_path / "found.json").videos == (CAFE,)
-    home = tmp_path / "home"
-    (home / "detections").mkdir(parents=True)
-    (tmp_path / "found.json").rename(home / "detections" / "found.json")
-    litter(home)
-    assert list(Workspace(home).detection_files()) == ["found"]
 
 
 def test_subtitles(tmp_path: Path) -> None:

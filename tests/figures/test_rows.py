@@ -9,6 +9,7 @@ from wtal_core.analysis.explain import explain, judge
 from wtal_core.analysis.live import localize_video
 from wtal_core.figures import rows
 from wtal_core.runs.folder import Run
+from wtal_core.runs.localizer import localizer_of
 from wtal_core.runs.pipeline import stored_activations
 from wtal_core.settings import override
 
@@ -30,7 +31,7 @@ def test_of_many_detections_the_best_are_shown_and_all_are_counted(world: World,
     video = world.videos("test")[0]
     acts = stored_activations(acmnet, [video])[video]
     settings = override(acmnet.config().localization, {"class_threshold": 0.0})
-    result = localize_video("acmnet", video, acts, settings)
+    result = localize_video(localizer_of(acmnet), video, acts, settings)
     verdicts = judge(result.detections, world.annotations, video, tiou=0.1)
     made = rows.detection_row(explain(result, acts, verdicts, most=3), verdicts, run="B", title="a run", key="det")
     assert (made.key, len(made.items)) == ("det:B", 3)

@@ -14,6 +14,7 @@ from wtal_core.methods.base import Method
 from wtal_core.records import Activations, Detections
 from wtal_core.runs import pipeline
 from wtal_core.runs.folder import Run
+from wtal_core.runs.localizer import Localizer
 from wtal_core.runs.pipeline import infer, localize, stored_activations
 
 
@@ -56,14 +57,13 @@ def test_an_interrupted_inference_is_not_mixed_with_one_of_other_weights(
 def test_localizing_part_by_part_is_localizing_all(acmnet: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = localize(acmnet, activations=stored_activations(acmnet), store=False)
     held: list[int] = []
-    cls = type(acmnet.new_method())
-    asked = cls.localize_many
+    asked = Localizer.detections
 
-    def counted(activations: Mapping[str, Activations], localization: object) -> Detections:
+    def counted(self: Localizer, activations: Mapping[str, Activations], changed: object = None) -> Detections:
         held.append(len(activations))
-        return asked(activations, localization)
+        return asked(self, activations, changed)
 
-    monkeypatch.setattr(cls, "localize_many", counted)
+    monkeypatch.setattr(Localizer, "detections", counted)
     monkeypatch.setattr(pipeline, "_VIDEOS_AT_ONCE", 2)
     assert localize(acmnet, store=False).by_video() == whole.by_video()
     assert max(held) == 2

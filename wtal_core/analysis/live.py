@@ -27,9 +27,9 @@ from wtal_core.errors import DataError
 from wtal_core.evaluation import GroundTruthIndex, evaluate
 from wtal_core.files import read_json, write_json
 from wtal_core.localization import Proposals
-from wtal_core.methods import method_class
 from wtal_core.records import Activations, Detections, Evaluation
-from wtal_core.runs.folder import Run, RunInfo
+from wtal_core.runs.folder import Run
+from wtal_core.runs.localizer import Localizer, localizer_of
 
 __all__ = [
     "Asked",
@@ -50,8 +50,8 @@ _KEPT_RESULTS = 12  # results of a split that are kept, so that a slider moved b
 
 
 def stored_localization(run: Run) -> Any:
-    """Return the localization settings that made the run's stored detections (default: those of its config)."""
-    own = run.config().localization
+    """Return the localization settings that made the run's stored detections (default: the run's own)."""
+    own = localizer_of(run).settings
     file = run.folder / "localization.json"
     if not file.is_file():
         return own
@@ -81,9 +81,9 @@ class VideoResult:
     detections: Detections
 
 
-def localize_video(method: str, video: str, activations: Activations, localization: Any) -> VideoResult:
+def localize_video(localizer: Localizer, video: str, activations: Activations, localization: Any) -> VideoResult:
     """Turn one video's activations into detections, keeping the proposals they come from."""
-    proposals = method_class(method).propose({video: activations}, localization)
+    proposals = localizer.propose({video: activations}, localization)
     kept = np.flatnonzero(proposals.suppressed_by < 0)
     kept = kept[np.argsort(-proposals.score[kept], kind="stable")]
     detections = proposals.select(kept).to_detections([video], activations.classes)
@@ -146,12 +146,12 @@ class LiveSplit:
                 where=run.folder,
                 next_step=f"Run: wtal infer {run.folder}",
             )
-        self.method = run.info.method
+        self.localizer = localizer_of(run)
         self.localization = stored_localization(run)
         self._kept: OrderedDict[str, LiveResult] = OrderedDict()
         self._lock = threading.Lock()  # sessions of the app share one
         if stored is None:
-            stored = method_class(self.method).localize_many(self.activations, self.localization)
+            stored = self.localizer.detections(self.activations, self.localization)
         self.baseline = evaluate(stored, truth, protocol=protocol, tiou=tiou, matches=False)
 
     def settings(self, changes: Mapping[str, Any] | None = None) -> Any:
@@ -171,7 +171,7 @@ class LiveSplit:
                 self._kept.move_to_end(key)
                 return self._kept[key]
         began = time.perf_counter()
-        detections = method_class(self.method).localize_many(self.activations, localization)
+        detections = self.localizer.detections(self.activations, localization)
         evaluation = evaluate(detections, self.truth, protocol=self.protocol, tiou=self.tiou, matches=False)
         before, after = self.baseline.mean_ap, evaluation.mean_ap
         result = LiveResult(
@@ -240,20 +240,23 @@ def keep_as_new_run(
         UsageError: there is a run already.
     """
     target = Path(folder) if folder is not None else free_folder(run)
-    config = run.config() if asked is None else settings.override(run.config(), dict(asked.changes))
-    config = replace(config, localization=result.localization)
-    changed = settings.differences(result.localization, run.config().localization)
+    changed = settings.differences(result.localization, localizer_of(run).settings)
     said = ", ".join(f"{key}={_short(value)}" for key, value in changed.items()) or "no changes"
     note = f"Post-processing of {run.name}: {said}"
     if asked is not None:
         note = f"Activations of {run.name}, asked again with {asked.what}. {note}"
-    info: RunInfo = replace(
+    config = dict(run.info.config)
+    if asked is not None:
+        config = settings.to_dict(settings.override(run.config(), dict(asked.changes)))
+    info = replace(
         run.info,
-        config=settings.to_dict(config),
+        config={**config, "localization": settings.to_dict(result.localization)},
         created="",
         notes=f"{run.info.notes}\n{note}".strip(),
     )
     with Run.making(target, info) as new:
+        if run.views_path.is_file():
+            _link(run.views_path, new.views_path)
         for name in run.checkpoints():
             _link(run.checkpoint_path(name), new.checkpoint_path(name))
         if asked is not None:

@@ -251,7 +251,7 @@ def measure_python(home: Path, run_id: str, video: str | None, repeats: int) -> 
     for k in range(repeats):
         changes = {"class_threshold": 0.05 + 0.01 * k} if hasattr(whole.localization, "class_threshold") else {}
         began = time.perf_counter()
-        result = live.localize_video(run.info.method, subject, whole.activations[subject], whole.settings(changes))
+        result = live.localize_video(whole.localizer, subject, whole.activations[subject], whole.settings(changes))
         explain.explain(
             result, whole.activations[subject], explain.judge(result.detections, dataset.annotations, subject)
         )

@@ -32,7 +32,7 @@ from wtal_core.errors import DataError, UsageError
 from wtal_core.files import atomic_path, jsonable, read_json, read_yaml, require_folder, write_json, write_text
 from wtal_core.methods.registry import is_method, list_methods, method_class, name_of
 from wtal_core.processes import SILENT_SECONDS, identity, liveness
-from wtal_core.records import Provenance, View
+from wtal_core.records import Lens, Provenance, View
 from wtal_core.records.views import views_from_plain
 from wtal_core.version import __version__
 
@@ -413,8 +413,8 @@ class Run:
 
     @property
     def method_known(self) -> bool:
-        """Whether the method is one that can be computed here."""
-        return is_method(self.info.method)
+        """Whether the run was made by a method that can be computed here; one that was logged names no preset."""
+        return bool(self.info.preset) and is_method(self.info.method)
 
     @property
     def method_class(self) -> type[Method]:
@@ -438,10 +438,19 @@ class Run:
 
         () where the method is not known here: what is shown then follows from the tracks.
         """
-        file = self.folder / "views.json"
-        if file.is_file():
-            return views_from_plain(read_json(file, "views"), file)
+        if self.views_path.is_file():
+            return views_from_plain(read_json(self.views_path, "views"), self.views_path)
         return self.method_class.views if self.method_known else ()
+
+    @property
+    def views_path(self) -> Path:
+        """Path of the stored views."""
+        return self.folder / "views.json"
+
+    @property
+    def lenses(self) -> tuple[Lens, ...]:
+        """Settings of its method that change tracks without the model; () where it is not known here."""
+        return self.method_class.lenses if self.method_known else ()
 
     def config(self) -> Any:
         """Return the method's resolved config.

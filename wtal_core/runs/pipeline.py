@@ -9,9 +9,7 @@ import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from wtal_core import settings
 from wtal_core.data import write_detections
@@ -22,10 +20,15 @@ from wtal_core.data.hdf5 import fresh_path, has_entries, remove_entries, remove_
 from wtal_core.errors import DataError, UsageError
 from wtal_core.evaluation import evaluate
 from wtal_core.files import read_json, write_json
-from wtal_core.methods import Method, method_class
 from wtal_core.progress import track
 from wtal_core.records import Activations, Annotations, Detections, Evaluation, Provenance
 from wtal_core.runs.folder import Run
+from wtal_core.runs.localizer import localizer_of
+
+if TYPE_CHECKING:
+    import torch
+
+    from wtal_core.methods import Method
 
 __all__ = [
     "Inference",
@@ -179,7 +182,7 @@ def localize(
     activations: Mapping[str, Activations] | None = None,
     store: bool = True,
 ) -> Detections:
-    """Turn the run's stored activations into detections.
+    """Turn the run's stored activations into detections: by its method's rules, else by the generic ones.
 
     Args:
         run: the run.
@@ -187,8 +190,8 @@ def localize(
         activations: use these instead of the stored ones.
         store: write `detections.json` (with the settings that were used).
     """
-    cls = method_class(run.info.method)
-    localization = settings.override(run.config().localization, dict(changes or {}))
+    localizer = localizer_of(run)
+    localization = settings.override(localizer.settings, dict(changes or {}))
     if activations is None:
         with run.activations() as stored:  # a part at a time: those of thousands of videos do not fit into memory
             parts = [
@@ -196,11 +199,11 @@ def localize(
                 for first in range(0, len(stored.videos), _VIDEOS_AT_ONCE)
             ]
             detections = Detections.concat(
-                cls.localize_many({video: stored.read(video, embedding=False) for video in part}, localization)
+                localizer.detections({video: stored.read(video, embedding=False) for video in part}, localization)
                 for part in parts
             )
     else:
-        detections = cls.localize_many(activations, localization)
+        detections = localizer.detections(activations, localization)
     if store:
         write_detections(detections, run.detections_path, format="activitynet")
         write_json(run.folder / "localization.json", settings.to_dict(localization))

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from wtal_core.errors import DataError, UsageError, WtalError, unknown_name
-from wtal_core.files import read_json, visible, write_json
+from wtal_core.files import read_json, write_json
 from wtal_core.jobs.queue import Queue
 from wtal_core.runs.find import files_below
 from wtal_core.workspace.summary import RunSummary, summarize, training_jobs, waiting_run
@@ -28,7 +28,6 @@ __all__ = ["DatasetEntry", "Workspace", "home_folder", "matches"]
 
 _DATASET, _RUN = "dataset.yaml", "run.yaml"
 _SEARCHED = ("assets/demo", "datasets", "runs")
-DETECTIONS = "detections"  # folder of the home that imported detection files are kept in
 _DEPTH = 4  # folders below a searched one
 _ORDER = {state: i for i, state in enumerate(("running", "stopping", "queued"))}
 
@@ -138,11 +137,6 @@ class Workspace:
             return replace(summarize(folder, name, jobs), name=self._names[name])
         known = self.runs(dataset)
         return known[_one_of(name, known, "run", self.home)]
-
-    def detection_files(self) -> dict[str, Path]:
-        """Return `{name: file}` of the detections of other systems that were imported, by name."""
-        folder = self.home / DETECTIONS
-        return {file.stem: file for file in visible(folder, "*.json")} if folder.is_dir() else {}
 
     # -- registering ----------------------------------------------------------------------------------------------
 

@@ -11,13 +11,14 @@ import streamlit as st
 from pages.ui import jobs, loaders, selection
 from pages.ui.errors import guard, plain
 from pages.ui.file_input import ask_file, new_path, opened
-from wtal_core.data import read_detections, write_detections
+from wtal_core.data import read_detections
 from wtal_core.data.doctor import check_detections
 from wtal_core.devices import list_devices
 from wtal_core.errors import UsageError, counted
 from wtal_core.methods import list_methods, method_class
 from wtal_core.methods.form import config_of
 from wtal_core.runs.importing import CLASS_LISTS, class_names, import_official
+from wtal_core.runs.writer import start_run
 from wtal_core.settings import parse_assignments
 from wtal_core.snippet_grid import GRID_PRESETS
 
@@ -128,11 +129,12 @@ def _import_folder() -> None:
 
 def _import_detections() -> None:
     st.caption(
-        "Detections of any system: ActivityNet results JSON, THUMOS14 text or CSV. Compare shows them beside runs."
+        "Detections of any system become a run: ActivityNet results JSON, THUMOS14 text or CSV. Failures, Compare, "
+        "Explore and Figures show it like every other."
     )
     left, right = st.columns([1, 1], gap="large")
     with left:
-        dataset_id, _ = opened()
+        dataset_id, dataset = opened()
         with guard():
             path = ask_file("Detections", "detections", hint=".json, .txt or .csv")
             if path is None:
@@ -141,6 +143,7 @@ def _import_detections() -> None:
                 detections = read_detections(path)
                 checked = check_detections(detections, loaders.load_annotations(dataset_id))
             name = st.text_input("Name", path.stem, key=f"data.detections.name.{path}")
+            method = st.text_input("What made them", path.stem, key=f"data.detections.method.{path}")
     with right:
         jobs.facts(
             {
@@ -154,14 +157,25 @@ def _import_detections() -> None:
             st.warning(plain(problem), icon=":material/warning:")
         if st.button("Import", type="primary", icon=":material/download:", disabled=not checked.known_rows):
             with guard(stop=False):
-                target = new_path(f"{(name or '').strip().removesuffix('.json')}.json", "detections")
-                if target.exists():
-                    raise UsageError("is there already", where=target, next_step="Choose another name")
-                write_detections(detections, target, format="activitynet")
-                with st.container(horizontal=True, vertical_alignment="center"):
-                    st.success(f"Written to {plain(str(target))}.", icon=":material/check_circle:")
-                    st.page_link("pages/compare.py", label="Compare", icon=":material/compare_arrows:",
-                                 query_params={"data": dataset_id, "sets": f"{target.stem} (file)"})  # fmt: skip
+                target = new_path((name or "").strip(), "runs")
+                with start_run(target, data=dataset, method=(method or "").strip(), notes="imported") as run:
+                    known = dataset.annotations.videos
+                    run.log_detections(detections[[video in known for video in detections.video]])
+                _imported_detections(dataset_id, target)
+
+
+def _imported_detections(dataset_id: str, folder: Path) -> None:
+    """Say that detections are a run now, and lead on."""
+    run_id = next((i for i, entry in loaders.runs().items() if entry.folder == folder.resolve()), None)
+    if run_id is None:
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.success(f"{plain(run_id)} is a run now.", icon=":material/check_circle:")
+        for page, label, icon in (("failures", "Failures", "error"), ("compare", "Compare", "compare_arrows"),
+                                  ("explore", "Explore", "movie")):  # fmt: skip
+            key = "sets" if page == "compare" else "run"
+            st.page_link(f"pages/{page}.py", label=label, icon=f":material/{icon}:",
+                         query_params={"data": dataset_id, key: run_id})  # fmt: skip
 
 
 def _import_weights() -> None:

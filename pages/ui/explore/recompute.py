@@ -175,7 +175,7 @@ def _question(view: View, run: Run, lead: str) -> _Question:
             persist_state="session",
         )
     changes: dict[str, Any] = {}
-    for lens in run.method_class.lenses:
+    for lens in run.lenses:
         trained = float(getattr(config, lens.key))
         at = st.slider(
             lens.label.removesuffix(" (lens)").capitalize(), lens.low, lens.high, trained, lens.step,

@@ -17,6 +17,7 @@ from wtal_core.analysis.explain import explain, explain_stored, judge
 from wtal_core.figures import rows
 from wtal_core.records import Activations
 from wtal_core.runs.folder import Run
+from wtal_core.runs.localizer import localizer_of
 from wtal_core.settings import override
 from wtal_core.video import flow
 
@@ -108,7 +109,7 @@ def _add_run(stack: _Stack, view: View, rules: Panel, run_id: str, title: str, p
         return
     changes = rules.changes if lead else {}
     settings = rules.split.settings(changes) if lead and rules.split is not None else live.stored_localization(run)
-    result = live.localize_video(run.info.method, view.video, acts, settings)
+    result = live.localize_video(localizer_of(run), view.video, acts, settings)
     verdicts = judge(result.detections, view.annotations, view.video, tiou=rules.tiou, protocol=rules.protocol)
     explained = explain(result, acts, verdicts)
     found = rows.detection_row(explained, verdicts, run=letter, title=title, key="det")
@@ -121,9 +122,11 @@ def _add_run(stack: _Stack, view: View, rules: Panel, run_id: str, title: str, p
     if lead:
         stack.scores, stack.erasable = _video_scores(view, acts), erasable(view, run)
     before = stored if answer is not None else None
-    config = run.config() if answer is None else override(run.config(), dict(answer.changes))
+    config = run.config() if run.method_known else None
+    if answer is not None:
+        config = override(config, dict(answer.changes))
     at, limits = {}, {}
-    for lens in run.method_class.lenses:
+    for lens in run.lenses:
         at[lens.key] = lens_value(view, run_id, config, lens) if lead else float(getattr(config, lens.key))
         config = override(config, {lens.key: at[lens.key]})
         acts = lens.apply(acts, config)

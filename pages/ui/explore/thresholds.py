@@ -46,9 +46,9 @@ def tune_controls(view: View, lead: str, split: live.LiveSplit) -> dict[str, Any
         st.caption(f":red[This link's settings do not fit this run: {error}]")
         changes = {}
     fields = fields_of(split.localization, changes)
-    config = split.run.config()
+    config = split.run.config() if split.run.method_known else None
     stored = {}
-    for lens in split.run.method_class.lenses:
+    for lens in split.run.lenses:
         stored[lens.key] = asked_value(view, lead, config, lens.key)
         fields.append(
             {
