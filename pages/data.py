@@ -13,6 +13,7 @@ from pages.ui.data.importing import import_files
 from pages.ui.data.snippets import snippets
 from pages.ui.errors import guard, plain
 from pages.ui.file_input import ask_file, no_datasets, opened
+from wtal_core.commands.output import command_line
 from wtal_core.data import Dataset
 from wtal_core.data.doctor import (
     CHECKS,
@@ -172,7 +173,7 @@ def _explain() -> None:
             st.markdown(f"- {plain(text)}")
     if found.next_step:
         st.caption("**What one usually does with it**")
-        st.code(found.next_step, language="bash", wrap_lines=True)
+        st.code(command_line(found.next_step, found.options), language="bash", wrap_lines=True)
 
 
 _TOOLS: dict[str, tuple[str, Callable[[], None]]] = {

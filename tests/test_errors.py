@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import pickle
+import re
 from collections import Counter
 from collections.abc import Iterator
 
@@ -45,6 +46,22 @@ def test_every_error_says_what_to_do_next() -> None:
     assert not silent, "no next_step"
     empty = [place for place, step in found for text in branches(step) if getattr(text, "value", "said") in (None, "")]
     assert not empty, "a next_step that is not always there"
+
+
+def test_only_commands_speak_of_their_options() -> None:
+    """Errors and docstrings outside the command line name arguments; `commands.arguments.with_options` adds options."""
+    option = re.compile(r"(?<![\w-])--[a-z]")
+    core = REPOSITORY / "wtal_core"
+    files = [f for f in core.rglob("*.py") if f.relative_to(core).parts[0] not in ("commands", "cli.py")]
+    found = [
+        f"{file.relative_to(REPOSITORY)}:{node.lineno}: {node.value}"
+        for file in files
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and option.search(node.value)
+    ]
+    assert not found
+    assert len(files) > 100
+    assert option.search("by --any-features")
 
 
 def test_steps_are_sentences_of_their_own() -> None:

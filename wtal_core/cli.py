@@ -132,7 +132,7 @@ def _run(arguments: list[str]) -> int:
     try:
         return int(parse(command, rest, f"wtal {' '.join(words)}").run() or 0)
     except WtalError as error:
-        print(f"error: {with_options(error, command)}", file=sys.stderr)
+        print(f"error: {with_options(str(error), error.arguments, command)}", file=sys.stderr)
         return error.exit_code
 
 

@@ -36,7 +36,7 @@ class Device:
     """A device to compute on.
 
     Args:
-        id: what `--device` takes: cpu, cuda:0, mps.
+        id: what names it: cpu, cuda:0, mps.
         name: what people call it.
     """
 

@@ -8,7 +8,7 @@ import pytest
 
 from wtal_core.cli import COMMANDS, load_command, main
 from wtal_core.commands.arguments import options_of, with_options
-from wtal_core.errors import DataError, UsageError, unknown_name
+from wtal_core.errors import DataError, UsageError, WtalError, unknown_name
 
 
 @pytest.mark.parametrize("words", list(COMMANDS), ids=" ".join)
@@ -20,20 +20,23 @@ def test_options_are_those_of_the_help(words: tuple[str, ...], capsys: pytest.Ca
     assert shown.count("--") > 1
 
 
+def shown(error: WtalError, command: type) -> str:
+    return with_options(str(error), error.arguments, command)
+
+
 def test_options_stand_behind_the_step() -> None:
     train = load_command(("train",))
     error = UsageError("holds a run already", next_step="Take another folder", arguments=("out", "resume", "nothing"))
-    assert with_options(error, train) == "holds a run already. Take another folder (--out, --resume)."
+    assert shown(error, train) == "holds a run already. Take another folder (--out, --resume)."
     assert str(error) == "holds a run already. Take another folder."
-    assert with_options(error, load_command(("jobs", "list"))) == str(error)
-    assert with_options(DataError("is empty", next_step="Fill it"), train) == "is empty. Fill it."
+    assert shown(error, load_command(("jobs", "list"))) == str(error)
+    assert shown(DataError("is empty", next_step="Fill it"), train) == "is empty. Fill it."
     convert = load_command(("data", "convert"))  # an option of a group, and a question
     guess = unknown_name("snippet grid", "i3d-25fps-61", ["i3d-25fps-16"], arguments=("grid",))
-    assert with_options(guess, convert).endswith("Did you mean 'i3d-25fps-16'? (--grid)")
+    assert shown(guess, convert).endswith("Did you mean 'i3d-25fps-16'? (--grid)")
     figure = load_command(("figure",))  # an option with another name than its field
-    assert with_options(UsageError("is not a run", next_step="Name it", arguments=["runs"]), figure).endswith(
-        "(--run)."
-    )
+    renamed = UsageError("is not a run", next_step="Name it", arguments=["runs"])
+    assert shown(renamed, figure) == "is not a run. Name it (--run)."
 
 
 def test_a_guess_is_not_about_the_arguments_of_the_other_step() -> None:

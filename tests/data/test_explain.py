@@ -267,7 +267,7 @@ def test_foreign_hdf5_and_packed_and_cmcs(tmp_path: Path) -> None:
         np.savez(folder / f"v-{stream}.npz", feature=np.stack([i3d_like(26)] * 10), frame_cnt=119)
     one = explain(folder / "v-rgb.npz")
     assert "the base stride is likely 4 frames" in lines(one)
-    assert "4/16@native" in one.next_step
+    assert one.options["grid"] == "4/16@native"
     assert "crops: 10" in lines(explain(folder))
 
 

@@ -97,7 +97,7 @@ def test_streams_of_different_length(tmp_path: Path) -> None:
     np.save(tmp_path / "a-rgb.npy", array(6, 5))
     np.save(tmp_path / "a-flow.npy", array(5, 3))
     store = open_features(tmp_path, grid=GRID)
-    with pytest.raises(DataError, match=r"a differ in length.*rgb \(6, 5\), flow \(5, 3\).*--lengths trim"):
+    with pytest.raises(DataError, match=r"a differ in length.*rgb \(6, 5\), flow \(5, 3\).*lengths='trim'"):
         store.read("a")
     with pytest.raises(DataError, match="differ in length"):
         store.shape("a")

@@ -38,7 +38,7 @@ def sources(tmp_path: Path) -> Path:
     ("changes", "match"),
     [
         ({"exclude": ["v1"], "reference": True}, "stay where they are"),
-        ({"facts": FeatureFacts(modalities=(("rgb", 6),)), "reference": True}, "--modalities cannot be stated"),
+        ({"facts": FeatureFacts(modalities=(("rgb", 6),)), "reference": True}, "modalities cannot be stated"),
         ({"only_with_features": True, "features": {}}, "no features are given"),
         ({"dtype": "float61"}, "Did you mean 'float16'"),
         ({"link": "simlink"}, "Did you mean 'symlink'"),
@@ -166,7 +166,7 @@ def test_wrong_imports_make_no_dataset(tmp_path: Path, sources: Path, changes: d
 )
 def test_usual_splits(subsets: tuple[str, str], expected: dict[str, tuple[str, ...]] | None) -> None:
     if expected is None:
-        with pytest.raises(DataError, match=r"splits do not follow.*blue, red.*--splits"):
+        with pytest.raises(DataError, match=r"splits do not follow.*blue, red.*train=training test=validation"):
             usual_splits(annotations(subsets))
     else:
         assert usual_splits(annotations(subsets)) == expected

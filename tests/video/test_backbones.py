@@ -150,7 +150,7 @@ def test_wrong_requests(module: str, name: str, options: dict[str, Any], message
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("i3d-rgb", "wtal weights get i3d-rgb"), ("i3d-flow", r"--weights i3d-flow=FILE")],
+    [("i3d-rgb", "wtal weights get i3d-rgb"), ("i3d-flow", r"then give i3d-flow=FILE")],
 )
 def test_missing_weights_say_how_to_get_them(name: str, message: str) -> None:
     with pytest.raises(DataError, match=message):

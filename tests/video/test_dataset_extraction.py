@@ -84,7 +84,7 @@ def test_errors_that_are_not_ours_stop_one_video_only(
             return super().__call__(frames, snippets)
 
     report = extract_dataset({"a": clip, "b": clip}, [Exhausted(0)], SPEC, tmp_path / "f.h5")
-    assert report.failed == {"a": "RuntimeError: CUDA out of memory. Tried to allocate. Try a smaller --batch-size."}
+    assert report.failed == {"a": "RuntimeError: CUDA out of memory. Tried to allocate. Try a smaller batch_size."}
     assert list(report.extracted) == ["b"]
 
 
@@ -140,7 +140,7 @@ def test_features_made_in_another_way_are_not_mixed(
     before = out.read_bytes()
     with pytest.raises(DataError, match=message) as caught:
         extract_dataset({"v": clip, "w": clip}, [backbone], spec, out)
-    assert "--overwrite" in str(caught.value)
+    assert caught.value.arguments == ("out", "overwrite")
     assert out.read_bytes() == before
 
 

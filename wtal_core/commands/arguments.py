@@ -15,7 +15,7 @@ import shutil
 import textwrap
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -131,11 +131,10 @@ def options_of(command: type) -> dict[str, str]:
     return found
 
 
-def with_options(error: WtalError, command: type) -> str:
-    """Return an error's text with the command's options for the arguments that its next step is about."""
+def with_options(text: str, arguments: Iterable[str], command: type) -> str:
+    """Return a text with the command's options for the arguments that it is about (`WtalError.arguments`)."""
     known = options_of(command)
-    options = [known[name] for name in error.arguments if name in known]
-    text = str(error)
+    options = [known[name] for name in arguments if name in known]
     if not options:
         return text
     return f"{text.removesuffix('.')} ({', '.join(options)}){'' if text.endswith('?') else '.'}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from wtal_core.commands.arguments import with_options
 from wtal_core.commands.data_arguments import Foreign, ForeignFeatures, parse_feature_sets, parse_splits
 from wtal_core.commands.output import print_json
 from wtal_core.errors import UsageError, counted
@@ -126,10 +127,10 @@ class Doctor:
             console.print(f" - {CHECKS[check]}", markup=False)
             alike = [[finding] for finding in found] if self.max == 0 else _alike(found)
             shown = alike[: self.max or None]
-            steps = {same[0].next_step for same in shown}
+            steps = {_step(same[0]) for same in shown}
             common = len(steps) == 1 and len(found) > 1  # said once, below
             for same in shown:
-                step = f". {same[0].next_step}" if same[0].next_step and not common else ""
+                step = f". {_step(same[0])}" if same[0].next_step and not common else ""
                 console.print(f"  {_places(same)}: {same[0].message}{step}.", markup=False)
             if hidden := sum(len(same) for same in alike[len(shown) :]):
                 console.print(f"  ... and {hidden:,} more (--max 0 prints all)", markup=False)
@@ -141,6 +142,10 @@ class Doctor:
         console.print()
         verdict = "healthy" if diagnosis.healthy else "not fit for training"
         console.print(f"{verdict}: {counts}", markup=False)
+
+
+def _step(finding: Finding) -> str:
+    return with_options(finding.next_step, finding.arguments, Doctor)
 
 
 def _alike(found: Iterable[Finding]) -> list[list[Finding]]:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from wtal_core.commands.output import print_json
+from wtal_core.commands.output import command_line, print_json
 from wtal_core.errors import UsageError
 
 __all__ = ["Explain"]
@@ -44,8 +44,9 @@ class Explain:
                 next_step="Give the video's length in seconds",
             )
         found = explain(self.path, duration=self.duration, annotations=self.annotations)
+        step = command_line(found.next_step, found.options)
         if self.json:
-            print_json(found.to_dict())
+            print_json(found.to_dict() | {"next_step": step})
             return 0
         console = Console(highlight=False, soft_wrap=True)
         console.print(f"{self.path}: {found.summary}", markup=False)
@@ -55,6 +56,6 @@ class Explain:
             console.print(f"  {name:<{width}}  {text}", markup=False)
         for text in found.unknown:
             console.print(f"  not told: {text}", markup=False)
-        if found.next_step:
-            console.print(f"  next: {found.next_step}", markup=False)
+        if step:
+            console.print(f"  next: {step}", markup=False)
         return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,12 @@ from rich.table import Table
 from wtal_core.errors import UsageError
 from wtal_core.files import jsonable
 
-__all__ = ["percent", "print_json", "print_mean_ap", "print_notes", "print_table", "refuse_overwriting"]
+__all__ = ["command_line", "percent", "print_json", "print_mean_ap", "print_notes", "print_table", "refuse_overwriting"]
+
+
+def command_line(command: str, options: Mapping[str, str]) -> str:
+    """Return a command with its options as a shell reads them."""
+    return " ".join([command, *(f"--{name.replace('_', '-')} {shlex.quote(text)}" for name, text in options.items())])
 
 
 def print_json(value: Any) -> None:

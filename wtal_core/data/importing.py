@@ -69,14 +69,16 @@ class ImportRequest:
             )
         if self.facts.modalities and self.reference:
             raise UsageError(
-                "--modalities cannot be stated of features that stay where they are",
-                next_step="Leave --reference out, or convert the features first: wtal data convert",
+                "modalities cannot be stated of features that stay where they are",
+                next_step="Leave reference out, or convert the features first: wtal data convert",
+                arguments=("reference",),
             )
         if self.only_with_features and not self.features:
             raise UsageError(
                 "no features are given to choose the videos by",
-                expected="--features with --only-with-features",
-                next_step="Name the features, or leave --only-with-features out",
+                expected="features with only_with_features",
+                next_step="Name the features, or take all annotated videos",
+                arguments=("features", "only_with_features"),
             )
         for kind, value, known in (("type", self.dtype, ("float16", "float32")),
                                    ("way to bring videos", self.link, ("symlink", "copy"))):  # fmt: skip
@@ -133,7 +135,8 @@ def usual_splits(annotations: Annotations) -> dict[str, tuple[str, ...]]:
         expected="e.g. training and validation, or validation and test",
         got=", ".join(sorted(subsets)) or "no subsets",
         where=annotations.source or None,
-        next_step="State them, e.g. --splits train=training test=validation",
+        next_step="State them, e.g. train=training test=validation",
+        arguments=("splits",),
     )
 
 
@@ -221,7 +224,8 @@ def _only_complete(
             expected=f"names such as {next(iter(truth.videos), '')!r}",
             got=f"names such as {min(present)!r}",
             where=truth.source or None,
-            next_step="Bring the names together, e.g. by --strip-prefix",
+            next_step="Bring the names together, e.g. take a prefix off",
+            arguments=("strip_prefix",),
         )
     truth = truth.only(complete)
     there = set(truth.subsets())
@@ -302,7 +306,8 @@ def _bring_videos(request: ImportRequest, source: Path, annotations: Annotations
             raise DataError(
                 f"cannot be brought here: {error.strerror or error}",
                 where=file,
-                next_step="Check free space and permissions" if copy else "Copy the files instead: --copy",
+                next_step="Check free space and permissions" if copy else "Copy the files instead",
+                arguments=() if copy else ("copy",),
             ) from error
         brought += 1
     return brought, missing

@@ -25,10 +25,10 @@ the code's:
    above 0 (ActivityNet), and dilates; the paper says "threshold". The outer-inner contrast is also taken of the
    normalised CAS, not of the CAS itself.
 8. an outer area that would begin before the video is dropped instead of clipped (`localization.clip_left=True` clips).
-9. static clips: the paper takes the share rho of frames of least flow (Table 5: `wtal data static --rho`); the code
+9. static clips: the paper takes the share rho of frames of least flow (Table 5: rho of `wtal data static`); the code
    cleans that selection up and rejects videos with too little or too much of it (`wtal_core.video.static_clips`). A
    clip that lasts to the video's end counts one frame less in the code, and leaves its last frame static where it is
-   too short (`wtal data static --whole-last-run`: as any other clip).
+   too short (whole_last_run of `wtal data static`: as any other clip).
 10. without hard negatives the code has no background class either (`background_class`); the paper does not say.
 
 The published numbers are late fusion for I3D (presets `...-late`) and early fusion for UntrimmedNet (`...-unt`). The

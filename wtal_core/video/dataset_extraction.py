@@ -194,7 +194,7 @@ def _concerns_every_video(error: Exception) -> bool:
 def _explain(error: Exception) -> str:
     """Put an exception that is not ours into one line."""
     text = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-    return f"{text}. Try a smaller --batch-size." if "out of memory" in text.lower() else text
+    return f"{text}. Try a smaller batch_size." if "out of memory" in text.lower() else text
 
 
 def _check_same_kind(out: Path, videos: Iterable[str], spec: GridSpec, expected: Provenance) -> None:
@@ -222,7 +222,8 @@ def _check_same_kind(out: Path, videos: Iterable[str], spec: GridSpec, expected:
                     expected=", ".join(f"{name} {want or 'none'}" for name, want, _ in differing),
                     got=", ".join(f"{name} {have or 'none'}" for name, _, have in differing),
                     where=out,
-                    next_step="Write to another file with --out, or start afresh with --overwrite",
+                    next_step="Write to another file, or start afresh",
+                    arguments=("out", "overwrite"),
                 )
 
 
@@ -238,12 +239,14 @@ def merge_features(sources: Sequence[str | os.PathLike[str]], out: str | os.Path
         raise UsageError(
             "no feature files were given",
             expected="the shards to merge",
-            next_step="Name the files that 'wtal extract --shard' wrote",
+            next_step="Name the files that the extractions of the shards wrote",
         )
     report = ExtractionReport(out)
     started = time.perf_counter()
     if any(Path(source).resolve() == out.resolve() for source in sources):
-        raise UsageError("a shard is the file to write", where=out, next_step="Name another file with --out")
+        raise UsageError(
+            "a shard is the file to write", where=out, next_step="Name another file to write", arguments=("out",)
+        )
     first: str | None = None
     with FeatureWriter(out) as writer:
         for source in sources:

@@ -82,7 +82,11 @@ def provenance_of(backbones: Sequence[Backbone], dims: Sequence[int | None] | No
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UsageError(
-            "a stream is there twice", got=", ".join(twice), where="--backbone", next_step="Name each stream once"
+            "a stream is there twice",
+            got=", ".join(twice),
+            where="backbones",
+            next_step="Name each stream once",
+            arguments=("backbone",),
         )
     if len({CROPS[info.crop] for info in infos}) > 1:
         raise UsageError(
@@ -178,7 +182,8 @@ def _checked(features: Array, backbone: Backbone, num_snippets: int, path: Path)
         raise DataError(
             f"backbone {info.extractor!r} returned NaN or infinity",
             where=path,
-            next_step="Try without --half, or check the backbone",
+            next_step="Try without half precision, or check the backbone",
+            arguments=("half",),
         )
     return array
 

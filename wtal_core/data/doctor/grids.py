@@ -49,7 +49,7 @@ def check_grids(subject: Subject, name: str, measured: Mapping[str, Measured]) -
     hint = ", ".join(f"{preset} fits {share:.0%}" for preset, share in fits[:3]) or "no preset fits most videos"
     where = f"{name}: {without[0]}{and_more(len(without))}"
     message = f"the snippet grid is not known (of the presets: {hint})"
-    yield Finding("error", "snippet grid", where, message, "State it with --grid")
+    yield Finding("error", "snippet grid", where, message, "State the grid", ("grid",))
 
 
 def check_lengths(subject: Subject, name: str, measured: Mapping[str, Measured]) -> Iterator[Finding]:
@@ -73,7 +73,7 @@ def check_lengths(subject: Subject, name: str, measured: Mapping[str, Measured])
             expected = grid.expected_num_snippets(duration)
             if abs(grid.num_snippets - expected) > max(2, 0.03 * expected):
                 hint = " or the duration is wrong, as others in these annotations" if untrusted else ""
-                step = f"State the right grid (--grid) when converting{hint}"
+                step = f"State the right grid when converting{hint}"
                 yield Finding("error", "length", f"{name}: {video}", wrong, step)
             else:
                 yield Finding("warning", "length", f"{name}: {video}", wrong, "Check how the end was handled")

@@ -55,6 +55,7 @@ class Finding:
         where: video, file or row.
         message: what is the matter, one sentence without a final full stop.
         next_step: what to do about it, an imperative sentence; "" where nothing is to be done.
+        arguments: names of the arguments that the next step is about, as for errors.
     """
 
     severity: Severity
@@ -62,6 +63,10 @@ class Finding:
     where: str
     message: str
     next_step: str = ""
+    arguments: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "arguments", tuple(self.arguments))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +105,7 @@ class Diagnosis:
         return {key: tuple(found) for key, found in grouped.items()}
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what `--json` prints."""
+        """Return plain values, which `from_dict` reads."""
         return {
             "healthy": self.healthy,
             "counts": {severity: self.count(severity) for severity in SEVERITIES},
@@ -127,7 +132,7 @@ class Diagnosis:
 
 
 def read_diagnosis(log: str | os.PathLike[str]) -> Diagnosis:
-    """Read what `wtal data doctor --json` printed into the log of a job; the last one where there are several.
+    """Read the diagnosis that `wtal data doctor` printed as JSON into the log of a job; of several the last.
 
     Raises:
         DataError: the log holds none.

@@ -21,8 +21,8 @@ def check_splits(subject: Subject) -> Iterator[Finding]:
         yield from _check_trained_and_tested(subject)
     elif len(annotations.subsets()) > 1:
         message = f"subsets {', '.join(annotations.subsets())}, no splits stated"
-        step = "Name them with --splits to have leakage and untrained classes checked"
-        yield Finding("note", "splits", annotations.source, message, step)
+        step = "Name the splits to have leakage and untrained classes checked"
+        yield Finding("note", "splits", annotations.source, message, step, ("splits",))
 
 
 def _check_subsets(subject: Subject) -> Iterator[Finding]:

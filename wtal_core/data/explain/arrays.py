@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import numpy as np
 
 from wtal_core.arrays import Array
 from wtal_core.data.annotations import THUMOS14_CLASS_IDS
-from wtal_core.data.explain.explanation import Context, Explanation, describe_names, range_text
+from wtal_core.data.explain.explanation import Context, Explanation, converting, describe_names, range_text
 from wtal_core.data.explain.features import explain_array, explain_source, likely_extractors, statistics
 from wtal_core.data.explain.weights import explain_weights, flat_shapes
 from wtal_core.data.features import FEATURE_LAYOUTS, open_arrays
@@ -47,7 +49,7 @@ def explain_npy(path: Path, context: Context) -> Explanation:
     header = npy_header(path)
     part = _wtalc_part(path)
     beside = f"; part of W-TALC's annotation folder: {part}" if part else ""
-    step = f"wtal data explain {path.parent}" if part else ""
+    step = f"wtal data explain {shlex.quote(str(path.parent))}" if part else ""
     if header.is_object_array:
         return _explain_objects(path, context, beside, step)
     array = load_npy(path, mmap=True)
@@ -130,11 +132,11 @@ def _explain_objects(path: Path, context: Context, beside: str, step: str) -> Ex
             if names and npy_header(names).shape[:1] == (count,):
                 explained = explain_source(path, open_arrays(path), "packed", context)
                 facts |= {k: v for k, v in explained.facts.items() if k not in facts}
-                return Explanation(path, "features", explained.summary, facts, explained.unknown, explained.next_step)
+                return replace(explained, facts=facts)
             return Explanation(
                 path, "features", f"packed snippet features of {count} videos", facts,
                 ("which array is which video", "the snippet grid", "what made them"),
-                f"wtal data convert {path} --to features.h5 --names videoname.npy --grid i3d-25fps-16",
+                **converting(path, names="videoname.npy", grid="i3d-25fps-16"),
             )  # fmt: skip
         values = [elements[i] for i in range(count)]
     facts = {"shape": [count], "dtype": "object (read by the restricted loader)"}
@@ -213,19 +215,12 @@ def explain_npz(path: Path, context: Context) -> Explanation:
                 "CMCS snippet features of one video and stream: all crops at the base stride",
                 facts,
                 ("the frame rate: CMCS keeps the video's own on THUMOS14 and 25 fps on ActivityNet",),
-                f"wtal data convert {path.parent} --to features.h5 --grid 4/16@native --annotations ANNOTATIONS",
+                **converting(path.parent, grid="4/16@native", annotations="ANNOTATIONS"),
             )
         two = [name for name, (shape, _) in shapes.items() if len(shape) in (2, 3)]
         if len(two) == 1 and headers[two[0]].dtype.kind == "f":
             explained = explain_array(path, np.asarray(archive[two[0]]), context, f"array {two[0]!r} of a .npz")
-            return Explanation(
-                path,
-                "features",
-                explained.summary,
-                facts | dict(explained.facts),
-                explained.unknown,
-                explained.next_step,
-            )
+            return replace(explained, facts=facts | dict(explained.facts))
     return Explanation(path, "table", f"{len(shapes)} NumPy arrays", facts, ("what they mean",))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,7 +39,8 @@ class Explanation:
         summary: what it is, one sentence without a final full stop.
         facts: name -> what is known or inferred, in reading order; values are what JSON knows.
         unknown: what it does not tell.
-        next_step: what one usually does with it.
+        next_step: what one usually does with it: a command.
+        options: the command's options and their values.
     """
 
     path: Path
@@ -47,9 +49,10 @@ class Explanation:
     facts: Mapping[str, Any] = field(default_factory=dict)
     unknown: tuple[str, ...] = ()
     next_step: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what `--json` prints."""
+        """Return plain values for JSON."""
         return {
             "path": str(self.path),
             "kind": self.kind,
@@ -57,7 +60,13 @@ class Explanation:
             "facts": dict(self.facts),
             "unknown": list(self.unknown),
             "next_step": self.next_step,
+            "options": dict(self.options),
         }
+
+
+def converting(path: Path, **options: str) -> dict[str, Any]:
+    """Return `next_step` and `options` of an explanation: how one converts these features."""
+    return {"next_step": f"wtal data convert {shlex.quote(str(path))}", "options": {"to": "features.h5", **options}}
 
 
 @dataclass(frozen=True)

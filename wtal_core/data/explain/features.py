@@ -13,7 +13,7 @@ import numpy as np
 
 from wtal_core.arrays import Array
 from wtal_core.data.activations import open_activations
-from wtal_core.data.explain.explanation import Context, Explanation, range_text
+from wtal_core.data.explain.explanation import Context, Explanation, converting, range_text
 from wtal_core.data.features import FEATURE_LAYOUTS, ArraySource, HDF5Store, open_arrays
 from wtal_core.data.features.grid_rule import fitting_presets
 from wtal_core.errors import DataError, counted
@@ -99,7 +99,7 @@ def _grid_facts(snippets: int, known: tuple[float, str] | None) -> tuple[dict[st
         spans = ", ".join(
             f"{SnippetGrid.preset(name, snippets).end_seconds:.1f} s on {name}" for name in list(GRID_PRESETS)[:3]
         )
-        return {"would last": spans}, ("the snippet grid: no duration is known (give --duration or --annotations)",)
+        return {"would last": spans}, ("the snippet grid: no duration is known (annotations would tell)",)
     duration, origin = known
     facts: dict[str, Any] = {"video duration": f"{duration:g} s ({origin})"}
     fits = [name for name, _ in fitting_presets({"v": snippets}, {"v": duration})]
@@ -154,7 +154,7 @@ def explain_array(path: Path, array: Array, context: Context, layout: str) -> Ex
         f"snippet features of one video ({layout}): {counted(snippets, 'snippet')} of {counted(width, 'channel')}",
         facts,
         (*unknown, "what made them: the file does not say"),
-        f"wtal data convert {path} --to features.h5 --grid {facts.get('likely grid', 'GRID').split(' ')[0]}",
+        **converting(path, grid=facts.get("likely grid", "GRID").split(" ")[0]),
     )
 
 
@@ -201,7 +201,7 @@ def explain_source(path: Path, source: ArraySource, layout: str, context: Contex
             facts[f"last snippet of {video}"] = _span(grid, lengths[video] - 1)
         unknown.append("whether the grid is right: it is inferred from the durations")
     else:
-        unknown.append("the snippet grid: no durations are known (give --annotations)")
+        unknown.append("the snippet grid: no durations are known (annotations would tell)")
     source.close()
     return Explanation(
         path,
@@ -210,7 +210,7 @@ def explain_source(path: Path, source: ArraySource, layout: str, context: Contex
         f"({layout})",
         facts,
         tuple(unknown),
-        f"wtal data convert {path} --to features.h5 --grid {facts.get('likely grid', 'GRID')}",
+        **converting(path, grid=facts.get("likely grid", "GRID")),
     )
 
 

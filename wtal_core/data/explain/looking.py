@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -48,8 +49,9 @@ def explain(
             "is not a duration",
             expected="seconds > 0",
             got=repr(duration),
-            where="--duration",
+            where="duration",
             next_step="Give the video's length in seconds",
+            arguments=("duration",),
         )
     context = Context(duration, _annotations_for(path, annotations))
     if path.is_dir():
@@ -134,7 +136,7 @@ def _explain_dataset(folder: Path) -> Explanation:
             unknown.append(f"the features {name}: {error.problem}")
     facts["evaluation"] = {"protocol": dataset.evaluation.protocol, "tiou": dataset.evaluation.tiou}
     return Explanation(path=folder, kind="data set", summary=f"the data set {dataset.name!r}", facts=facts,
-                       unknown=tuple(unknown), next_step=f"wtal data doctor {folder}")  # fmt: skip
+                       unknown=tuple(unknown), next_step=f"wtal data doctor {shlex.quote(str(folder))}")  # fmt: skip
 
 
 def _explain_folder(path: Path, context: Context) -> Explanation:

@@ -203,9 +203,10 @@ class StreamFiles:
                 expected=f"equal numbers of {'crops' if len(crops) > 1 else 'snippets'}",
                 got=", ".join(f"{stream} {shape}" for stream, shape in shapes.items()),
                 where=next(iter(self._files[video].values())),
-                next_step="Cut both to the shorter one with --lengths trim"
+                next_step="Cut both to the shorter one: lengths='trim'"
                 if len(crops) == 1
                 else "Extract both streams with the same crops",
+                arguments=("lengths",) if len(crops) == 1 else (),
             )
         return min(lengths)
 

@@ -102,7 +102,8 @@ class CmcsFiles:
                 expected="the same crops, snippets and frame_cnt",
                 got=", ".join(f"{n} {s.shape[:2]} of {s.num_frames} frames" for n, s in streams.items()),
                 where=next(iter(files.values())),
-                next_step="Extract both streams of this video again, or leave it out with --exclude",
+                next_step="Extract both streams of this video again, or leave it out",
+                arguments=("exclude",),
             )
         return streams
 

@@ -62,11 +62,15 @@ def convert_features(
     source = getattr(store, "path", None)
     if source is not None and path.exists() and os.path.samefile(source, path):
         raise UsageError(
-            "source and target are the same file", got=str(path), where="--to", next_step="Name another file in --to"
+            "source and target are the same file",
+            got=str(path),
+            where="target",
+            next_step="Name another file to write",
+            arguments=("to",),
         )
     left_out = set(exclude)
     for video in sorted(left_out - set(store.videos)):
-        raise unknown_name("video", video, store.videos, where="--exclude")
+        raise unknown_name("video", video, store.videos, where="exclude", arguments=("exclude",))
     written = kept = snippets = 0
     with FeatureWriter(path, dtype=dtype) as writer:
         videos = [video for video in store.videos if video not in left_out]

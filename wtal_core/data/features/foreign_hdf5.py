@@ -72,6 +72,7 @@ class ForeignHDF5(OneFile[h5py.File]):
             raise DataError(
                 f"video {video!r} cannot be read: {error}",
                 where=self.path,
-                next_step="Copy the file again, or leave this video out with --exclude",
+                next_step="Copy the file again, or leave this video out",
+                arguments=("exclude",),
             ) from error
         return array

@@ -235,14 +235,16 @@ class FeatureWriter:
                 expected="no NaN and no infinity",
                 got=f"{data[tuple(first)]}{and_more(int(broken.sum()))}",
                 where=place,
-                next_step="Extract this video again, or leave it out with --exclude",
+                next_step="Extract this video again, or leave it out",
+                arguments=("exclude",),
             )
         raise DataError(
             f"a value is beyond the range of {self._dtype}",
             expected=f"|value| <= {np.finfo(self._dtype).max:g}",
             got=f"{data[tuple(first)]:g}",
             where=place,
-            next_step="Write float32 (--dtype float32), or check the features: activations are seldom above 100",
+            next_step="Write float32, or check the features: activations are seldom above 100",
+            arguments=("dtype",),
         )
 
     def close(self) -> None:

@@ -71,7 +71,8 @@ class PackedArrays(OneFile[ObjectArray | Array]):
                     "holds the features of many videos without their names",
                     expected="a videoname.npy beside it",
                     where=path,
-                    next_step="Name the list with --names (names=...): W-TALC's is in its annotation folder",
+                    next_step="Name the list (names=FILE): W-TALC's is in its annotation folder",
+                    arguments=("names",),
                 )
             names = read_video_names(found)
         self.videos = tuple(names)
@@ -116,7 +117,8 @@ class PackedArrays(OneFile[ObjectArray | Array]):
                 expected="(T, D)",
                 got=type(value).__name__,
                 where=self._where(video),
-                next_step="Copy the file again, or leave this video out with --exclude",
+                next_step="Copy the file again, or leave this video out",
+                arguments=("exclude",),
             )
         check_shape(value.shape, value.dtype, self._where(video))
         return value

@@ -197,13 +197,15 @@ class ForeignStore(StoredVideos):
             raise DataError(
                 f"the id of a video is {strip_prefix!r}, and nothing is left of it without this prefix",
                 where=source.path,
-                next_step="Leave --strip-prefix out, or shorten the prefix",
+                next_step="Leave the prefix on, or shorten what is taken off",
+                arguments=("strip_prefix",),
             )
         if len(self._inner) != len(source.videos):
             raise DataError(
                 f"two videos have the same id without the prefix {strip_prefix!r}",
                 where=source.path,
-                next_step="Leave --strip-prefix out, or rename one of the videos",
+                next_step="Leave the prefix on, or rename one of the videos",
+                arguments=("strip_prefix",),
             )
         self.path = source.path
         self.videos = tuple(self._inner)
@@ -265,5 +267,6 @@ def missing_grid(where: object) -> UsageError:
         "the file does not say where its snippets lie in time",
         expected=f"a snippet grid: one of {', '.join(GRID_PRESETS)}, or STRIDE/WINDOW@FPS in frames",
         where=where,
-        next_step="State it with --grid (grid=...); 'wtal data explain' says which ones fit",
+        next_step="State it; 'wtal data explain' says which ones fit",
+        arguments=("grid",),
     )
