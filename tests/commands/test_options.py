@@ -58,7 +58,7 @@ def test_an_error_keeps_its_arguments_elsewhere() -> None:
         (["compare", "HERE", "--data", "x", "--annotations", "y"], "(--annotations, --data)."),
         (["runs", "import", "hamnet", "HERE", "--out", "run", "--classes", "a,a"], "(--classes)."),
         (["train", "hamnet", "--data", "HERE", "--out", "run", "--set", "steps"], "(--set)."),
-        (["train", "hamnet", "--data", "HERE", "--out", "run", "--device", "cuda:77"], "(--device)."),
+        (["weights", "get", "i3d-flow", "--out", "there.npz"], "(--source)."),
     ],
 )
 def test_commands_show_their_options(

@@ -86,13 +86,13 @@ class OpenedRun(Summarized):
         with self.run.activations() as store:
             return tuple(store.videos)
 
-    def activations(self, video: str) -> Activations:
-        """Return the stored activations of a video.
+    def activations(self, video: str, step: int | None = None) -> Activations:
+        """Return the stored activations of a video, or those that were kept of it at a step of the training.
 
         Raises:
-            DataError: the run has none, or none of this video.
+            DataError: the run has none, or none of this video and step.
         """
-        with self.run.activations() as store:
+        with self.run.activations(step) as store:
             return store.read(video)
 
     # -- with the ground truth --------------------------------------------------------------------------------------
