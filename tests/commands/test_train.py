@@ -175,7 +175,7 @@ def test_resume_of_a_finished_run_changes_nothing(data: Path, run: Path) -> None
     ("more", "code", "words"),
     [
         (["deep_metric", "--set", *SMALL], 0, ""),  # the same command and --resume, as it advises
-        (["deep_metric", "--set", "training.steps=7"], 2, "--set cannot change a run that is resumed"),
+        (["deep_metric", "--set", "training.steps=7"], 2, "settings of a run that is resumed cannot change"),
         (["hamnet"], 2, "the method of a run that is resumed cannot change (expected deep_metric, got hamnet)"),
         (["deep_metric", "--seed", "5"], 2, "the seed of a run that is resumed cannot change"),
     ],

@@ -519,7 +519,7 @@ class Run:
                 f"has no activations of step {step}",
                 expected=", ".join(map(str, self.kept_steps())) or "a training with keep_activations",
                 where=self.folder,
-                next_step="Choose a step that was kept" if self.kept_steps() else "Train with --keep-activations N",
+                next_step="Choose a step that was kept" if self.kept_steps() else "Train with keep_activations=N",
             )
         return ActivationStore(self.kept_path(step))
 

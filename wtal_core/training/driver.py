@@ -88,7 +88,7 @@ def create_run(
     if note and splits_streams(method.config) and not info.provenance.modalities:
         note(
             "warning: the features do not say which channels are RGB and flow: the first half is taken for RGB. "
-            "wtal data convert --modalities states it."
+            "wtal data convert states it."
         )
     return Run.create(request.out, info)
 
@@ -122,10 +122,10 @@ def find_run(request: TrainRequest, dataset: Dataset, store: FeatureStore) -> Ru
             expected=", ".join(f"{key} {given[key]}" for key in other) or "the data set's classes",
             got=", ".join(f"{key} {had[key]}" for key in other) or "others",
             where=request.out,
-            next_step="Choose another --out, or the settings it was begun with",
+            next_step="Choose another folder, or the settings it was begun with",
         )
     check_provenance(
-        info.provenance, store.provenance(store.videos[0]), where=request.out, otherwise="choose another --out"
+        info.provenance, store.provenance(store.videos[0]), where=request.out, otherwise="choose another folder"
     )
     return run
 
@@ -151,7 +151,7 @@ def reopen_run(request: TrainRequest, dataset: Dataset, store: FeatureStore) -> 
                 next_step="Train a new run",
             )
     if request.set and settings.override(config, request.set) != config:
-        raise UsageError("--set cannot change a run that is resumed", where=request.out, next_step="Train a new run")
+        raise UsageError("settings of a run that is resumed cannot change", where=request.out, next_step="Train a new run")
     if (dataset.classes, store.dim) != (info.classes, info.feature_dim):
         raise DataError(
             "the data set has other classes or channels than this run was begun with",

@@ -59,7 +59,7 @@ class TrainRequest(TrainOptions):
 
     method: str = option(meaning="name of the method (wtal methods lists them)")
     data: Path = option(meaning="data set folder (dataset.yaml, annotations.json, features/*.h5)")
-    out: Path = option(meaning="run folder to make (or to go on with, by --resume)")
+    out: Path = option(meaning="run folder to make, or to go on with")
     preset: str | None = option(
         None,
         "values of the paper and official code for a data set, e.g. activitynet12; default: the method's first",

@@ -101,7 +101,7 @@ class RunSummary:
         return is_method(self.method)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as `wtal runs list --json` prints them."""
+        """Return plain values, as `wtal runs list` prints them in JSON."""
         names = (
             *("folder", "name", "method", "preset", "dataset", "seed", "created", "state", "message", "step", "steps"),
             *("has_detections", "has_activations", "has_weights", "error"),
