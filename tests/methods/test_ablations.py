@@ -72,9 +72,9 @@ def test_a_row_is_a_setting(case: str) -> None:
     method = create_method(name, classes=CLASSES, feature_dim=DIM, preset=row.preset, **{**SMALL[name], **changes})
     for key, value in changes.items():
         assert attrgetter(key)(method.config) == value
-    features = batch().features[0]
     for stage in method.stages():
-        method.prepare_stage(stage.name, iter([features]))
+        with torch.no_grad():
+            method.eval().prepare(stage.name, [batch()])
         method.train().zero_grad()
         torch.manual_seed(1)
         losses = method.losses(batch(), stage=stage.name)
@@ -83,5 +83,5 @@ def test_a_row_is_a_setting(case: str) -> None:
         torch.autograd.backward(losses["total"])
         torch.optim.SGD(method.parameters(), lr=1e-6).step()
         assert all(bool(torch.isfinite(p).all()) for p in method.parameters())
-    found = method.localize(method.activations(features), video="v")
+    found = method.localize(method.activations(batch().features[0]), video="v")
     assert np.isfinite(found.score).all()

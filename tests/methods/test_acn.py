@@ -58,6 +58,11 @@ def videos(*lengths: int, seed: int = 0) -> list[Tensor]:
     return [torch.rand(n, D, generator=generator) ** 3 for n in lengths]
 
 
+@torch.no_grad()
+def prepare(method: ACN, stage: str, features: list[Tensor]) -> None:
+    method.eval().prepare(stage, (Batch.of(f[None], torch.zeros(1, len(CLASSES))) for f in features))
+
+
 def batch_of(features: list[Tensor], width: int = 0) -> Batch:
     width = max(width, *(len(f) for f in features))
     padded = torch.stack([torch.nn.functional.pad(f, (0, 0, 0, width - len(f))) for f in features])
@@ -240,7 +245,7 @@ def test_every_option_trains_a_step_and_localizes(option: dict[str, Any]) -> Non
     method = acn(**option)
     features = videos(30, 24, 17)
     for stage in method.stages():
-        method.prepare_stage(stage.name, iter(features))
+        prepare(method, stage.name, features)
     optimizer = torch.optim.SGD(method.parameters(), lr=1e-2)
     before = [p.detach().clone() for p in method.parameters()]
     losses = method.train().losses(batch_of(features))
@@ -333,7 +338,7 @@ def test_the_regression_loss_falls() -> None:
     batch = batch_of(features)
     batch = Batch.of(batch.features, labels, mask=batch.mask)
     method = acn(hidden=16, head_dropout=0.0)
-    method.prepare_stage("head", iter(features))
+    prepare(method, "head", features)
 
     def descend(stage: str, optimizer: torch.optim.Optimizer, steps: int) -> list[float]:
         history = []
@@ -414,7 +419,7 @@ def test_activations_carry_what_is_shown() -> None:
 
 def test_stored_activations_localize_as_fresh_ones(tmp_path: Path) -> None:
     method = acn()
-    method.prepare_stage("regression", iter(videos(30, 40)))
+    prepare(method, "regression", videos(30, 40))
     acts = {f"v{i}": method.activations(f.numpy()) for i, f in enumerate(videos(40, 25))}
     write_activations(tmp_path / "a.h5", acts)
     stored = dict(open_activations(tmp_path / "a.h5"))
@@ -456,9 +461,9 @@ def test_quantiles_are_those_of_the_training_attention() -> None:
     method = acn()
     training = videos(50, 70, seed=5)
     assert "rgb_rank" not in method.activations(training[0].numpy()).attention
-    method.prepare_stage("head", iter(training))
+    prepare(method, "head", training)
     assert not method.attention_quantiles.any()
-    method.prepare_stage("regression", iter(training))
+    prepare(method, "regression", training)
     acts = [method.activations(v.numpy()) for v in training]
     logits = np.concatenate([a.attention["flow"] for a in acts])
     ranks = np.concatenate([a.attention["flow_rank"] for a in acts])
@@ -470,12 +475,12 @@ def test_quantiles_are_those_of_the_training_attention() -> None:
 def test_feature_scale_is_one_constant_a_stream() -> None:
     method = acn(feature_rms=0.5)
     training = [v * torch.cat([torch.full((D // 2,), 3.0), torch.full((D // 2,), 7.0)]) for v in videos(50, 20)]
-    method.prepare_stage("head", iter(training))
+    prepare(method, "head", training)
     for stream in ("rgb", "flow"):
         scaled = torch.cat([method.stream_features(v, stream) for v in training])
         assert scaled.norm(dim=1).mean().item() == pytest.approx(0.5 * (D // 2) ** 0.5, rel=1e-5)
     scale = method.feature_scale.clone()
-    method.prepare_stage("regression", iter(videos(9)))
+    prepare(method, "regression", videos(9))
     assert torch.equal(scale, method.feature_scale)
 
 
@@ -595,7 +600,7 @@ def test_imported_predictions_replace_the_head(tmp_path: Path) -> None:
     assert [s.name for s in method.stages()] == ["regression"]
     assert not list(method.head.parameters())
     features = videos(30, 24)
-    method.prepare_stage("regression", iter(features))
+    prepare(method, "regression", features)
     assert method.attention_quantiles.any()
     assert (method.feature_scale != 1).all()
     method.losses(batch_of(features), stage="regression")["total"].backward()

@@ -16,9 +16,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from tests.planted import CLASSES, make_world
-from wtal_core.methods import Batch, Method, create_method, list_methods
+from wtal_core.methods import Batch, Method, Recipe, Visit, create_method, list_methods
 from wtal_core.training.corpus import Corpus
-from wtal_core.training.sampling import Visit
 
 MPS, CPU = torch.device("mps"), torch.device("cpu")
 D = 32
@@ -153,7 +152,9 @@ def test_training_and_inference_stay_within_what_the_gpu_can(name: str) -> None:
         on_gpu(method)
         assert method.device == MPS
         for stage in method.stages():
-            method.prepare_stage(stage.name, iter([torch.rand(n, D).to(MPS) for n in (9, 20)]))
+            whole = [Batch.of(torch.rand(1, n, D), torch.zeros(1, len(CLASSES))).to(MPS) for n in (9, 20)]
+            with torch.no_grad():
+                method.prepare(stage.name, whole)
             moved = batch().to(MPS)
             method.train()
             losses = method.losses(moved, stage=stage.name)
@@ -174,9 +175,10 @@ def test_batches_come_to_the_gpu_from_wherever_features_are(residence: str, gpu:
         world.store, world.annotations, world.videos("training"), device="mps", residence=residence, quiet=True
     )
     assert corpus.where == {"device": "mps", "host": "cpu", "disk": "disk"}[residence]
-    visit = Visit(np.array([0, 3]), np.array([0, 3]), np.array([-1, 1]), np.ones(2, dtype=np.float32))
+    visit = Visit(np.array([0, 3]), np.array([-1, 1]), np.ones(2, dtype=np.float32))
+    method = create_method("hamnet", classes=CLASSES, feature_dim=world.store.dim)
     for rule, snippets in (("all", 0), ("cells", 12)):
-        found = corpus.batch(visit, rule, snippets, "one", np.random.default_rng(0))
-        parts = (found.features, found.labels, found.mask, found.weights, found.background)
+        found = corpus.batch(visit, method, Recipe(sampling=rule, snippets=snippets), np.random.default_rng(0))
+        parts = (found.features, found.labels, found.mask, found.weights, found.background, found.positions)
         assert {str(part.device) for part in parts} == {"mps"}
-    assert {str(f.to(MPS).device) for f in corpus.features()} == {"mps"}
+    assert {str(video.features.device) for video in corpus.whole_videos()} == {"mps"}

@@ -35,12 +35,12 @@ def videos(*lengths: int, seed: int = 0, longest: int | None = None) -> Batch:
     background = torch.arange(len(lengths)) == len(lengths) - 1
     labels[-1] = 0
     weights = torch.linspace(0.5, 1, len(lengths))
-    return Batch(torch.where(mask[..., None], features, 1e4), labels, mask, weights, background)
+    return Batch.of(torch.where(mask[..., None], features, 1e4), labels, mask, weights, background)
 
 
 def one(batch: Batch, i: int) -> Batch:
     n = int(batch.lengths[i])
-    return Batch(
+    return Batch.of(
         batch.features[i : i + 1, :n],
         batch.labels[i : i + 1],
         batch.mask[i : i + 1, :n],
@@ -76,7 +76,7 @@ def test_a_batch_equals_its_videos_one_by_one(config: dict[str, Any]) -> None:
 def test_padding_changes_nothing() -> None:
     method, batch = small().eval(), videos(5, 1, 9, 3)
     longer = videos(5, 1, 9, 3, longest=9)
-    padded = Batch(
+    padded = Batch.of(
         torch.nn.functional.pad(longer.features, (0, 0, 0, 7), value=-5e3),
         longer.labels,
         torch.nn.functional.pad(longer.mask, (0, 7)),
@@ -89,9 +89,9 @@ def test_padding_changes_nothing() -> None:
 def test_a_row_of_several_labels_is_the_mean_of_its_one_label_rows() -> None:
     method, batch = small().eval(), one(videos(6, 2), 0)
     two = torch.tensor([[1.0, 0, 1]])
-    both = method.losses(Batch(batch.features, two, batch.mask, batch.weights, batch.background))["total"]
+    both = method.losses(Batch.of(batch.features, two, batch.mask, batch.weights, batch.background))["total"]
     rows = [
-        method.losses(Batch(batch.features, label, batch.mask, batch.weights / 2, batch.background))["total"]
+        method.losses(Batch.of(batch.features, label, batch.mask, batch.weights / 2, batch.background))["total"]
         for label in torch.tensor([[[1.0, 0, 0]], [[0.0, 0, 1]]])
     ]
     torch.testing.assert_close(both, rows[0] + rows[1])
@@ -108,7 +108,7 @@ def test_background_videos_are_labelled_with_the_extra_class() -> None:
 
 def test_a_video_without_snippets_is_refused() -> None:
     batch = videos(3, 2)
-    empty = Batch(batch.features, batch.labels, torch.zeros_like(batch.mask), batch.weights, batch.background)
+    empty = Batch.of(batch.features, batch.labels, torch.zeros_like(batch.mask), batch.weights, batch.background)
     with pytest.raises(DataError, match="no snippets"):
         small().losses(empty)
 

@@ -3,6 +3,8 @@ from .base import Method as Method
 from .base import arithmetic as arithmetic
 from .features import Refusal as Refusal
 from .official import read_official_checkpoint as read_official_checkpoint
+from .recipe import MethodConfig as MethodConfig
+from .recipe import Progress as Progress
 from .recipe import Recipe as Recipe
 from .recipe import Stage as Stage
 from .registry import create_method as create_method
@@ -10,3 +12,6 @@ from .registry import list_methods as list_methods
 from .registry import method_class as method_class
 from .registry import method_targets as method_targets
 from .registry import name_of as name_of
+from .sampling import BatchSampler as BatchSampler
+from .sampling import Sampler as Sampler
+from .sampling import Visit as Visit

@@ -40,7 +40,7 @@ There is no official code. The paper is silent or ambiguous at these points; the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -429,7 +429,7 @@ class ACN(Method):
         self.regressors = nn.ModuleDict(
             {s: nn.ModuleList(Regressor(width, anchor, config) for anchor in config.anchors) for s in self.streams}
         )
-        # Constants of the training set, see `prepare_stage`. Quantiles of the attention at 0, 1, ..., 100 %.
+        # Constants of the training set, see `prepare`. Quantiles of the attention at 0, 1, ..., 100 %.
         self.register_buffer("feature_scale", torch.ones(len(self.streams)))
         self.register_buffer("attention_quantiles", torch.zeros(len(self.streams), 101))
         self._video = ""  # whose activations are being computed
@@ -535,8 +535,7 @@ class ACN(Method):
         assert isinstance(networks, nn.ModuleList)
         return PackedVideos.of(mask, max(n.dilation for n in networks if isinstance(n, Regressor)))
 
-    @torch.no_grad()
-    def prepare_stage(self, stage: str, features: Iterator[Tensor]) -> None:
+    def prepare(self, stage: str, videos: Iterable[Batch]) -> None:
         """Learn constants of the training set: the feature scale (first stage), attention quantiles (regression).
 
         The quantiles are those of the training snippets; of all imported ones where predictions are imported.
@@ -545,8 +544,8 @@ class ACN(Method):
         if first and self.config.feature_rms > 0:
             width = self.stream_width(self.streams[0])
             norms = [  # (streams, T) of each video
-                torch.stack([self.select_streams(video, s).float().norm(dim=1) for s in self.streams])
-                for video in features
+                torch.stack([self.select_streams(video.features[0], s).float().norm(dim=1) for s in self.streams])
+                for video in videos
             ]
             mean = torch.cat(norms, dim=1).mean(1).clamp(min=1e-8)
             self.feature_scale.copy_(self.config.feature_rms * width**0.5 / mean)
@@ -554,12 +553,9 @@ class ACN(Method):
             return
         logits: list[list[Tensor]] = [[] for _ in self.streams]
         if self._has_head:
-            training = self.training
-            self.eval()
-            for video in features:
+            for video in videos:
                 for i, stream in enumerate(self.streams):
-                    logits[i].append(self.head[stream](self.stream_features(video[None], stream))[1][0])
-            self.train(training)
+                    logits[i].append(self.head[stream](self.stream_features(video.features, stream))[1][0])
         else:
             logits = [[by_stream[s][1] for by_stream in self._imported.values()] for s in self.streams]
         if not logits[0]:

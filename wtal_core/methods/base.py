@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,11 +20,13 @@ import torch
 from torch import Tensor, nn
 
 from wtal_core import settings
+from wtal_core.arrays import IntArray
 from wtal_core.errors import DataError, UsageError, unknown_name
-from wtal_core.localization import Proposals
+from wtal_core.localization import Proposals, generic
 from wtal_core.methods.features import Refusal, refused_streams
 from wtal_core.methods.official import read_official_checkpoint
-from wtal_core.methods.recipe import Stage
+from wtal_core.methods.recipe import MethodConfig, Progress, Recipe, Stage
+from wtal_core.methods.sampling import BatchSampler, Sampler, sample_snippets
 from wtal_core.records import Activations, Detections, Lens, View
 from wtal_core.snippet_grid import SnippetGrid
 
@@ -60,7 +62,9 @@ class Batch:
         mask: `(B, T)` bool, True where a snippet exists. Existing snippets come first.
         weights: `(B,)` weight of each video in the loss (CMCS: 1 / number of classes of the video).
         background: `(B,)` bool, True for pseudo videos of static clips (CMCS hard negatives).
-        videos: ids, for messages.
+        positions: `(B, T)` int64, which snippet of its video each row is; 0 where nothing exists.
+        videos: ids.
+        progress: how far the training is, for losses that change with it; its beginning outside of one.
     """
 
     features: Tensor
@@ -68,7 +72,9 @@ class Batch:
     mask: Tensor
     weights: Tensor
     background: Tensor
+    positions: Tensor
     videos: tuple[str, ...] = ()
+    progress: Progress = Progress()
 
     @classmethod
     def of(
@@ -78,9 +84,10 @@ class Batch:
         mask: Tensor | None = None,
         weights: Tensor | None = None,
         background: Tensor | None = None,
+        positions: Tensor | None = None,
         videos: tuple[str, ...] = (),
     ) -> Batch:
-        """Build a batch; missing parts mean: no padding, weight 1, no pseudo videos."""
+        """Build a batch; missing parts mean: no padding, weight 1, no pseudo videos, every snippet in its place."""
         b, t = features.shape[:2]
         return cls(
             features=features,
@@ -88,6 +95,7 @@ class Batch:
             mask=torch.ones(b, t, dtype=torch.bool, device=features.device) if mask is None else mask,
             weights=features.new_ones(b) if weights is None else weights,
             background=torch.zeros(b, dtype=torch.bool, device=features.device) if background is None else background,
+            positions=torch.arange(t, device=features.device).expand(b, t) if positions is None else positions,
             videos=videos,
         )
 
@@ -101,15 +109,16 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         """Return the batch on another device."""
-        move = {n: getattr(self, n).to(device) for n in ("features", "labels", "mask", "weights", "background")}
-        return Batch(**move, videos=self.videos)
+        tensors: dict[str, Any] = {n: v.to(device) for n, v in vars(self).items() if isinstance(v, Tensor)}
+        return replace(self, **tensors)
 
 
 class Method(nn.Module, ABC):
     """A method: network, losses, localization and how it is shown in one object.
 
-    Subclasses set `name`, `title` and `Config`, build their network in `__init__` and implement `losses`,
-    `_activations` and `propose`. The rest has defaults.
+    Subclasses build their network in `__init__` and implement `losses` and `_activations`. Everything else has a
+    default: without a `Config` of its own a method has the settings of `MethodConfig`, and without a `propose` of its
+    own it is localized by thresholds on its CAS, as those settings say.
 
     Args:
         num_classes: number of action classes C.
@@ -118,9 +127,9 @@ class Method(nn.Module, ABC):
         classes: class names; `class_0` ... where not given.
     """
 
-    name: ClassVar[str]
-    title: ClassVar[str]  # as papers cite it
-    Config: ClassVar[type[Any]]
+    name: ClassVar[str]  # of the class where none is given
+    title: ClassVar[str]  # as papers cite it; the name where none is given
+    Config: ClassVar[type[Any]] = MethodConfig
     #: Preset name -> overrides of the config's defaults; the first one is what is meant where none is named.
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType({"default": {}})
     #: Rows of the timeline and of figures, top to bottom; tracks that none names get rows by their kind.
@@ -129,6 +138,11 @@ class Method(nn.Module, ABC):
     lenses: ClassVar[tuple[Lens, ...]] = ()
     #: Overrides with which the method learns two dozen short planted videos of 32 channels in seconds.
     quick: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        cls.name = cls.__dict__.get("name", cls.__name__)
+        cls.title = cls.__dict__.get("title", cls.name)
 
     def __init__(self, num_classes: int, feature_dim: int, config: Any, classes: tuple[str, ...] | None = None) -> None:
         super().__init__()
@@ -164,15 +178,15 @@ class Method(nn.Module, ABC):
         """Compute activations of `(crops, T, D)` features of one video; called in eval mode without gradients."""
 
     @staticmethod
-    @abstractmethod
     def propose(activations: Mapping[str, Activations], localization: Any) -> Proposals:
-        """Return the scored proposals of many videos `{video: activations}`; needs no model.
+        """Return the scored proposals of many videos `{video: activations}`; by the generic localizer, without a model.
 
         All videos go through in one pass (`localization.Curves` holds rows of different lengths), so that a whole split
         follows a slider. A video's proposals do not depend on which other videos are in the batch. `video` indexes the
         mapping's keys in order, `label` the classes. Proposals that suppression removed stay in the table and name in
         `suppressed_by` what removed them, so that the viewer can show a detection's rivals; scores are final ones.
         """
+        return generic.propose(activations, localization)
 
     def official_names(self) -> dict[str, str]:
         """Return `{parameter name in the official checkpoint: parameter name here}`; its own names by default."""
@@ -237,12 +251,49 @@ class Method(nn.Module, ABC):
         """Return the training stages in order; one stage named "train" unless the method says otherwise."""
         return (Stage("train", self.config.training),)
 
-    def prepare_stage(self, stage: str, features: Iterator[Tensor]) -> None:
-        """Prepare for a training stage from one pass over the training videos' `(T, D)` features.
+    def prepare(self, stage: str, videos: Iterable[Batch]) -> None:
+        """Learn from one pass over the training videos what the losses of a stage need.
 
-        Called once when a stage begins, on the method's device; what is learned here belongs into buffers, so that
-        checkpoints keep it.
+        Called when a stage begins, and every `Recipe.refresh_every` passes after that: for constants of the training
+        set, and for pseudo labels, which an earlier round's weights give (`self.activations`, or the network itself).
+        The method is in eval mode, without gradients, and has its averaged weights where the recipe averages them.
+        What is learned belongs into buffers, or what `get_extra_state` returns: checkpoints keep both.
+
+        Args:
+            stage: its name.
+            videos: each training video as a batch of its own, whole, in its first variant, on the method's device.
         """
+
+    def batch_sampler(self, recipe: Recipe, labels: npt.NDArray[np.float32], rng: np.random.Generator) -> Sampler:
+        """Return what chooses the videos of each step; the recipe's composition unless the method says otherwise.
+
+        Args:
+            recipe: of the stage.
+            labels: `(V, C)` multi-hot labels of the training videos; all zero for pseudo videos of static clips.
+            rng: generator that belongs to the sampler alone, and to its state.
+        """
+        return BatchSampler(recipe, labels, rng)
+
+    def sample_snippets(self, recipe: Recipe, video: str, length: int, rng: np.random.Generator) -> IntArray:
+        """Return which snippets a visit takes, `(n,)` non-decreasing in `[0, T)`; by the recipe's rule by default.
+
+        Args:
+            recipe: of the stage.
+            video: id of the training video.
+            length: its snippets T, >= 1.
+            rng: generator; its state is kept in checkpoints.
+        """
+        return sample_snippets(recipe, length, rng)
+
+    def optimizer(self, recipe: Recipe, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        """Return the optimiser of a stage; the recipe's Adam or SGD unless the method says otherwise.
+
+        Its learning rates are those of the first step; `Recipe.lr_drop_at` lowers them.
+        """
+        if recipe.optimizer == "sgd":
+            return torch.optim.SGD(parameters, recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+        fused = bool(parameters) and parameters[0].device.type == "cuda"
+        return torch.optim.Adam(parameters, recipe.lr, weight_decay=recipe.weight_decay, fused=fused or None)
 
     # -- feature streams ----------------------------------------------------------------------------------------------
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from wtal_core.devices import memory_bytes, synchronize
-from wtal_core.methods import Batch, Method, arithmetic, create_method
+from wtal_core.methods import Batch, Method, Recipe, Sampler, arithmetic, create_method
 from wtal_core.records import Activations
 from wtal_core.snippet_grid import SnippetGrid
-from wtal_core.training.sampling import BatchSampler, sample_snippets
 
 __all__ = ["LocalizeTime", "StepTime", "thumos_lengths", "time_localization", "time_method", "time_step"]
 
@@ -99,27 +98,23 @@ def time_method(
     device, dim, classes = torch.device(device), method.feature_dim, method.num_classes
     method = method.to(device).train()
     with torch.no_grad():
+        method.eval()
         for stage in method.stages():
-            method.prepare_stage(stage.name, (torch.from_numpy(_features(n, dim, rng)).to(device) for n in (60, 200)))
+            whole = (torch.from_numpy(_features(n, dim, rng))[None].to(device) for n in (60, 200))
+            method.prepare(stage.name, (Batch.of(x, x.new_zeros(1, classes), videos=("v",)) for x in whole))
+        method.train()
     results = []
     for stage in method.stages():
         recipe = stage.recipe
         number = max(4 * recipe.batch_size, 4 * classes)
         sizes = np.resize(np.array(lengths), number) if len(lengths) else thumos_lengths(number, seed)
         labels = np.eye(classes, dtype=np.float32)[np.arange(number) % classes]
-        sampler = BatchSampler(
-            recipe.batches,
-            labels,
-            batch_size=recipe.batch_size,
-            classes_per_batch=recipe.classes_per_batch,
-            videos_per_class=recipe.videos_per_class,
-            rng=rng,
-        )
-        batches = [_batch(sampler, recipe, sizes, labels, dim, rng).to(device) for _ in range(repeats + 1)]
+        sampler = method.batch_sampler(recipe, labels, rng)
+        batches = [_batch(method, sampler, recipe, sizes, labels, rng).to(device) for _ in range(repeats + 1)]
         for parameter_name, parameter in method.named_parameters():
             parameter.requires_grad_(not stage.parameters or parameter_name.startswith(stage.parameters))
         trained = [p for p in method.parameters() if p.requires_grad]
-        optimizer = torch.optim.Adam(trained, 1e-5, fused=device.type == "cuda" or None)
+        optimizer = method.optimizer(replace(recipe, lr=1e-5), trained)
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         wall, cpu = [], []
@@ -145,18 +140,18 @@ def time_method(
 
 
 def _batch(
-    sampler: BatchSampler,
-    recipe: Any,
+    method: Method,
+    sampler: Sampler,
+    recipe: Recipe,
     lengths: np.ndarray[Any, np.dtype[np.int64]],
     labels: np.ndarray[Any, np.dtype[np.float32]],
-    dim: int,
     rng: np.random.Generator,
 ) -> Batch:
     visit = sampler.next()
-    sizes = [sample_snippets(recipe.sampling, int(lengths[v]), recipe.snippets, rng).size for v in visit.video]
-    features = torch.zeros(len(sizes), max(sizes), dim)
+    sizes = [method.sample_snippets(recipe, f"v{v}", int(lengths[v]), rng).size for v in visit.video]
+    features = torch.zeros(len(sizes), max(sizes), method.feature_dim)
     for i, size in enumerate(sizes):
-        features[i, :size] = torch.from_numpy(_features(size, dim, rng))
+        features[i, :size] = torch.from_numpy(_features(size, method.feature_dim, rng))
     mask = torch.arange(max(sizes))[None] < torch.tensor(sizes)[:, None]
     return Batch.of(
         features, torch.from_numpy(labels[visit.video]), mask=mask, weights=torch.from_numpy(visit.weight.copy())
@@ -215,8 +210,6 @@ def _bumps(length: int, rng: np.random.Generator) -> np.ndarray[Any, np.dtype[np
 
 def _trained_like(acts: Activations, rng: np.random.Generator) -> Activations:
     """Give activations the shape of a trained model's: two classes that pass, attention and CAS that rise together."""
-    from dataclasses import replace
-
     length, count = acts.cas.shape[0], len(acts.classes)
     bump = _bumps(length, rng)
     shown = rng.choice(count, 2, replace=False)

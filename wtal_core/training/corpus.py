@@ -18,11 +18,10 @@ from torch import Tensor
 
 from wtal_core.data.features.store import FeatureStore
 from wtal_core.errors import DataError, UsageError
-from wtal_core.methods import Batch
+from wtal_core.methods import Batch, Method, Recipe, Visit
 from wtal_core.progress import track
 from wtal_core.records import Annotations, Provenance
 from wtal_core.training.options import RESIDENCE
-from wtal_core.training.sampling import Visit, sample_snippets
 
 __all__ = ["Corpus"]
 
@@ -80,7 +79,7 @@ class Corpus:
             device: where batches are wanted.
             residence: one of `wtal_core.training.options.RESIDENCE`.
             hard_negatives: add one pseudo video of each video's static clips: its snippets that *start* in a static
-                clip, joined in time, labelled background (CMCS).
+                clip, joined in time, labelled background.
 
         Raises:
             DataError: no video has both features and a label, or dimensions or provenance disagree.
@@ -184,25 +183,26 @@ class Corpus:
         found: list[int] = np.flatnonzero((count > 0) & (count < videos)).tolist()
         return found
 
-    def batch(self, visit: Visit, rule: str, snippets: int, crops: str, rng: np.random.Generator) -> Batch:
+    def batch(self, visit: Visit, method: Method, recipe: Recipe, rng: np.random.Generator) -> Batch:
         """Gather one step's videos.
 
         Args:
-            visit: which videos (`BatchSampler.next()`).
-            rule, snippets: snippet sampling (`Recipe.sampling`, `Recipe.snippets`).
-            crops: "one" draws one variant a visit, "mean" averages them.
+            visit: which videos.
+            method: chooses their snippets.
+            recipe: its snippet sampling; `crops` "one" draws one variant a visit, "mean" averages them.
             rng: generator of the draws.
         """
         picks, variant = [], []
         for v in visit.video:
-            picks.append(sample_snippets(rule, int(self.lengths[v]), snippets, rng))
-            variant.append(int(rng.integers(self.variants[v])) if self.variants[v] > 1 and crops == "one" else 0)
+            picks.append(method.sample_snippets(recipe, self.videos[v], int(self.lengths[v]), rng))
+            one = self.variants[v] > 1 and recipe.crops == "one"
+            variant.append(int(rng.integers(self.variants[v])) if one else 0)
         width = max(p.size for p in picks)
         mask = np.arange(width)[None, :] < np.array([p.size for p in picks])[:, None]  # (B, T)
         index = np.zeros(mask.shape, dtype=np.int64)
         index[mask] = np.concatenate(picks)
         exists = torch.from_numpy(mask)
-        features = self._gather(visit, index, np.array(variant), exists, crops)
+        features = self._gather(visit, index, np.array(variant), exists, recipe.crops)
         labels = self.labels[visit.video]
         single = visit.label >= 0
         labels[single] = np.eye(labels.shape[1], dtype=np.float32)[visit.label[single]]
@@ -212,6 +212,7 @@ class Corpus:
             mask=exists,
             weights=torch.from_numpy(visit.weight.copy()),
             background=torch.from_numpy(self.background[visit.video]),
+            positions=torch.from_numpy(index),
             videos=tuple(self.videos[v] for v in visit.video),
         ).to(self.device)
 
@@ -237,10 +238,12 @@ class Corpus:
         rows = torch.from_numpy(start[:, None] + index).to(self.rows.device)  # (B, T)
         return (self.rows[rows] * exists.to(rows.device)[..., None]).to(self.device)
 
-    def features(self) -> Iterator[Tensor]:
-        """Yield the `(T, D)` features of each real video (first variant), for statistics over the training set."""
+    def whole_videos(self) -> Iterator[Batch]:
+        """Yield each real video (first variant) as a batch of its own, for what is learned between steps."""
         for i in np.flatnonzero(~self.background):
-            yield (self._read(int(i), self.videos[i]) if self.rows is None else self._block(int(i)))[0]
+            data = (self._read(int(i), self.videos[i]) if self.rows is None else self._block(int(i)))[0]
+            labels = torch.from_numpy(self.labels[i : i + 1])
+            yield Batch.of(data[None].to(self.device), labels.to(self.device), videos=(self.videos[i],))
 
     def _block(self, index: int) -> Tensor:
         """Return `(variants, T, D)` features of one video out of `rows`."""
@@ -292,7 +295,7 @@ def _static_snippets(
         if video not in by_video:
             continue
         grid, rows = store.grid(video), by_video[video]
-        start = grid.edges()[:-1]  # CMCS: a snippet belongs to the clip in which it starts
+        start = grid.edges()[:-1]  # a snippet belongs to the clip in which it starts
         inside = ((start[:, None] >= rows.start) & (start[:, None] < rows.end)).any(axis=1)
         if inside.any():
             kept[video] = np.flatnonzero(inside)

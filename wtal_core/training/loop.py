@@ -1,7 +1,7 @@
 """The training loop: stages, steps, checkpoints, resume, metrics.
 
-A run that was interrupted and resumed does on a CPU exactly what an uninterrupted one does: model, optimiser, every
-random generator and the batch sampler are in the checkpoint.
+A run that was interrupted and resumed does on a CPU exactly what an uninterrupted one does: weights and their average,
+optimiser, every random generator and the batch sampler are in the checkpoint.
 """
 
 from __future__ import annotations
@@ -24,14 +24,13 @@ from torch import Tensor
 
 from wtal_core.devices import device_name, generator_state, memory_bytes, reproducible, set_generator_state
 from wtal_core.errors import DataError, Interrupted, UsageError, and_more
-from wtal_core.methods import Method, Recipe, Stage, arithmetic
+from wtal_core.methods import Method, Progress, Sampler, Stage, arithmetic
 from wtal_core.processes import SILENT_SECONDS, liveness
 from wtal_core.progress import progress_bar
 from wtal_core.records import Activations
 from wtal_core.runs.folder import Run
 from wtal_core.training.corpus import Corpus
 from wtal_core.training.options import TrainOptions
-from wtal_core.training.sampling import BatchSampler
 
 __all__ = ["Outcome", "Snapshot", "Validation", "train"]
 
@@ -158,6 +157,9 @@ class _Trainer:
         self.best: dict[str, Any] = {}
         self.waited = 0
         self.draws = np.random.default_rng([options.seed, 1])
+        #: Steps that a pass over the videos takes, and steps of each stage.
+        self.passes = [self._sampler(index).steps_per_pass() for index in range(len(self.stages))]
+        self.steps = [s.recipe.steps_in(n) for s, n in zip(self.stages, self.passes, strict=True)]
         self._begin_stage(fresh=True)
         self.losses = _compiled(self.method.losses) if options.compile else self.method.losses
 
@@ -170,7 +172,7 @@ class _Trainer:
     @property
     def steps_before(self) -> int:
         """Steps of the stages that are done."""
-        return sum(stage.recipe.steps for stage in self.stages[: self.stage_index])
+        return sum(self.steps[: self.stage_index])
 
     @property
     def steps_done(self) -> int:
@@ -178,28 +180,75 @@ class _Trainer:
 
     @property
     def steps_in_all(self) -> int:
-        return sum(stage.recipe.steps for stage in self.stages)
+        return sum(self.steps)
+
+    @property
+    def steps_in_stage(self) -> int:
+        return self.steps[self.stage_index]
+
+    @property
+    def progress(self) -> Progress:
+        """How far the current stage is."""
+        a_pass, steps = self.passes[self.stage_index], self.steps_in_stage
+        return Progress(self.step, steps, self.step // a_pass, -(-steps // a_pass))
+
+    def _sampler(self, index: int) -> Sampler:
+        """Return the sampler of a stage at its beginning."""
+        rng = np.random.default_rng([self.options.seed, 2, index])
+        return self.method.batch_sampler(self.stages[index].recipe, self.corpus.labels, rng)
+
+    def _prepare(self) -> None:
+        """Let the method learn from the training videos what its losses need."""
+        with self._evaluated(), torch.no_grad():
+            self.method.eval()
+            whole = (replace(video, progress=self.progress) for video in self.corpus.whole_videos())
+            self.method.prepare(self.stage.name, whole)
 
     def _begin_stage(self, *, fresh: bool) -> None:
-        """Set up parameters, optimiser and sampler of the current stage."""
+        """Set up parameters, optimiser, averaged weights and sampler of the current stage."""
         recipe = self.stage.recipe
+        if self.average is not None:  # the average is what a stage leaves to the next one
+            self._set_weights(self.average)
+            self.average = None
         if fresh:
-            with torch.no_grad():
-                self.method.prepare_stage(self.stage.name, (f.to(self.device) for f in self.corpus.features()))
+            self._prepare()
         trained = []
         for name, parameter in self.method.named_parameters():
             parameter.requires_grad_(not self.stage.parameters or name.startswith(self.stage.parameters))
             if parameter.requires_grad:
                 trained.append(parameter)
-        self.optimizer = _optimizer(recipe, trained)
-        self.sampler = BatchSampler(
-            recipe.batches,
-            self.corpus.labels,
-            batch_size=recipe.batch_size,
-            classes_per_batch=recipe.classes_per_batch,
-            videos_per_class=recipe.videos_per_class,
-            rng=np.random.default_rng([self.options.seed, 2, self.stage_index]),
-        )
+        self.optimizer = self.method.optimizer(recipe, trained)
+        self.rates = [group["lr"] for group in self.optimizer.param_groups]
+        self.average = self._weights() if recipe.ema else None
+        self.sampler = self._sampler(self.stage_index)
+
+    # -- averaged weights -------------------------------------------------------------------------------------------
+
+    average: dict[str, Tensor] | None = None
+
+    def _weights(self) -> dict[str, Tensor]:
+        """Return a copy of the parameters by all their names."""
+        return {n: p.detach().clone() for n, p in self.method.named_parameters(remove_duplicate=False)}
+
+    @torch.no_grad()
+    def _set_weights(self, weights: Mapping[str, Tensor]) -> None:
+        for name, parameter in self.method.named_parameters(remove_duplicate=False):
+            parameter.copy_(weights[name])
+
+    @contextlib.contextmanager
+    def _evaluated(self) -> Iterator[None]:
+        """Let the method have the weights that are evaluated: their average, where the recipe asks for one."""
+        if self.average is None:
+            yield
+            return
+        raw = self._weights()
+        self._set_weights(self.average)
+        try:
+            yield
+        finally:
+            self._set_weights(raw)
+
+    # -- steps ------------------------------------------------------------------------------------------------------
 
     def run_stages(self, stop: Callable[[], bool]) -> Outcome:
         """Do every step that is left."""
@@ -211,7 +260,7 @@ class _Trainer:
                 self._keep_activations()
             while True:
                 early = self._is_out_of_patience()  # a run that had ended so before it is resumed
-                while not early and self.step < self.stage.recipe.steps:
+                while not early and self.step < self.steps_in_stage:
                     if stop():
                         self.save("last")
                         self._status("stopped", None)
@@ -230,15 +279,17 @@ class _Trainer:
         self._status("finished", 0.0)
         return Outcome("finished", self.steps_done, time.perf_counter() - began, early)
 
-    # -- one step -----------------------------------------------------------------------------------------------------
-
     def _one_step(self, began: float) -> None:
-        recipe = self.stage.recipe
+        recipe, progress = self.stage.recipe, self.progress
+        refresh = recipe.refresh_every * self.passes[self.stage_index]
+        if refresh and self.step and self.step % refresh == 0:  # checkpoints of this step were written before it
+            self._prepare()
         self.method.train()
-        batch = self.corpus.batch(self.sampler.next(), recipe.sampling, recipe.snippets, recipe.crops, self.draws)
-        drops = sum(self.step >= at * recipe.steps for at in recipe.lr_drop_at)
-        for group in self.optimizer.param_groups:
-            group["lr"] = recipe.lr * recipe.lr_drop_factor**drops
+        batch = self.corpus.batch(self.sampler.next(), self.method, recipe, self.draws)
+        batch = replace(batch, progress=progress)
+        drops = sum(self.step >= at * progress.steps for at in recipe.lr_drop_at)
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate * recipe.lr_drop_factor**drops
         self.optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bf16"):
             losses = self.losses(batch, stage=self.stage.name)
@@ -248,8 +299,11 @@ class _Trainer:
                 [p for g in self.optimizer.param_groups for p in g["params"]], recipe.max_grad_norm
             )
         self.optimizer.step()
+        if self.average is not None:
+            for name, weight in self.method.named_parameters(remove_duplicate=False):
+                self.average[name].lerp_(weight.detach(), 1 - recipe.ema)
         self.step += 1
-        if self.step % self.options.log_every == 0 or self.step in (1, recipe.steps):
+        if self.step % self.options.log_every == 0 or self.step in (1, progress.steps):
             self._log(losses, began)
 
     def _log(self, losses: Mapping[str, Tensor], began: float) -> None:
@@ -280,10 +334,11 @@ class _Trainer:
 
     def _after_step(self) -> None:
         """Validate and keep checkpoints where it is time."""
-        options, last = self.options, self.step == self.stage.recipe.steps
+        options, last = self.options, self.step == self.steps_in_stage
         validate_every = options.validate_every or max(self.steps_in_all // 10, 1)
         if self.validation and (self.step % validate_every == 0 or last):
-            metrics = dict(self.validation(self.method))
+            with self._evaluated():
+                metrics = dict(self.validation(self.method))
             self.run.log(
                 kind="validation", stage=self.stage.name, stage_index=self.stage_index, step=self.step, metrics=metrics
             )
@@ -328,8 +383,10 @@ class _Trainer:
             DataError: a weight is not finite (losses are looked at every few steps only), or the disk is full; the
                 checkpoint before it stays.
         """
-        weights = self.method.state_dict()
-        broken = [name for name, value in weights.items() if not bool(torch.isfinite(value).all())]
+        raw = {} if self.average is None else self._weights()
+        weights = {**self.method.state_dict(), **(self.average or {})}
+        tensors = [(name, v) for part in (weights, raw) for name, v in part.items() if isinstance(v, Tensor)]
+        broken = [name for name, value in tensors if not bool(torch.isfinite(value).all())]
         if broken:
             raise DataError(
                 f"the weights are not finite after step {self.step} of stage {self.stage.name!r}",
@@ -353,6 +410,8 @@ class _Trainer:
             "torch_rng": torch.get_rng_state(),
             "state": json.dumps(plain),  # as text: generator states hold integers of 128 bits
         }
+        if raw:
+            content["raw"] = raw
         if (state := generator_state(self.device)) is not None:
             content[f"{self.device.type}_rng"] = state
         self.run.save_checkpoint(which, content)
@@ -397,6 +456,9 @@ class _Trainer:
         self.best, self.waited = plain["best"], int(plain["waited"])
         self._begin_stage(fresh=False)
         self.method.load_state_dict(content["model"])
+        if self.average is not None:
+            self.average = self._weights()
+            self._set_weights(content["raw"])
         if content["optimizer"]["param_groups"][0].keys() != self.optimizer.state_dict()["param_groups"][0].keys():
             raise ValueError("another kind of optimizer")
         self.optimizer.load_state_dict(content["optimizer"])
@@ -431,10 +493,3 @@ def _compiled(losses: Callable[..., dict[str, Tensor]]) -> Callable[..., dict[st
         return found
 
     return call
-
-
-def _optimizer(recipe: Recipe, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
-    if recipe.optimizer == "sgd":
-        return torch.optim.SGD(parameters, recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
-    fused = bool(parameters) and parameters[0].device.type == "cuda"
-    return torch.optim.Adam(parameters, recipe.lr, weight_decay=recipe.weight_decay, fused=fused or None)

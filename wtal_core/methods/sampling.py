@@ -1,21 +1,24 @@
-"""Which videos make a step, and which of their snippets: each method's own rule, from one seeded generator.
+"""Which videos make a step, and which of their snippets: the rules of `Recipe`, from one seeded generator.
 
-Everything here is plain index arithmetic on the host; features are gathered on the device by these indices.
+A method with a rule of its own overrides `Method.batch_sampler` or `Method.sample_snippets`; a sampler is anything with
+the four functions of `Sampler`, for example a `BatchSampler` with another `draw`. Everything here is plain index
+arithmetic on the host; features are gathered on the device by these indices.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from wtal_core.arrays import IntArray
 from wtal_core.errors import DataError
+from wtal_core.methods.recipe import Recipe
 
-__all__ = ["BatchSampler", "Visit", "sample_snippets"]
+__all__ = ["BatchSampler", "Sampler", "Visit", "sample_snippets"]
 
 
 # -- snippets of one visit ----------------------------------------------------------------------------------------
@@ -73,19 +76,19 @@ _RULES: dict[str, Callable[[int, int, np.random.Generator], IntArray]] = {
 }
 
 
-def sample_snippets(rule: str, length: int, wanted: int, rng: np.random.Generator) -> IntArray:
+def sample_snippets(recipe: Recipe, length: int, rng: np.random.Generator) -> IntArray:
     """Return the snippet indices of one visit to a video, in non-decreasing order.
 
     Args:
-        rule: `Recipe.sampling`.
+        recipe: `sampling` is the rule, `snippets` how many n are wanted; 0 takes all.
         length: snippets T of the video, >= 1.
-        wanted: snippets of a visit n; 0 takes all.
         rng: generator; "all" and videos that need no draw leave it untouched.
 
     Returns:
         `(n,)` for "cells" and "cells_or_draws", `(min(n, T),)` otherwise, in `[0, T)`.
     """
-    return (_all if wanted == 0 else _RULES[rule])(length, wanted, rng).astype(np.int64)
+    rule = _RULES[recipe.sampling if recipe.snippets else "all"]
+    return rule(length, recipe.snippets, rng).astype(np.int64)
 
 
 # -- videos of one step -------------------------------------------------------------------------------------------
@@ -96,47 +99,58 @@ class Visit:
     """One step's videos.
 
     Args:
-        entry: `(B,)` indices into the sampler's entries.
-        video: `(B,)` index of each entry's video.
-        label: `(B,)` class of a (video, class) entry, -1 where the video comes with all its labels.
-        weight: `(B,)` weight of each entry in the loss.
+        video: `(B,)` index of each video.
+        label: `(B,)` the only class that a video comes with, -1 where it comes with all its labels.
+        weight: `(B,)` weight of each video in the loss.
     """
 
-    entry: IntArray
     video: IntArray
     label: IntArray
     weight: npt.NDArray[np.float32]
 
+    @classmethod
+    def of(cls, video: IntArray) -> Visit:
+        """Return a visit to videos with all their labels, with weight 1."""
+        return cls(video, np.full(video.size, -1, dtype=np.int64), np.ones(video.size, dtype=np.float32))
+
+
+class Sampler(Protocol):
+    """An endless stream of steps whose state can be saved and restored."""
+
+    def next(self) -> Visit:
+        """Return the next step's videos."""
+
+    def steps_per_pass(self) -> int:
+        """Return how many steps see as many videos as there are, >= 1: the length of an epoch."""
+
+    def state(self) -> dict[str, Any]:
+        """Return the state as values that JSON holds."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on exactly where `state()` was taken."""
+
 
 class BatchSampler:
-    """Endless stream of steps with the composition a recipe asks for; its state can be saved and restored.
+    """The composition of steps that a recipe asks for.
+
+    `Recipe.batches` "shuffle": shuffled passes over all videos, the last step of a pass may be short (HAM-Net, ACM-Net,
+    ACN); "entries": shuffled passes over (video, class) pairs with weight 1 / number of classes, batches run across
+    passes (CMCS); "class_groups": classes drawn uniformly with replacement, for each a group of distinct videos that
+    contain it, then random videos up to the batch size (deep metric learning).
 
     Args:
-        kind: "shuffle": shuffled passes over all videos, the last step of a pass may be short (HAM-Net, ACM-Net, ACN);
-            "entries": shuffled passes over (video, class) pairs with weight 1 / number of classes, batches run across
-            passes (CMCS); "class_groups": classes drawn uniformly with replacement, for each a group of distinct videos
-            that contain it (deep metric learning).
+        recipe: composition and batch size.
         labels: `(V, C)` multi-hot labels; pseudo videos (background) have none.
-        batch_size: videos a step. "class_groups" fills what the groups leave with random videos.
-        classes_per_batch, videos_per_class: composition of "class_groups".
         rng: generator that belongs to this sampler alone.
+
+    Raises:
+        DataError: no video has a label, or no class enough videos for a group.
     """
 
-    def __init__(
-        self,
-        kind: str,
-        labels: npt.NDArray[np.float32],
-        *,
-        batch_size: int,
-        classes_per_batch: int = 0,
-        videos_per_class: int = 0,
-        rng: np.random.Generator,
-    ) -> None:
-        self.kind = kind
-        self.batch_size = batch_size
-        self.classes_per_batch = classes_per_batch
-        self.videos_per_class = videos_per_class
+    def __init__(self, recipe: Recipe, labels: npt.NDArray[np.float32], rng: np.random.Generator) -> None:
+        self.recipe = recipe
         self.rng = rng
+        kind, videos_per_class = recipe.batches, recipe.videos_per_class
         video, label = np.nonzero(labels)
         count = labels.sum(axis=1)
         if kind == "entries":
@@ -169,20 +183,24 @@ class BatchSampler:
         self.position = 0
 
     def steps_per_pass(self) -> int:
-        """Return how many steps one pass over the entries takes (rounded up)."""
-        return -(-self.video.size // self.batch_size)
+        """Return how many steps one pass over the entries takes, rounded up."""
+        return -(-self.video.size // self.recipe.batch_size)
 
     def next(self) -> Visit:
         """Return the next step's videos."""
-        entry = self._class_groups() if self.kind == "class_groups" else self._shuffled()
-        return Visit(entry, self.video[entry], self.label[entry], self.weight[entry])
+        entry = self.draw()
+        return Visit(self.video[entry], self.label[entry], self.weight[entry])
+
+    def draw(self) -> IntArray:
+        """Return the entries of the next step; `rng`, `order` and `position` are all that is saved of its state."""
+        return self._class_groups() if self.recipe.batches == "class_groups" else self._shuffled()
 
     def _shuffled(self) -> IntArray:
         taken: list[IntArray] = []
-        missing = self.batch_size
+        missing = self.recipe.batch_size
         while missing:
             if self.position >= self.order.size:
-                if taken and self.kind == "shuffle":
+                if taken and self.recipe.batches == "shuffle":
                     break  # the last step of a pass is short
                 self.order = self.rng.permutation(self.video.size).astype(np.int64)
                 self.position = 0
@@ -193,9 +211,10 @@ class BatchSampler:
         return np.concatenate(taken)
 
     def _class_groups(self) -> IntArray:
-        classes = self.rng.choice(self.usable, self.classes_per_batch)
-        groups = [self.rng.permutation(self.members[c])[: self.videos_per_class] for c in classes]
-        rest = self.batch_size - self.classes_per_batch * self.videos_per_class
+        recipe = self.recipe
+        classes = self.rng.choice(self.usable, recipe.classes_per_batch)
+        groups = [self.rng.permutation(self.members[c])[: recipe.videos_per_class] for c in classes]
+        rest = recipe.batch_size - recipe.classes_per_batch * recipe.videos_per_class
         if rest > 0:
             groups.append(self.rng.integers(0, self.video.size, rest))
         return np.concatenate(groups).astype(np.int64)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from tests.golden.fixtures import read
 from wtal_core.errors import DataError
-from wtal_core.training.sampling import BatchSampler, sample_snippets
+from wtal_core.methods import Recipe
+from wtal_core.methods.sampling import BatchSampler, sample_snippets
 
 LENGTHS = st.integers(1, 3000)
 WANTED = st.sampled_from([1, 2, 7, 60, 75, 300, 500, 750])
@@ -20,7 +21,7 @@ WANTED = st.sampled_from([1, 2, 7, 60, 75, 300, 500, 750])
 @given(length=LENGTHS, wanted=WANTED, seed=st.integers(0, 99))
 @pytest.mark.parametrize("rule", ["cells", "cells_or_draws", "window", "subset", "all"])
 def test_every_rule_gives_ordered_existing_snippets(rule: str, length: int, wanted: int, seed: int) -> None:
-    index = sample_snippets(rule, length, wanted, np.random.default_rng(seed))
+    index = sample_snippets(Recipe(sampling=rule, snippets=wanted), length, np.random.default_rng(seed))
     assert index.min() >= 0
     assert index.max() < length
     assert (np.diff(index) >= 0).all()
@@ -36,7 +37,7 @@ def test_every_rule_gives_ordered_existing_snippets(rule: str, length: int, want
 def test_cells_stay_in_their_cell(length: int, seed: int) -> None:
     """Sample i lies in [floor(iT/n), floor((i+1)T/n)], both ends included (HAM-Net's code)."""
     n = 500
-    index = sample_snippets("cells", length, n, np.random.default_rng(seed))
+    index = sample_snippets(Recipe(sampling="cells", snippets=n), length, np.random.default_rng(seed))
     if length == n:
         assert (index == np.arange(n)).all()
         return
@@ -58,7 +59,7 @@ OFFICIAL_DRAWS = [
 def test_official_draws_lie_within_ours(method: str, rule: str, key: str, length: int, wanted: int) -> None:
     """The official codes draw from another random stream, so many draws of ours bound each of theirs."""
     rng = np.random.default_rng(0)
-    ours = np.array([sample_snippets(rule, length, wanted, rng) for _ in range(1000)])
+    ours = np.array([sample_snippets(Recipe(sampling=rule, snippets=wanted), length, rng) for _ in range(1000)])
     official = read(method)[key]
     assert official.shape == ours.shape[1:]
     assert ((official >= ours.min(0)) & (official <= ours.max(0))).all()
@@ -67,7 +68,7 @@ def test_official_draws_lie_within_ours(method: str, rule: str, key: str, length
 def test_shuffle_visits_everything_once_a_pass_and_ends_short() -> None:
     labels = np.eye(10, 4, dtype=np.float32)
     labels[:, 0] = 1
-    sampler = BatchSampler("shuffle", labels, batch_size=4, rng=np.random.default_rng(0))
+    sampler = BatchSampler(Recipe(batch_size=4), labels, np.random.default_rng(0))
     steps = [sampler.next().video for _ in range(3)]
     assert [s.size for s in steps] == [4, 4, 2]
     assert sorted(np.concatenate(steps).tolist()) == list(range(10))
@@ -76,7 +77,7 @@ def test_shuffle_visits_everything_once_a_pass_and_ends_short() -> None:
 
 def test_entries_are_video_class_pairs_with_weights_and_pseudo_videos() -> None:
     labels = np.array([[1, 1, 0], [0, 0, 1], [0, 0, 0]], dtype=np.float32)
-    sampler = BatchSampler("entries", labels, batch_size=4, rng=np.random.default_rng(0))
+    sampler = BatchSampler(Recipe(batches="entries", batch_size=4), labels, np.random.default_rng(0))
     visit = sampler.next()
     seen = sorted(zip(visit.video.tolist(), visit.label.tolist(), visit.weight.tolist(), strict=True))
     assert seen == [(0, 0, 0.5), (0, 1, 0.5), (1, 2, 1.0), (2, -1, 1.0)]
@@ -86,9 +87,8 @@ def test_entries_are_video_class_pairs_with_weights_and_pseudo_videos() -> None:
 def test_class_groups_share_their_class() -> None:
     labels = np.zeros((40, 5), dtype=np.float32)
     labels[np.arange(40), np.arange(40) % 5] = 1
-    sampler = BatchSampler(
-        "class_groups", labels, batch_size=22, classes_per_batch=5, videos_per_class=4, rng=np.random.default_rng(3)
-    )
+    recipe = Recipe(batches="class_groups", batch_size=22, classes_per_batch=5, videos_per_class=4)
+    sampler = BatchSampler(recipe, labels, np.random.default_rng(3))
     for _ in range(20):
         visit = sampler.next()
         assert visit.video.size == 22
@@ -97,26 +97,19 @@ def test_class_groups_share_their_class() -> None:
 
 
 def test_class_groups_need_enough_videos() -> None:
+    recipe = Recipe(batches="class_groups", batch_size=4, classes_per_batch=1, videos_per_class=4)
     with pytest.raises(DataError, match="no class has 4 training videos"):
-        BatchSampler(
-            "class_groups", np.eye(3, dtype=np.float32), batch_size=4, classes_per_batch=1, videos_per_class=4,
-            rng=np.random.default_rng(0),
-        )  # fmt: skip
+        BatchSampler(recipe, np.eye(3, dtype=np.float32), np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("kind", ["shuffle", "entries", "class_groups"])
 def test_state_survives_json_and_goes_on_identically(kind: str) -> None:
     labels = (np.random.default_rng(0).random((30, 4)) < 0.4).astype(np.float32)
     labels[:4] = np.eye(4)
-
-    def make() -> BatchSampler:
-        return BatchSampler(
-            kind, labels, batch_size=7, classes_per_batch=2, videos_per_class=2, rng=np.random.default_rng(5)
-        )
-
-    one, other = make(), make()
+    recipe = Recipe(batches=kind, batch_size=7, classes_per_batch=2, videos_per_class=2)
+    one, other = (BatchSampler(recipe, labels, np.random.default_rng(5)) for _ in range(2))
     for _ in range(6):
         one.next()
     other.restore(json.loads(json.dumps(one.state())))
     for _ in range(9):
-        assert (one.next().entry == other.next().entry).all()
+        assert (one.next().video == other.next().video).all()
