@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 
-from tests.planted import CLASSES, World, make_world
 from wtal_core import settings
 from wtal_core.analysis import live
 from wtal_core.data.activations import write_activations
@@ -17,6 +16,7 @@ from wtal_core.methods import create_method
 from wtal_core.methods.base import Method
 from wtal_core.runs.folder import Run, RunInfo
 from wtal_core.runs.pipeline import localize, stored_activations
+from wtal_core.training.planted import CLASSES, World, make_world
 
 
 @pytest.fixture(scope="session")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.planted import CLASSES, World
 from wtal_core.analysis.explain import Near, explain, judge
 from wtal_core.analysis.live import LiveSplit, localize_video
 from wtal_core.methods import create_method, method_class
 from wtal_core.records import Annotations, Detections, Segments, VideoInfo
 from wtal_core.runs.localizer import Localizer
 from wtal_core.settings import override
+from wtal_core.training.planted import CLASSES, World
 
 
 def _case() -> tuple[Annotations, Detections]:

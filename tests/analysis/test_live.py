@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from tests.planted import World
 from wtal_core.analysis import live
 from wtal_core.errors import DataError, UsageError
 from wtal_core.evaluation import GroundTruthIndex, evaluate
 from wtal_core.runs.folder import Run
 from wtal_core.runs.pipeline import localize, stored_activations
+from wtal_core.training.planted import World
 
 
 def test_unchanged_settings_are_the_stored_run(split: live.LiveSplit) -> None:

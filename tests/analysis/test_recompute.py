@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.planted import CLASSES, World
 from tests.planted_runs import make_run
 from wtal_core.analysis.recompute import erase, load_method, recompute, recompute_split
 from wtal_core.errors import DataError, UsageError
@@ -17,6 +16,7 @@ from wtal_core.methods.acn import ACN
 from wtal_core.progress import listening
 from wtal_core.runs.folder import Run
 from wtal_core.runs.pipeline import stored_activations
+from wtal_core.training.planted import CLASSES, World
 
 
 def test_recomputing_says_what_inference_said(world: World, acmnet: Run) -> None:

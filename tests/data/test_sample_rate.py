@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.planted import MemoryStore
 from wtal_core.data.features.sample_rate import at_sample_rate
 from wtal_core.errors import DataError
 from wtal_core.records import VideoFeatures
 from wtal_core.snippet_grid import SnippetGrid
+from wtal_core.training.planted import MemoryStore
 
 
 @pytest.fixture

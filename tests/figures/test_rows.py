@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from tests.planted import World
 from wtal_core.analysis.explain import explain, judge
 from wtal_core.analysis.live import localize_video
 from wtal_core.figures import rows
@@ -12,6 +11,7 @@ from wtal_core.runs.folder import Run
 from wtal_core.runs.localizer import localizer_of
 from wtal_core.runs.pipeline import stored_activations
 from wtal_core.settings import override
+from wtal_core.training.planted import World
 
 
 def test_tracks_of_each_method_hold_its_curves_unrounded(world: World, acmnet: Run) -> None:

@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 
-from tests.planted import make_world
 from wtal_core.commands.run_job import claim
 from wtal_core.data import FeatureWriter, write_annotations
 from wtal_core.errors import DataError, UsageError
@@ -30,6 +29,7 @@ from wtal_core.jobs.trainings import restart_training, resume_training, start_tr
 from wtal_core.processes import identity, liveness
 from wtal_core.runs.folder import Run
 from wtal_core.training.options import TrainRequest
+from wtal_core.training.planted import make_world
 
 TINY = {"training.batch_size": 4, "training.snippets": 20, "training.lr": 1e-3}
 LONG = {**TINY, "training.steps": 100_000}

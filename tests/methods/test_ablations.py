@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from tests.planted import CLASSES
 from wtal_core.methods import Batch, Method, create_method
 from wtal_core.papers import EXPERIMENTS, get_paper
+from wtal_core.training.planted import CLASSES
 
 DIM, LENGTHS = 16, (40, 40, 33, 25)
 HAMNET = ("bcl", "sal", "ssal", "hal", "sparse", "guide")

@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.planted import CLASSES, World, make_world
 from wtal_core import settings
 from wtal_core.data.activations import open_activations, write_activations
 from wtal_core.errors import DataError, UsageError
@@ -35,6 +34,7 @@ from wtal_core.runs.pipeline import infer_videos
 from wtal_core.training.corpus import Corpus
 from wtal_core.training.loop import train
 from wtal_core.training.options import TrainOptions
+from wtal_core.training.planted import CLASSES, World, make_world
 
 PADS, AREAS = ("zero", "replicate"), ("inclusive", "disjoint")
 D = 32  # channels of both streams

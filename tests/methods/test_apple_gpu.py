@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from tests.planted import CLASSES, make_world
 from wtal_core.methods import Batch, Method, Recipe, Visit, create_method, list_methods
 from wtal_core.training.corpus import Corpus
+from wtal_core.training.planted import CLASSES, make_world
 
 MPS, CPU = torch.device("mps"), torch.device("cpu")
 D = 32

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.planted import make_world
 from wtal_core.cli import main
 from wtal_core.data import Dataset, FeatureWriter, write_annotations
 from wtal_core.data.activations import ActivationStore, ActivationWriter
+from wtal_core.training.planted import make_world
 
 #: Training that is long enough to find something, and short enough for a test.
 _STEPS = {"hamnet": (40, "attention_filters=16"), "acmnet": (60, "cas_thresholds=[0.1,0.2,0.3]"), "cmcs": (60, "")}

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.planted import World
 from wtal_core.methods.base import Method
 from wtal_core.records import Activations, Detections
 from wtal_core.runs import pipeline
 from wtal_core.runs.folder import Run
 from wtal_core.runs.localizer import Localizer
 from wtal_core.runs.pipeline import infer, localize, stored_activations
+from wtal_core.training.planted import World
 
 
 @pytest.mark.parametrize("go_on", [True, False], ids=["keep", "afresh"])

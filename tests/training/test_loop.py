@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import torch
 
-from tests.planted import CLASSES, World, make_world
 from wtal_core import settings
 from wtal_core.errors import DataError, UsageError
 from wtal_core.files import write_json
@@ -22,6 +21,7 @@ from wtal_core.runs.folder import Run, RunInfo
 from wtal_core.training.corpus import Corpus
 from wtal_core.training.loop import Outcome, train
 from wtal_core.training.options import TrainOptions
+from wtal_core.training.planted import CLASSES, World, make_world
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.planted import CLASSES
 from wtal_core import settings
 from wtal_core.methods import create_method
 from wtal_core.runs.folder import Run, RunInfo
 from wtal_core.training.monitor import Metrics, read_metrics
+from wtal_core.training.planted import CLASSES
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from tests.planted import CLASSES, make_world, write_dataset
 from wtal_core import settings
 from wtal_core.cli import main
 from wtal_core.errors import DataError
@@ -23,6 +22,7 @@ from wtal_core.methods import create_method
 from wtal_core.processes import identity
 from wtal_core.runs.folder import Run, RunInfo
 from wtal_core.training.options import TrainRequest
+from wtal_core.training.planted import CLASSES, make_world, write_dataset
 from wtal_core.workspace import RunSummary, Workspace
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from tests.planted import make_world
 from wtal_core.data.doctor import check_detections
 from wtal_core.records import Detections
+from wtal_core.training.planted import make_world
 
 
 def test_detections_of_other_systems_are_checked() -> None:

@@ -1,4 +1,4 @@
-"""A tiny planted world for tests: features with class prototypes where actions are, and the truth beside them."""
+"""A tiny planted world for checks and tests: features with class prototypes where actions are, and the truth beside."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from wtal_core.data import FeatureWriter, write_annotations
 from wtal_core.data.dataset import Dataset, FeatureFile
 from wtal_core.records import Annotations, Provenance, Segments, VideoFeatures, VideoInfo
 from wtal_core.snippet_grid import SnippetGrid
+
+__all__ = ["CLASSES", "MemoryStore", "World", "make_world", "write_dataset"]
 
 CLASSES = ("Dive", "Jump", "Throw")
 
@@ -51,23 +53,32 @@ class MemoryStore:
 
 @dataclass(frozen=True)
 class World:
+    """Features and annotations."""
+
     store: MemoryStore
     annotations: Annotations
 
     def videos(self, subset: str) -> list[str]:
+        """Return the videos of a subset, "training" or "test"."""
         return [v for v, info in self.annotations.videos.items() if info.subset == subset]
 
 
 def make_world(
     num_train: int = 24, num_test: int = 9, dim: int = 32, seed: int = 0, length: tuple[int, int] = (40, 90)
 ) -> World:
-    """Plant one to three actions of one class (sometimes a second) into each video.
+    """Plant some actions of one class (sometimes of a second) into each video.
 
     Features are non-negative and sparse like I3D's; both halves of the channels (rgb, flow) carry the class.
+
+    Args:
+        num_train, num_test: videos of each subset.
+        dim: channels.
+        seed: seed of everything.
+        length: smallest and largest number of snippets, the latter excluded.
     """
     rng = np.random.default_rng(seed)
     provenance = Provenance("planted", (("rgb", dim // 2), ("flow", dim // 2)))
-    # Classes answer in channels of their own, in both streams, so that even a few hundred steps tell them apart.
+    # Each class has channels of its own, in both streams, so that even a few hundred steps tell them apart.
     owner = np.concatenate([rng.permutation(dim // 2) % (len(CLASSES) + 1) for _ in range(2)])
     prototypes = rng.uniform(1.0, 4.0, (len(CLASSES), dim)) * (owner[None] == np.arange(len(CLASSES))[:, None])
     scene = rng.gamma(1.0, 0.4, (4, dim)) * (rng.random((4, dim)) < 0.3)
