@@ -8,17 +8,16 @@ from typing import Annotated, Literal
 import tyro
 
 from wtal_core.commands.output import print_json, print_table
-from wtal_core.errors import UsageError, unknown_name
+from wtal_core.errors import UsageError
 
 __all__ = ["BenchLocalize", "BenchTrain"]
 
 
 def _methods(wanted: tuple[str, ...]) -> list[str]:
-    from wtal_core.methods import list_methods
+    from wtal_core.methods.registry import list_methods, target_of
 
     for name in wanted:
-        if name not in list_methods():
-            raise unknown_name("method", name, list_methods())
+        target_of(name)
     return list(wanted) or list_methods()
 
 
@@ -27,11 +26,11 @@ class BenchLocalize:
     """Time each method's localization of a THUMOS14-sized test set: stored activations -> detections."""
 
     method: tuple[str, ...] = field(default=())
-    """Methods to time. Default: all."""
+    """Methods to time: names of `wtal methods`, or module:Class. Default: all that have a name."""
     videos: int = 212
     """Number of videos, with THUMOS14-like lengths (mean about 340 snippets)."""
-    preset: str = "thumos14"
-    """Preset whose localization settings are used."""
+    preset: str | None = None
+    """Preset whose localization settings are used. Default: each method's first."""
     repeats: int = 5
     """Runs; the median is reported."""
     as_json: Annotated[bool, tyro.conf.arg(name="json")] = False
@@ -82,11 +81,11 @@ class BenchTrain:
     """Time a training step of each method at the official batch size, video lengths and 2048 channels."""
 
     method: tuple[str, ...] = field(default=())
-    """Methods to time. Default: all."""
+    """Methods to time: names of `wtal methods`, or module:Class. Default: all that have a name."""
     dim: int = 2048
     """Channels of the features."""
-    preset: str = "thumos14"
-    """Preset whose batch is used."""
+    preset: str | None = None
+    """Preset whose batch is used. Default: each method's first."""
     device: str = "auto"
     """auto | cpu | cuda | cuda:N | mps."""
     precision: Literal["float32", "tf32", "bf16"] = "float32"

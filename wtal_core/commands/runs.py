@@ -1,4 +1,4 @@
-"""`wtal runs list | show | compare` and `wtal methods`: what there is and how good it is."""
+"""`wtal runs list | show | compare`: what there is and how good it is."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ import tyro
 
 from wtal_core.commands.output import percent, print_json, print_mean_ap, print_table
 from wtal_core.errors import DataError, UsageError
-from wtal_core.methods import create_method, list_methods, method_class
 
-__all__ = ["CompareRuns", "ListRuns", "Methods", "ShowRun"]
+__all__ = ["CompareRuns", "ListRuns", "ShowRun"]
 
 
 @dataclass(frozen=True)
@@ -160,54 +159,4 @@ class CompareRuns:
             )
         for name in table["without_scores"]:
             print(f"note: {name} has no evaluation.json")
-        return 0
-
-
-@dataclass(frozen=True)
-class Methods:
-    """List the methods, or every setting of one method with its meaning, value and paper value."""
-
-    method: tyro.conf.Positional[str | None] = None
-    """Method to describe."""
-    preset: str = "thumos14"
-    """Preset whose values are shown."""
-    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False
-    """Print JSON."""
-
-    def run(self) -> int:
-        """Describe."""
-        from wtal_core import settings
-
-        if self.method is None:
-            rows = [
-                {"name": n, "title": method_class(n).title, "presets": list(method_class(n).presets)}
-                for n in list_methods()
-            ]
-            if self.as_json:
-                print_json(rows)
-            else:
-                print_table(
-                    ["method", "published as", "presets"],
-                    [(r["name"], r["title"], ", ".join(r["presets"])) for r in rows],
-                )
-            return 0
-        method = create_method(self.method, num_classes=2, feature_dim=4, preset=self.preset)
-        fields = [
-            {
-                "key": o.key,
-                "value": o.value,
-                "meaning": o.meaning,
-                "paper": o.paper,
-                "unit": o.unit,
-                "choices": o.choices,
-            }
-            for o in settings.options(method.config)
-        ]
-        if self.as_json:
-            print_json(fields)
-        else:
-            print_table(
-                ["setting (--set key=value)", "value", "paper", "meaning"],
-                [(f["key"], f["value"], f["paper"], f["meaning"]) for f in fields],
-            )
         return 0

@@ -9,7 +9,7 @@ import tyro
 
 from wtal_core.commands.output import print_json, print_mean_ap
 from wtal_core.errors import unknown_name
-from wtal_core.methods import list_methods
+from wtal_core.methods.registry import spelling, target_of
 from wtal_core.progress import stderr
 from wtal_core.settings import option
 from wtal_core.training.options import TrainRequest
@@ -27,7 +27,7 @@ class Train(TrainRequest):
     --keep-activations activations/step-N.h5.
     """
 
-    method: tyro.conf.Positional[str] = option(meaning=" | ".join(list_methods()))
+    method: tyro.conf.Positional[str] = option(meaning=spelling())
     resume: bool = False
     """Go on with the run in --out from its last checkpoint."""
     quiet: bool = False
@@ -37,6 +37,7 @@ class Train(TrainRequest):
 
     def run(self) -> int:
         """Train."""
+        target_of(self.method)  # before anything is loaded
         from wtal_core.data.dataset import Dataset
         from wtal_core.devices import device_name
         from wtal_core.runs.folder import Run

@@ -62,7 +62,7 @@ def _features(length: int, dim: int, rng: np.random.Generator) -> np.ndarray[Any
 def time_step(
     name: str,
     *,
-    preset: str = "thumos14",
+    preset: str | None = None,
     dim: int = 2048,
     classes: int = 20,
     device: torch.device | str = "cpu",
@@ -161,7 +161,7 @@ def _batch(
 def time_localization(
     name: str,
     *,
-    preset: str = "thumos14",
+    preset: str | None = None,
     videos: int = 212,
     classes: int = 20,
     dim: int = 64,

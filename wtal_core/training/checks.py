@@ -483,18 +483,26 @@ def run_checks(target: str | type[Method]) -> Iterator[Outcome]:
         UsageError: there is no such method.
     """
     subject = Subject(target)
-    for check in CHECKS:
-        began = time.perf_counter()
-        state, message = "passed", ""
-        try:
-            check(subject)
-        except SkipTest as reason:
-            state, message = "skipped", str(reason)
-        except Exception as error:
-            if os.environ.get("WTAL_DEBUG"):
-                raise
-            state, message = "failed", _what_happened(error, subject)
-        yield Outcome(check.__name__, state, message, time.perf_counter() - began)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)  # the networks are so small that threads cost more than they save
+        yield from (_outcome(check, subject) for check in CHECKS)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _outcome(check: Check, subject: Subject) -> Outcome:
+    began = time.perf_counter()
+    state, message = "passed", ""
+    try:
+        check(subject)
+    except SkipTest as reason:
+        state, message = "skipped", str(reason)
+    except Exception as error:
+        if os.environ.get("WTAL_DEBUG"):
+            raise
+        state, message = "failed", _what_happened(error, subject)
+    return Outcome(check.__name__, state, message, time.perf_counter() - began)
 
 
 def _what_happened(error: Exception, subject: Subject) -> str:
