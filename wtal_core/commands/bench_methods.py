@@ -38,6 +38,7 @@ class BenchLocalize:
 
     def run(self) -> int:
         """Run the benchmark."""
+        names = _methods(self.method)
         from wtal_core.training.benchmark import median, time_localization
 
         if self.repeats < 1 or self.videos < 1:
@@ -48,7 +49,7 @@ class BenchLocalize:
             )
         times = [
             time_localization(name, preset=self.preset, videos=self.videos, repeats=self.repeats)
-            for name in _methods(self.method)
+            for name in names
         ]
         if self.as_json:
             print_json(
@@ -97,6 +98,7 @@ class BenchTrain:
 
     def run(self) -> int:
         """Run the benchmark."""
+        names = _methods(self.method)
         from wtal_core.devices import choose_device, device_name
         from wtal_core.training.benchmark import median, time_step
 
@@ -109,7 +111,7 @@ class BenchTrain:
         device = choose_device(self.device)
         times = [
             t
-            for name in _methods(self.method)
+            for name in names
             for t in time_step(
                 name, preset=self.preset, dim=self.dim, device=device, precision=self.precision, repeats=self.repeats
             )

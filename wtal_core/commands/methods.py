@@ -23,7 +23,8 @@ class Methods:
     """List the methods, or every setting of one method with its meaning, value and paper value.
 
     The list is those of this package and those of installed packages (entry points of the group wtal.methods). Any
-    other class is named by its path, module:Class, wherever a command or a page takes a method.
+    other class is named by its path, module:Class, wherever a command or a page takes a method. Also: wtal methods new,
+    which writes one to begin from, and wtal methods check.
     """
 
     method: tyro.conf.Positional[str | None] = None

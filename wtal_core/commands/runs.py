@@ -11,6 +11,7 @@ import tyro
 
 from wtal_core.commands.output import percent, print_json, print_mean_ap, print_table
 from wtal_core.errors import DataError, UsageError
+from wtal_core.methods.registry import method_class
 
 __all__ = ["CompareRuns", "ListRuns", "ShowRun"]
 
