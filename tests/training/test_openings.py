@@ -61,6 +61,7 @@ class Rounds(Method):
         "training.epochs": 30,
         "training.lr": 0.03,
         "localization.class_threshold": 0.9,
+        "localization.score": "mean",
     }
 
     def __init__(self, *arguments: Any) -> None:
