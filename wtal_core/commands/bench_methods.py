@@ -48,8 +48,7 @@ class BenchLocalize:
                 next_step="Leave the options out to take their defaults",
             )
         times = [
-            time_localization(name, preset=self.preset, videos=self.videos, repeats=self.repeats)
-            for name in names
+            time_localization(name, preset=self.preset, videos=self.videos, repeats=self.repeats) for name in names
         ]
         if self.as_json:
             print_json(

@@ -151,7 +151,9 @@ def reopen_run(request: TrainRequest, dataset: Dataset, store: FeatureStore) -> 
                 next_step="Train a new run",
             )
     if request.set and settings.override(config, request.set) != config:
-        raise UsageError("settings of a run that is resumed cannot change", where=request.out, next_step="Train a new run")
+        raise UsageError(
+            "settings of a run that is resumed cannot change", where=request.out, next_step="Train a new run"
+        )
     if (dataset.classes, store.dim) != (info.classes, info.feature_dim):
         raise DataError(
             "the data set has other classes or channels than this run was begun with",
