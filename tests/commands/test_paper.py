@@ -155,7 +155,8 @@ def test_single_streams_need_features_with_two(
     write_dataset(World(MemoryStore(features), world.annotations), tmp_path)
     assert main(command(tmp_path, tmp_path / "runs", table="acn-table-5")) == 1
     error = capsys.readouterr().err
-    assert "no row can be trained here: The features have 32 channels, rgb (32), not RGB and flow of the same" in error
+    assert "no row can be trained here: The features are not RGB and flow of the same width" in error
+    assert "takes apart: rgb (32)." in error
 
 
 def test_figures_are_scored_without_printed_numbers(

@@ -60,7 +60,7 @@ def test_a_request_and_its_words_make_the_same_command(words: tuple[str, ...]) -
 
 
 def test_what_is_at_its_default_is_not_said() -> None:
-    request = {"command": "train", "method": "acn", "data": "my data", "out": "runs/a", "seed": 0, "preset": "thumos14"}
+    request = {"command": "train", "method": "acn", "data": "my data", "out": "runs/a", "seed": 0, "split": "train"}
     assert command_line(request) == "wtal train acn --data 'my data' --out runs/a"
     assert request_of(shlex.split(command_line(request))[1:]) == {k: request[k] for k in list(request)[:4]}
     off = {"command": "infer", "folder": "runs/a", "localize": False}

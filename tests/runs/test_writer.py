@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 import wtal_core as wtal
-from tests.planted import CLASSES, World, make_world
 from wtal_core.cli import main
 from wtal_core.data.dataset import Dataset
 from wtal_core.data.importing import ImportRequest, import_dataset
@@ -23,6 +22,7 @@ from wtal_core.runs.localizer import localizer_of
 from wtal_core.runs.pipeline import localize
 from wtal_core.runs.predictions import import_predictions
 from wtal_core.runs.scores import stored_evaluations
+from wtal_core.training.planted import CLASSES, World, make_world
 
 ROOT = Path(__file__).resolve().parents[2]
 

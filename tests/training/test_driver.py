@@ -162,7 +162,7 @@ def test_activations_are_kept_as_they_form(dataset: Dataset, tmp_path: Path) -> 
         np.testing.assert_allclose(last.read(video).cas, final.cas, atol=1e-6)
     with pytest.raises(DataError, match=r"has no activations of step 5 \(expected 0, 4, 6\)"):
         with_them.activations(step=5)
-    with pytest.raises(DataError, match="Train with --keep-activations N"):
+    with pytest.raises(DataError, match="Train with keep_activations=N"):
         without.activations(step=0)
 
 

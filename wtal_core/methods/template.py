@@ -29,7 +29,7 @@ __all__ = ["NewMethod", "NewMethodConfig"]
 
 @dataclass(frozen=True)
 class NewMethodConfig(MethodConfig):
-    """Settings of the method; each is an argument of `wtal train --set` and a field of the Train page."""
+    """Settings of the method; `wtal train` sets them, and each is a field of the Train page."""
 
     hidden: int = option(512, "channels of the embedding", low=1)
     dropout: float = option(0.5, "dropout of the embedding", low=0, high=0.99)
