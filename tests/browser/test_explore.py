@@ -124,13 +124,13 @@ def test_a_class_is_picked_on_the_heat_map_and_the_next_video_by_key(browse: Bro
     assert other != label
     assert query(page)["class"] == other
     page.keyboard.press("n")
-    page.wait_for_function("window.__wtal.data.subject === 'planted/test_026'")
+    page.wait_for_function("window.__wtal.data.subject === 'datasets/planted/test_026'")
     page.keyboard.press("Shift+N")
-    page.wait_for_function("window.__wtal.data.subject === 'planted/test_025'")
+    page.wait_for_function("window.__wtal.data.subject === 'datasets/planted/test_025'")
     page.keyboard.press("n")
     page.keyboard.press("n")
     page.keyboard.press("n")
-    page.wait_for_function("window.__wtal.data.subject === 'planted/test_028'")
+    page.wait_for_function("window.__wtal.data.subject === 'datasets/planted/test_028'")
 
 
 def test_clicking_a_detection_explains_it(browse: Browse) -> None:
@@ -359,13 +359,15 @@ def get(url: str, **headers: str) -> tuple[int, bytes, Any]:
 
 def test_media_come_in_ranges_and_by_id_only(server: str, served_home: Path) -> None:
     file = served_home / "datasets" / "planted" / "videos" / "test_024.mp4"
-    status, body, headers = get(f"{server}/video/planted/test_024", Range="bytes=100-199")
+    status, body, headers = get(f"{server}/video/datasets/planted/test_024", Range="bytes=100-199")
     assert (status, headers["Content-Type"]) == (206, "video/mp4")
     assert body == file.read_bytes()[100:200]
-    status, body, headers = get(f"{server}/frame/planted/test_024?t=2&h=48")
+    status, body, headers = get(f"{server}/frame/datasets/planted/test_024?t=2&h=48")
     assert (status, headers["Content-Type"]) == (200, "image/jpeg")
     assert body[:3] == b"\xff\xd8\xff"
-    for path in ("/video/planted/nowhere", "/video/elsewhere/test_024", "/video/planted/..%2Fdataset.yaml",
-                 "/frame/planted/test_025", "/video/..%2F..%2Fetc/passwd"):  # fmt: skip
+    for path in (
+        "/video/datasets/planted/nowhere", "/video/elsewhere/test_024", "/video/planted/test_024",
+        "/video/datasets/planted/..%2Fdataset.yaml", "/frame/datasets/planted/test_025", "/video/..%2F..%2Fetc/passwd",
+    ):  # fmt: skip
         assert get(server + path)[0] in (400, 404), path  # Streamlit refuses some paths before the route sees them
-    assert get(f"{server}/frame/planted/test_024?t=soon")[0] == 400
+    assert get(f"{server}/frame/datasets/planted/test_024?t=soon")[0] == 400

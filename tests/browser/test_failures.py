@@ -30,7 +30,7 @@ def test_a_failure_opens_in_explore(browse: Browse) -> None:
     page.wait_for_selector(".root[data-ready='1']")
     chosen = query(page)
     assert where.startswith(chosen["video"])
-    assert (chosen["run"], chosen["tiou"]) == ("acmnet,hamnet", "0.4")
+    assert (chosen["run"], chosen["tiou"]) == ("runs/acmnet,runs/hamnet", "0.4")
     minutes, seconds = where.split(", ")[1].split(" to ")[0].split(":")
     page.wait_for_function("window.__wtal && window.__wtal.w > 100")
     assert float(page.evaluate("window.__wtal.t")) == pytest.approx(60 * float(minutes) + float(seconds), abs=0.1)

@@ -66,12 +66,12 @@ def test_files_are_served_by_id_only(app: Server, served_home: Path, tmp_path: P
         for text in (step, quote(step, safe=""), quote(quote(step, safe=""), safe="")):
             if not text.isprintable() or " " in text:
                 continue
-            for dataset in ("planted", "..", quote("../planted", safe=""), quote(str(served_home), safe="")):
+            for dataset in ("datasets/planted", "..", quote("../planted", safe=""), quote(str(served_home), safe="")):
                 status, body = raw(app, f"/{route}/{dataset}/{text}")
                 assert status in (400, 404) or b"<title>" in body, (dataset, text, status)  # or the app's own page
                 assert b"not for the browser" not in body
                 assert b"splits:" not in body
-    assert raw(app, f"/{route}/planted/test_024")[0] == 200
+    assert raw(app, f"/{route}/datasets/planted/test_024")[0] == 200
 
 
 def test_no_page_brings_anything_from_elsewhere(browse: Callable[..., Any], server: str) -> None:

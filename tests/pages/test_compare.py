@@ -203,3 +203,14 @@ def test_a_run_without_detections(open_page: OpenPage, home: Path) -> None:
     app = open_page(PAGE, home, run="acmnet,hamnet")
     assert "has no detections yet" in app.error[0].value
     assert "</span>hamnet</td>" in html(app)
+
+
+def test_links_of_earlier_versions_and_ambiguous_ones(open_page: OpenPage, home: Path) -> None:
+    app = open_page(PAGE, home, data="planted", sets="hamnet")
+    assert app.multiselect(key="sets").value == ["runs/hamnet"]
+    assert "</span>hamnet</td>" in html(app)
+    shutil.copytree(home / "runs" / "hamnet", home / "datasets" / "planted" / "runs" / "hamnet")
+    app = open_page(PAGE, home, data="planted", sets="hamnet")
+    assert "may mean datasets/planted/runs/hamnet or runs/hamnet" in app.warning[0].value
+    app = open_page(PAGE, home, sets="runs/hamnet")
+    assert "</span>runs/hamnet</td>" in html(app), "names in tables tell the two apart"

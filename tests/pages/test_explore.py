@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 from tests.pages.conftest import OpenPage
 from tests.pages.seen import press, texts
-from tests.pages.workspace import forget_activations, give_crops
+from tests.pages.workspace import forget_activations, give_crops, make_dataset
 from wtal_core.cli import main
 from wtal_core.data import Dataset, FeatureWriter
 from wtal_core.runs.folder import Run
@@ -509,3 +509,39 @@ def test_a_link_to_what_is_gone_says_so(open_page: OpenPage, small_home: Path) -
     assert len(app.warning) >= 2
     assert "elsewhere" in texts(app)
     assert payload(app)["subject"].startswith("datasets/planted/")
+
+
+def test_a_link_of_an_earlier_version_still_leads_there(open_page: OpenPage, home: Path) -> None:
+    """Those name a run and a data set by the last part of their paths; settings and time of the link stay."""
+    link = {"data": "planted", "run": "hamnet,acmnet", "video": "test_025", "t": "3", "set.class_threshold": "0.4"}
+    app = open_page(PAGE, home, **link)
+    assert not app.warning
+    now = {"data": "datasets/planted", "run": "runs/hamnet,runs/acmnet"}
+    assert {key: app.query_params[key] for key in link} == {**link, **now}
+    assert app.multiselect(key="pick.runs").options == ["acmnet", "cmcs", "hamnet"]
+
+
+def test_a_neighbour_of_the_same_name_changes_no_link(open_page: OpenPage, home: Path) -> None:
+    app = open_page(PAGE, home, run="runs/hamnet", video="test_025")
+    before = payload(app)
+    shutil.copytree(home / "runs" / "hamnet", home / "datasets" / "planted" / "runs" / "hamnet")
+    again = open_page(PAGE, home, run="runs/hamnet", video="test_025")
+    assert track(payload(again), "det:A")["items"] == track(before, "det:A")["items"]
+    assert {"planted/hamnet", "runs/hamnet"} <= set(again.multiselect(key="pick.runs").options)
+    app = open_page(PAGE, home, run="hamnet", video="test_025")
+    (warning,) = app.warning
+    assert "“hamnet”, which may mean datasets/planted/runs/hamnet or runs/hamnet" in warning.value
+
+
+def test_a_link_to_a_run_of_another_data_set_says_so(open_page: OpenPage, home: Path) -> None:
+    make_dataset(home / "datasets" / "other", video=False)
+    app = open_page(PAGE, home, data="other", run="hamnet")
+    assert "“runs/hamnet”, which is of another data set" in texts(app)
+
+
+def test_a_run_may_have_a_comma_in_its_name(open_page: OpenPage, home: Path) -> None:
+    shutil.copytree(home / "runs" / "hamnet", home / "runs" / "march, 3rd")
+    app = open_page(PAGE, home, run="runs/march%2C 3rd,runs/acmnet", video="test_025")
+    assert not app.warning
+    assert app.query_params["run"] == "runs/march%2C 3rd,runs/acmnet"
+    assert [t["title"] for t in payload(app)["tracks"] if t["kind"] == "detections"] == ["march, 3rd", "acmnet"]

@@ -15,6 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 from tests.pages.conftest import OpenPage
 from tests.pages.seen import texts
+from wtal_core.commands.requests import command_line
 from wtal_core.files import write_json
 from wtal_core.jobs.queue import Queue
 from wtal_core.jobs.trainings import start_training
@@ -255,3 +256,38 @@ def test_broken_run_folders_are_said_and_do_not_hide_the_others(open_page: OpenP
         assert [h.value for h in app.header] == [name]
     app = open_page(PAGE, home, training="nowhere")
     assert "There is no training “nowhere”" in texts(app)
+
+
+def test_a_name_that_several_runs_have_is_not_guessed(open_page: OpenPage, home: Path) -> None:
+    shutil.copytree(home / "runs" / "hamnet", home / "datasets" / "planted" / "runs" / "hamnet")
+    app = open_page(PAGE, home, training="hamnet")
+    assert "may mean datasets/planted/runs/hamnet or runs/hamnet" in texts(app)
+    app = open_page(PAGE, home, training="runs/hamnet")
+    assert [h.value for h in app.header] == ["runs/hamnet"]
+    app.button(key="train.open.datasets/planted/runs/hamnet").click().run()
+    assert [h.value for h in app.header] == ["planted/hamnet"]
+    app = open_page(PAGE, home, training="new")
+    app.selectbox(key="train.form.method").set_value("hamnet").run()
+    assert app.text_input(key="train.form.name.hamnet").placeholder == "runs/hamnet-2"
+
+
+def test_what_is_shown_is_what_is_run(open_page: OpenPage, home: Path) -> None:
+    """The words for a shell are made of the request that the job holds."""
+    app = open_page(PAGE, home)
+    app.selectbox(key="train.form.method").set_value("acmnet").run()
+    app.text_input(key=field(app, "training.steps")).set_value("300").run()
+    show(app, "run")
+    app.text_input(key=field(app, "run.keep_activations")).set_value("50").run()
+    said = app.code[0].value
+    app.button(key="train.start").click().run()
+    (job,) = Queue(home).jobs()
+    assert said == command_line(job.request)
+    assert job.request["keep_activations"] == 50
+
+
+def test_a_job_that_cannot_be_read_is_said(open_page: OpenPage, home: Path) -> None:
+    old = home / ".wtal" / "jobs" / "20250101-000000-000000-aaaa"
+    old.mkdir(parents=True)
+    write_json(old / "job.json", {"kind": "train", "arguments": ["train", "acn"]})
+    app = open_page(PAGE, home)
+    assert "is a job of an earlier version" in app.warning[0].value
