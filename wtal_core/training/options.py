@@ -28,7 +28,7 @@ class TrainOptions:
     )
     compile: bool = option(
         False,
-        "compile the losses with torch.compile: minutes to start; agrees to rounding (checked for acmnet on a CPU)",
+        "compile the losses with torch.compile: minutes to start; agrees with the uncompiled ones to rounding on a CPU",
     )
     residence: str = option(
         "auto", "where features are kept during training; auto takes the fastest that fits", choices=RESIDENCE
