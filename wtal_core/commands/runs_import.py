@@ -92,11 +92,12 @@ class ImportRun:
         )
 
     def _checkpoint(self) -> Run:
+        from wtal_core.methods.registry import target_of
+
+        target_of(self.what)
         from wtal_core.data.dataset import Dataset
-        from wtal_core.methods import method_class
         from wtal_core.runs.importing import class_names, import_official
 
-        method_class(self.what)
         if not self.files:
             raise UsageError("no checkpoint was named", where=self.what, next_step="Name the file behind the method")
         if self.feature_dim is not None and self.feature_dim < 1:

@@ -15,8 +15,7 @@ from wtal_core.figures.content import RunData, assemble
 from wtal_core.figures.export import figure_bytes
 from wtal_core.figures.qualitative import draw
 from wtal_core.figures.spec import FigureSpec, Row, template_rows
-from wtal_core.methods import method_class
-from wtal_core.methods.registry import method_targets
+from wtal_core.methods import method_class, method_targets
 from wtal_core.records import Activations, Annotations, Detections, Segments, VideoInfo, View
 
 __all__ = ["plot"]
