@@ -18,6 +18,7 @@ from wtal_core.analysis import live
 from wtal_core.evaluation import TIOU_PRESETS, list_protocols
 
 KEY = "timeline"
+_END = -1  # of the steps of a training: what is stored
 _WHOLE = "explore.whole"  # what the timeline reported concerns the pickers too
 VERDICT_TIOU = TIOU_PRESETS["0.1:0.7"]
 _CSS = f"<style>{(Path(__file__).parent / 'explore.css').read_text(encoding='utf-8')}</style>"
@@ -108,15 +109,22 @@ def panel(view: View, lead: str) -> Panel:
     with second:
         levels = sorted({*VERDICT_TIOU, selection().tiou or 0.5})  # a link may name one between
         tiou = _picked("tiou", "tIoU", levels, 0.5, "True or false positive at this overlap.")
+    with guard(stop=False):
+        _pick_step(view, lead)
     scores = st.container()  # not st.empty(), which would blank the table until the new numbers are there
     said = st.container(key="said")
     tuning, asking, table = st.tabs(["Post-processing", "Recompute", "Table"], key="explore.tab", on_change="rerun")
     split: live.LiveSplit | None = None
     changes: dict[str, Any] = {}
     with guard(stop=False):
-        split = thresholds.with_recomputed(
-            live_split(lead, view.dataset_id, view.split, protocol), lead, view, protocol
-        )
+        if loaders.load_run(lead).activations_path.is_file():
+            stored = live_split(lead, view.dataset_id, view.split, protocol)
+            split = thresholds.with_recomputed(stored, lead, view, protocol)
+        else:
+            tuning.caption(
+                "This run holds no activations, so there is nothing to cut at other thresholds. `wtal infer` computes "
+                "them where it has weights; `run.log(...)` or `wtal runs import` brings in those of other code."
+            )
     if asking.open:
         with asking:
             recompute.ask_controls(view, lead)
@@ -128,6 +136,29 @@ def panel(view: View, lead: str) -> Panel:
         with tuning, guard(stop=False):
             changes = thresholds.tune_controls(view, lead, split)
     return Panel(protocol, tiou, changes, split, scores, table if table.open else None)
+
+
+def _pick_step(view: View, lead: str) -> None:
+    """Show the steps of the training whose activations were kept, to see how curves and detections formed."""
+    steps = loaders.load_run(lead).kept_steps()
+    if not steps:
+        return
+    of = [step for step in steps if view.video in loaders.load_kept(lead, step)]
+    if not of:
+        kept = ", ".join(loaders.load_kept(lead, steps[-1]))
+        st.caption(f"Steps of the training are kept of other videos: {kept}.")
+        return
+    st.session_state["explore.step"] = selection().step if selection().step in of else _END
+    st.select_slider(
+        "Step of the training", [*of, _END], key="explore.step", on_change=_stepped,
+        format_func=lambda step: "end" if step == _END else f"{step:,}",
+        help="What the model said of this video while it was trained.",
+    )  # fmt: skip
+
+
+def _stepped() -> None:
+    step = st.session_state["explore.step"]
+    select(step=None if step == _END else step)
 
 
 def _picked(part: str, label: str, options: Any, default: Any, about: str) -> Any:

@@ -213,6 +213,18 @@ def _activations(folder: str, changed: int) -> dict[str, Activations]:
     return stored_activations(Run.open(folder))
 
 
+def load_kept(run_id: str, step: int) -> dict[str, Activations]:
+    """Read what was kept of a few videos at a step of the training."""
+    run = load_run(run_id)
+    return _kept(str(run.folder), step, stamp(run.kept_path(step)))
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _kept(folder: str, step: int, changed: int) -> dict[str, Activations]:
+    with Run.open(folder).activations(step) as store:
+        return {video: store.read(video, embedding=False) for video in store.videos}
+
+
 def seen_videos(run_id: str) -> frozenset[str] | None:
     """Return the videos that a run has stored activations of, None where it cannot say."""
     try:

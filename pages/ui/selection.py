@@ -1,9 +1,9 @@
 """What is selected, kept in the URL so that every view can be linked to.
 
 Keys: `data`, `run` (ids with commas between; a comma in one is %2C), `video`, `class`, `t`, `from`, `to` (seconds),
-`protocol`, `tiou`, `lens.<setting>` for settings that change tracks without the model, `set.<setting>` for changed
-post-processing settings. A URL that carries any of them says everything; without them, what was selected last in this
-session holds.
+`protocol`, `tiou`, `step` (of the training whose kept activations are shown), `lens.<setting>` for settings that change
+tracks without the model, `set.<setting>` for changed post-processing settings. A URL that carries any of them says
+everything; without them, what was selected last in this session holds.
 
 A link may name a data set or run by an end of its path that no other has (`run=hamnet` for `runs/hamnet`, as links of
 earlier versions do): it is taken for the id. A name of several or of none stays as it is, and the pickers say so.
@@ -26,7 +26,7 @@ from pages.ui import loaders
 __all__ = ["Selection", "explore_link", "explore_query", "select", "selection"]
 
 _KEYS = {"dataset": "data", "runs": "run", "video": "video", "label": "class", "t": "t", "t0": "from", "t1": "to",
-         "protocol": "protocol", "tiou": "tiou"}  # fmt: skip
+         "protocol": "protocol", "tiou": "tiou", "step": "step"}  # fmt: skip
 _REMEMBERED = "wtal.selection"
 _PREFIX, _LENS = "set.", "lens."
 
@@ -44,6 +44,7 @@ class Selection:
         t0, t1: visible part of the time axis in seconds.
         protocol: evaluation protocol that mAP and verdicts are made under.
         tiou: tIoU that verdicts are made at.
+        step: of the training, whose kept activations of the first run are shown; None: the stored ones.
         lenses: `{setting: value}` that the first run's tracks are shown at.
         settings: changed localization settings of the first run.
     """
@@ -57,6 +58,7 @@ class Selection:
     t1: float | None = None
     protocol: str | None = None
     tiou: float | None = None
+    step: int | None = None
     lenses: Mapping[str, float] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -67,7 +69,7 @@ class Selection:
             value = getattr(self, name)
             if name == "runs":
                 value = ",".join(run.replace(",", "%2C") for run in value) or None
-            elif isinstance(value, float):
+            elif isinstance(value, float | int):
                 value = _number(value)
             if value is not None:
                 query[key] = value
@@ -116,7 +118,7 @@ def _from_query(query: Mapping[str, str]) -> Selection:
     t0, t1 = _not_negative(query.get("from")), _not_negative(query.get("to"))
     if t0 is None or t1 is None or t1 <= t0:
         t0 = t1 = None
-    tiou = _not_negative(query.get("tiou"))
+    tiou, step = _not_negative(query.get("tiou")), query.get("step") or ""
     return Selection(
         dataset=dataset,
         runs=runs,
@@ -127,6 +129,7 @@ def _from_query(query: Mapping[str, str]) -> Selection:
         t1=t1,
         protocol=query.get("protocol") or None,
         tiou=tiou if tiou is not None and 0 < tiou <= 1 else None,
+        step=int(step) if step.isdecimal() and len(step) < 12 else None,
         lenses=lenses,
         settings=found,
     )
@@ -164,12 +167,12 @@ def select(**changes: Any) -> Selection:
     old = selection()
     resets: dict[str, Any] = {}
     if "dataset" in changes and old.dataset is not None and changes["dataset"] != old.dataset:
-        resets = {"runs": (), "video": None, "label": None, "t": None, "t0": None, "t1": None, "lenses": {},
-                  "settings": {}}  # fmt: skip
+        resets = dict.fromkeys(("video", "label", "t", "t0", "t1", "step"))
+        resets |= {"runs": (), "lenses": {}, "settings": {}}
     if "video" in changes and old.video is not None and changes["video"] != old.video:
         resets |= {"t": None, "t0": None, "t1": None}
     if "runs" in changes and old.runs and tuple(changes["runs"])[:1] != old.runs[:1]:
-        resets |= {"settings": {}, "lenses": {}}
+        resets |= {"settings": {}, "lenses": {}, "step": None}
     new = replace(old, **{**resets, **changes})
     if new != old:
         _write(new)

@@ -114,16 +114,16 @@ def _add_run(stack: _Stack, view: View, rules: Panel, run_id: str, title: str, p
     explained = explain(result, acts, verdicts)
     found = rows.detection_row(explained, verdicts, run=letter, title=title, key="det")
     if answer is not None:
-        found = replace(found, note=f"{answer.what} · {found.note}", about=f"asked again: {answer.what}")
+        found = replace(found, note=f"{answer.what} · {found.note}", about=answer.what)
     stack.detections.append(found)
     if (changes or answer is not None) and run.detections_path.is_file():
         add_stored("stored", f"{title}, stored")
     stack.grid = stack.grid or acts.grid
     if lead:
         stack.scores, stack.erasable = _video_scores(view, acts), erasable(view, run)
-    before = stored if answer is not None else None
+    before = stored if answer is not None and answer.key[0] != "step" else None
     config = run.config() if run.method_known else None
-    if answer is not None:
+    if answer is not None and answer.changes:
         config = override(config, dict(answer.changes))
     at, limits = {}, {}
     for lens in run.lenses:

@@ -159,7 +159,12 @@ class Answer:
 
 
 def answer_of(view: View, run_id: str) -> Answer | None:
-    """Return what the leading run's model said last about the video; None: what is stored holds."""
+    """Return what is shown of the leading run instead of what is stored: a step of its training, or a new answer."""
+    step = selection().step
+    if step is not None and step in loaders.load_run(run_id).kept_steps():
+        kept = loaders.load_kept(run_id, step).get(view.video)
+        if kept is not None:
+            return Answer(kept, ("step", step), f"step {step:,} of the training", {})
     erased, again = erased_of(view.subject), again_of(run_id)
     if erased.spans and erased.run == run_id and erased.activations is not None:
         return Answer(erased.activations, ("erased", repr(erased.asked)), "snippets erased", erased.changes)

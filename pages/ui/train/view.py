@@ -120,6 +120,10 @@ def _actions(run: RunSummary) -> None:
         entry = loaders.dataset_of(run.id)
         query = selection.explore_query(run.id, dataset=entry.id if entry else None)
         st.page_link("pages/explore.py", label="Open in Explore", icon=":material/movie:", query_params=query)
+        if steps := loaders.load_run(run.id).kept_steps():
+            video = next(iter(loaders.load_kept(run.id, steps[0])), None)
+            query = selection.explore_query(run.id, video, dataset=entry.id if entry else None, step=steps[0])
+            st.page_link("pages/explore.py", label="How it formed", icon=":material/timeline:", query_params=query)
 
 
 def _slot_of(run: RunSummary) -> str:
