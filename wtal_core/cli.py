@@ -32,7 +32,7 @@ COMMANDS: dict[tuple[str, ...], tuple[str, str, str]] = {
     ("data", "explain"): ("data_explain", "Explain", "say what a feature or annotation file is"),
     ("data", "convert"): ("data_convert", "Convert", "convert features or annotations to another format"),
     ("data", "import"): ("data_import", "Import", "make a data set folder of annotations, features and videos"),
-    ("data", "static"): ("data_static", "Static", "mine motionless clips (hard negatives of CMCS)"),
+    ("data", "static"): ("data_static", "Static", "mine motionless clips (hard negatives of a training)"),
     ("extract",): ("extract", "Extract", "videos -> snippet features"),
     ("weights", "list"): ("weights", "ListWeights", "which weights are known and where to get them"),
     ("weights", "get"): ("weights", "GetWeights", "fetch weights and check their SHA-256"),

@@ -18,13 +18,12 @@ from hypothesis import strategies as st
 from wtal_core.data.features import (
     FeatureStore,
     GridRule,
-    cmcs_phases,
-    cmcs_test_crops,
     convert_features,
     detect_layout,
     open_arrays,
     open_features,
 )
+from wtal_core.data.features.sample_rate import every_phase, first_phase
 from wtal_core.errors import DataError, UsageError, WtalError
 from wtal_core.records import Annotations, Provenance, Segments, VideoFeatures, VideoInfo
 from wtal_core.snippet_grid import GRID_PRESETS, SnippetGrid
@@ -150,22 +149,22 @@ def official_phases(feature: np.ndarray[Any, Any], factor: int) -> np.ndarray[An
 
 
 @given(crops=st.integers(1, 3), dense=st.integers(1, 20), factor=st.integers(1, 5), flat=st.booleans())
-def test_cmcs_phases(crops: int, dense: int, factor: int, flat: bool) -> None:
+def test_phases(crops: int, dense: int, factor: int, flat: bool) -> None:
     crops = 1 if flat else crops
     data = rng(dense).random((crops, dense, 2), dtype=np.float32)
     grid = SnippetGrid(fps=30, stride=4, window=16, num_snippets=dense, duration=99.0)
     features = VideoFeatures("v", data[0] if flat else data, grid)
     if factor > dense:
         with pytest.raises(UsageError, match="out of range"):
-            cmcs_phases(features, factor)
+            every_phase(features, factor)
         return
-    np.testing.assert_array_equal(cmcs_phases(features, factor), official_phases(data, factor))
-    test = cmcs_test_crops(features, factor)
+    np.testing.assert_array_equal(every_phase(features, factor), official_phases(data, factor))
+    test = first_phase(features, factor)
     np.testing.assert_array_equal(test.data, data[:, ::factor])
     assert test.grid.stride == 4 * factor
     assert (test.grid.offset, test.grid.window, test.grid.duration) == (0, 16, 99.0)
     with pytest.raises(UsageError):
-        cmcs_phases(features, True)
+        every_phase(features, True)
 
 
 def test_packed(tmp_path: Path) -> None:

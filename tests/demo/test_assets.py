@@ -29,6 +29,7 @@ from wtal_core.demo.world import annotate, make_video, video_path  # noqa: E402
 from wtal_core.records import Activations, Detections  # noqa: E402
 from wtal_core.runs.folder import Run  # noqa: E402
 from wtal_core.runs.scores import stored_evaluations  # noqa: E402
+from wtal_core.settings import to_dict  # noqa: E402
 from wtal_core.video.frames import FrameReader  # noqa: E402
 
 DEMO = Path(__file__).resolve().parents[2] / "assets" / "demo"
@@ -125,7 +126,7 @@ def test_run_by_its_commands(name: str, copy: Path, capsys: pytest.CaptureFixtur
     kept, folder = Run.open(DEMO / "runs" / name), copy / "runs" / name
     dataset = Dataset.open(copy)
     with dataset.store() as store:
-        assert kept.info.config == run_info(dataset, store, name).config  # made by the recipe, by today's settings
+        assert to_dict(kept.config()) == run_info(dataset, store, name).config  # by the recipe, by today's settings
     stored = read_detections(kept.detections_path)
     average = stored_evaluations(kept)[0]["average"]
     assert average > 0.1  # it localizes; chance is about 0.02

@@ -16,7 +16,7 @@ __all__ = ["Static"]
 class Static:
     """Find the clips of training videos that hardly move and keep them as the track "static" in annotations.json.
 
-    CMCS trains on them as background ("hard negatives": the scene without the action; training.hard_negatives=true).
+    A training takes them for background where training.hard_negatives=true: the scene without the action.
     What is found in a video is kept in static_clips.json at once: an interrupted mining goes on when run again.
     """
 

@@ -75,7 +75,7 @@ class ListJobs:
 
 @dataclass(frozen=True)
 class AddJob:
-    """Queue a command, e.g. wtal jobs add --slot cuda:0 -- train cmcs --data datasets/x --out runs/x
+    """Queue a command, e.g. wtal jobs add --slot cuda:0 -- train METHOD --data datasets/x --out runs/x
 
     It runs in the background, after the earlier jobs of its slot, and goes on when this shell is closed.
     """

@@ -48,7 +48,7 @@ class ShowPaper:
     """Show a paper's tables as printed; numbers are percent."""
 
     name: tyro.conf.Positional[str]
-    """Short name: acmnet, acn, cmcs, deep_metric, hamnet."""
+    """Short name, see: wtal paper list."""
     dataset: str | None = None
     """Only tables on this data set, e.g. thumos14, activitynet1.2."""
     as_json: Annotated[bool, tyro.conf.arg(name="json")] = False

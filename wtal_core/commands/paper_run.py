@@ -34,7 +34,7 @@ class RunPaper:
     """
 
     table: tyro.conf.Positional[str]
-    """Table or figure, e.g. hamnet-table-1 (wtal paper list shows all)."""
+    """Table or figure, see: wtal paper list."""
     data: Path
     """Data set folder (dataset.yaml, annotations.json, features/*.h5)."""
     out: Path

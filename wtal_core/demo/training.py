@@ -11,11 +11,13 @@ from typing import Any
 
 import torch
 
+from wtal_core import settings
 from wtal_core.data.dataset import Dataset
 from wtal_core.data.features import FeatureStore
 from wtal_core.demo.recipes import VARIANTS, settings_of
 from wtal_core.errors import DataError, unknown_name
 from wtal_core.files import write_json
+from wtal_core.methods import method_class
 from wtal_core.runs.folder import Run, RunInfo, current_versions
 from wtal_core.runs.scores import stored_evaluations
 from wtal_core.training.driver import Driver, Scoring, describe_run
@@ -80,8 +82,9 @@ def is_finished(folder: Path, info: RunInfo) -> bool:
 
 
 def _essence(info: RunInfo) -> dict[str, Any]:
-    """What decides the result of a training."""
-    plain = info.to_dict()
+    """What decides the result of a training; a setting that is newer than the run is at its default."""
+    config = settings.to_dict(settings.build(method_class(info.method).Config, info.config))
+    plain = {**info.to_dict(), "config": config}
     return {key: plain[key] for key in ("method", "config", "classes", "feature_dim", "provenance", "dataset", "seed")}
 
 

@@ -90,12 +90,12 @@ PROTOCOLS: dict[str, EvaluationProtocol] = {
         EvaluationProtocol(
             name="activitynet",
             summary="ActivityNet toolkit: greedy by score, tIoU >= threshold, interpolated AP, Ambiguous not "
-            "considered (HAM-Net, ACM-Net, STPN's reproduction, most later work)",
+            "considered (most work since 2018)",
         ),
         EvaluationProtocol(
             name="thumos14",
             summary="THUMOS Challenge 2014 kit: each instance takes its best free detection, tIoU > threshold, "
-            "unmatched detections on Ambiguous intervals dropped, non-interpolated AP (CMCS)",
+            "unmatched detections on Ambiguous intervals dropped, non-interpolated AP",
             chooser="instances",
             strict=True,
             interpolated=False,
@@ -104,8 +104,7 @@ PROTOCOLS: dict[str, EvaluationProtocol] = {
         ),
         EvaluationProtocol(
             name="wtalc",
-            summary="times rounded to snippets, detections on Ambiguous intervals removed first, then as activitynet "
-            "(deep metric learning)",
+            summary="times rounded to snippets, detections on Ambiguous intervals removed first, then as activitynet",
             ambiguous="overlaps removed first",
             grid="i3d-25fps-16",
         ),

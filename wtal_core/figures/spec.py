@@ -142,7 +142,7 @@ class FigureSpec:
     label: str = option("", "class ('class' in the file); empty: the one with most ground truth in the video")
     runs: Mapping[str, str] = field(default_factory=dict, metadata={"meaning": "name -> run folder or detection file"})
     window: tuple[float, float] | None = option(None, "part of the video that is shown", unit="seconds", low=0)
-    style: str = option("barcode", "barcode (CMCS Fig. 5) or curve (ACM-Net Fig. 3, HAM-Net Fig. 5)", choices=STYLES)
+    style: str = option("barcode", "barcode: spans where a curve is high; or curve", choices=STYLES)
     rows: tuple[Row, ...] = field(default=(Row("ground_truth"), Row("detections"), Row("cas")))
     marks: tuple[Mark, ...] = ()
     width: str | float = option("single", "single (3.25 in), double (6.875 in), or inches")

@@ -57,7 +57,7 @@ class TrainOptions:
 class TrainRequest(TrainOptions):
     """A training to be done (`wtal train`'s own class adds how it speaks)."""
 
-    method: str = option(meaning="name of the method (wtal methods lists them)")
+    method: str = option(meaning="a name of `wtal methods`, or module:Class")
     data: Path = option(meaning="data set folder (dataset.yaml, annotations.json, features/*.h5)")
     out: Path = option(meaning="run folder to make, or to go on with")
     preset: str | None = option(

@@ -85,8 +85,8 @@ def extract() -> None:
 def static_clips() -> None:
     """Draw the tool that mines static clips."""
     st.caption(
-        "Stretches in which a training video hardly moves. CMCS learns from them what is scene and not action (“hard "
-        "negatives”); they are kept with the annotations and shown as a track in Explore."
+        "Stretches in which a training video hardly moves. A training can learn from them what is scene and not "
+        "action (“hard negatives”); they are kept with the annotations and shown as a track in Explore."
     )
     left, right = st.columns([1, 1.5], gap="large")
     with left:

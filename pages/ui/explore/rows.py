@@ -171,7 +171,7 @@ def _flow_rows(view: View) -> Sequence[rows.Row]:
     if kept is not None:
         return rows.flow_rows(kept.intensity, kept.fps, kept.duration, kept.static)
     job = background.of(f"flow:{view.subject}")
-    about = "compute its intensity, frame to frame, and the static clips that CMCS mines from it; kept for next time"
+    about = "compute its intensity, frame to frame, and the static clips that are mined from it; kept for next time"
     if job is not None and job.error is not None:
         return [rows.offer_row("flow", "Optical flow", "Try again", f"it could not be computed: {job.error}")]
     running = job is not None and job.running

@@ -90,7 +90,7 @@ _COMMON: tuple[tuple[Callable[[Measured], Any], str, str, Severity, str], ...] =
     (lambda m: None if m.grid is None else (m.grid.stride, m.grid.window, m.grid.offset), "snippet grid",
      "(stride, window, offset):", "warning", ""),
     (lambda m: None if m.grid is None else m.grid.fps, "snippet grid", "fps:", "note",
-     "Right where each video keeps its own rate (CMCS on THUMOS14)"),
+     "Right where each video keeps its own rate (some codes on THUMOS14)"),
 )  # fmt: skip
 
 

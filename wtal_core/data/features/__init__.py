@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from wtal_core.data.features.cmcs import cmcs_phases, cmcs_test_crops
 from wtal_core.data.features.convert import Conversion, convert_features
 from wtal_core.data.features.grid_rule import GridRule
 from wtal_core.data.features.native import FeatureWriter, HDF5Store
@@ -22,8 +21,6 @@ __all__ = [
     "ForeignStore",
     "GridRule",
     "HDF5Store",
-    "cmcs_phases",
-    "cmcs_test_crops",
     "convert_features",
     "detect_layout",
     "open_arrays",

@@ -3,8 +3,7 @@
 `<video>-rgb.npz` and `<video>-flow.npz` with `feature` and the scalar `frame_cnt`. I3D files hold `(B, T0, 1024)`,
 UntrimmedNet files `(T0, B, 1024, 1, 1)`; B is 10 (5 crops and their mirror images) or 1. The base stride is not in the
 file: on THUMOS14 it is 4 frames (I3D) or 5 (UntrimmedNet) at each video's own frame rate, on ActivityNet 16 or 15
-frames at 25 fps. The model works on every f-th snippet (16 / 4 = 4): `cmcs_phases` gives its training rows,
-`cmcs_test_crops` what it is tested on.
+frames at 25 fps. The model works on every f-th snippet (16 / 4 = 4); see `sample_rate`.
 """
 
 from __future__ import annotations
@@ -17,10 +16,9 @@ import numpy as np
 from wtal_core.arrays import Array
 from wtal_core.data.features.arrays import combined_sha256, find_streams
 from wtal_core.data.safe_load import load_npz
-from wtal_core.errors import DataError, UsageError
-from wtal_core.records import VideoFeatures
+from wtal_core.errors import DataError
 
-__all__ = ["CmcsFiles", "cmcs_phases", "cmcs_test_crops", "is_cmcs_file"]
+__all__ = ["CmcsFiles", "is_cmcs_file"]
 
 
 def is_cmcs_file(path: Path) -> bool:
@@ -131,41 +129,3 @@ class CmcsFiles:
 
     def close(self) -> None:
         """Do nothing: files are open only while they are read."""
-
-
-def _crops(features: VideoFeatures, factor: int) -> Array:
-    """Return the features as `(B, T0, D)` after checking that `factor` phases fit."""
-    data = features.data if features.data.ndim == 3 else features.data[None]
-    if isinstance(factor, bool) or not isinstance(factor, int | np.integer) or not 1 <= factor <= data.shape[1]:
-        raise UsageError(
-            "the factor between the base stride and the used stride is out of range",
-            expected=f"an integer between 1 and the video's {data.shape[1]} snippets",
-            got=repr(factor),
-            where=features.video,
-            next_step=f"Choose a factor up to {data.shape[1]}, or 1 to keep every snippet",
-        )
-    return data
-
-
-def cmcs_phases(features: VideoFeatures, factor: int) -> Array:
-    """Return CMCS's training rows: every phase of every crop.
-
-    Args:
-        features: `(B, T0, D)` (or `(T0, D)`, then B = 1) at the base stride.
-        factor: used stride / base stride, f (16 / 4 = 4 for I3D on THUMOS14, 15 / 5 = 3 for UntrimmedNet, 1 on
-            ActivityNet).
-
-    Returns:
-        `(B * f, T, D)` with `T = floor(T0 / f)`: all phases cut to the shortest, phase-major as in the official code
-        (rows `0..B-1` are phase 0). Training picks one row a visit, the same for both streams.
-    """
-    data = _crops(features, factor)
-    shortest = data.shape[1] // factor  # the last phase's length
-    phases = [data[:, phase::factor][:, :shortest] for phase in range(factor)]
-    return np.concatenate(phases, axis=0)
-
-
-def cmcs_test_crops(features: VideoFeatures, factor: int) -> VideoFeatures:
-    """Return what CMCS is tested on: phase 0 of every crop, `(B, ceil(T0 / f), D)`, on its coarser grid."""
-    data = _crops(features, factor)
-    return VideoFeatures(features.video, data[:, ::factor], features.grid.coarser(factor), features.provenance)

@@ -4,13 +4,53 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wtal_core.data.features.cmcs import cmcs_phases, cmcs_test_crops
+import numpy as np
+
+from wtal_core.arrays import Array
 from wtal_core.data.features.store import FeatureStore
-from wtal_core.errors import DataError
+from wtal_core.errors import DataError, UsageError
 from wtal_core.records import Provenance, VideoFeatures
 from wtal_core.snippet_grid import SnippetGrid
 
-__all__ = ["SampleRateStore", "at_sample_rate"]
+__all__ = ["SampleRateStore", "at_sample_rate", "every_phase", "first_phase"]
+
+
+def _crops(features: VideoFeatures, factor: int) -> Array:
+    """Return the features as `(B, T0, D)` after checking that `factor` phases fit."""
+    data = features.data if features.data.ndim == 3 else features.data[None]
+    if isinstance(factor, bool) or not isinstance(factor, int | np.integer) or not 1 <= factor <= data.shape[1]:
+        raise UsageError(
+            "the factor between the base stride and the used stride is out of range",
+            expected=f"an integer between 1 and the video's {data.shape[1]} snippets",
+            got=repr(factor),
+            where=features.video,
+            next_step=f"Choose a factor up to {data.shape[1]}, or 1 to keep every snippet",
+        )
+    return data
+
+
+def every_phase(features: VideoFeatures, factor: int) -> Array:
+    """Return every phase of every crop, CMCS's training rows.
+
+    Args:
+        features: `(B, T0, D)` (or `(T0, D)`, then B = 1) at the base stride.
+        factor: used stride / base stride, f (16 / 4 = 4 for I3D on THUMOS14, 15 / 5 = 3 for UntrimmedNet, 1 on
+            ActivityNet).
+
+    Returns:
+        `(B * f, T, D)` with `T = floor(T0 / f)`: all phases cut to the shortest, phase-major as in its official code
+        (rows `0..B-1` are phase 0). Training picks one row a visit, the same for both streams.
+    """
+    data = _crops(features, factor)
+    shortest = data.shape[1] // factor  # the last phase's length
+    phases = [data[:, phase::factor][:, :shortest] for phase in range(factor)]
+    return np.concatenate(phases, axis=0)
+
+
+def first_phase(features: VideoFeatures, factor: int) -> VideoFeatures:
+    """Return phase 0 of every crop, `(B, ceil(T0 / f), D)`, on its coarser grid: what CMCS is tested on."""
+    data = _crops(features, factor)
+    return VideoFeatures(features.video, data[:, ::factor], features.grid.coarser(factor), features.provenance)
 
 
 def at_sample_rate(store: FeatureStore, frames: float, *, phases: bool) -> FeatureStore:
@@ -80,8 +120,8 @@ class SampleRateStore:
         """Return the features of one video at the coarser step."""
         features, factor = self.store.read(video), self._factor(video)
         if not self.phases:
-            return cmcs_test_crops(features, factor)
-        return VideoFeatures(video, cmcs_phases(features, factor), self.grid(video), features.provenance)
+            return first_phase(features, factor)
+        return VideoFeatures(video, every_phase(features, factor), self.grid(video), features.provenance)
 
     def close(self) -> None:
         """Free the file handles."""
