@@ -11,8 +11,9 @@ import pytest
 CORE = Path(__file__).resolve().parent.parent / "wtal_core"
 
 LEVEL = {
-    "arrays": 0, "devices": 0, "errors": 0, "files": 0, "intervals": 0, "processes": 0, "progress": 0, "records": 0,
-    "settings": 0, "snippet_grid": 0, "summary": 0, "suppression": 0, "version": 0, "__init__": 0,
+    "arrays": 0, "devices": 0, "documents": 0, "errors": 0, "files": 0, "intervals": 0, "processes": 0,
+    "progress": 0, "records": 0, "settings": 0, "snippet_grid": 0, "summary": 0, "suppression": 0, "version": 0,
+    "__init__": 0,
     "data": 1, "localization": 1, "evaluation": 1,
     "video": 2, "methods": 2,
     "training": 3, "runs": 3,

@@ -16,7 +16,10 @@ __all__ = [
     "and_more",
     "counted",
     "nearest",
+    "reason",
     "shortened",
+    "text_of",
+    "unexpected",
     "unknown_name",
 ]
 
@@ -102,6 +105,25 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, number: int = signal.SIGINT) -> None:
         super().__init__(number)
         self.exit_code = 128 + number
+
+
+def unexpected(error: BaseException, where: object) -> WtalError:
+    """Return the error for what nobody expected of a file: it is said, and does not end what else is shown."""
+    return DataError(
+        f"cannot be read ({type(error).__name__}: {reason(error)})",
+        where=where,
+        next_step="It may be damaged: copy or make it again",
+    )
+
+
+def text_of(error: BaseException, where: object) -> str:
+    """Return what a list says of an entry that cannot be read, whether anybody expected that or not."""
+    return str(error if isinstance(error, WtalError) else unexpected(error, where))
+
+
+def reason(error: BaseException) -> str:
+    """Return the first line of what an error says, its kind where it says nothing."""
+    return shortened(str(error).strip().partition("\n")[0], 200) or type(error).__name__
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:

@@ -15,11 +15,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from wtal_core.documents import MOST_YAML_CHARACTERS, parse_json, parse_yaml
 from wtal_core.errors import DataError
 
 __all__ = [
+    "MOST_TEXT_BYTES",
     "atomic_path",
     "composed",
     "jsonable",
@@ -31,11 +31,16 @@ __all__ = [
     "require_file",
     "require_folder",
     "sha256",
+    "sized",
     "stem",
     "visible",
     "write_json",
     "write_text",
 ]
+
+
+#: Files of text beyond this are not read: what is read takes several times as much memory.
+MOST_TEXT_BYTES = 2**31
 
 
 @contextmanager
@@ -182,6 +187,14 @@ def refuse_packed(path: str | os.PathLike[str], start: bytes, what: str) -> None
         raise DataError(f"is packed by {packer}", expected=what, where=path, next_step="Unpack it first")
 
 
+def sized(count: int) -> str:
+    """Return a number of bytes for people: "12 bytes", "3.5 MiB", "7.45 TiB"."""
+    power = min(max(count.bit_length() - 1, 0) // 10, 6)
+    value = count / 1024**power
+    unit = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")[power]
+    return f"{value:.0f} {unit}" if power == 0 or value >= 100 else f"{value:.3g} {unit}"
+
+
 def read_start(path: str | os.PathLike[str], what: str = "a file", count: int = 4096) -> bytes:
     """Return the first `count` bytes of a file, to tell what it is, or raise `DataError`."""
     path = require_file(path, what)
@@ -192,9 +205,22 @@ def read_start(path: str | os.PathLike[str], what: str = "a file", count: int = 
         raise _cannot_be_read(path, what, error) from error
 
 
-def read_text(path: str | os.PathLike[str], what: str = "a text file") -> str:
-    """Read a UTF-8 text file (a byte-order mark is dropped, every line end becomes `\\n`) or raise `DataError`."""
+def read_text(path: str | os.PathLike[str], what: str = "a text file", *, most_bytes: int = MOST_TEXT_BYTES) -> str:
+    """Read a UTF-8 text file (a byte-order mark is dropped, every line end becomes `\\n`) or raise `DataError`.
+
+    Args:
+        path: the file.
+        what: what it should be, for messages.
+        most_bytes: a longer file is refused before anything of it is read.
+    """
     path = require_file(path, what)
+    if (size := path.stat().st_size) > most_bytes:
+        raise DataError(
+            f"is too large to be read as text ({sized(size)})",
+            expected=f"{what} of at most {sized(most_bytes)}",
+            where=path,
+            next_step="Check that it is the right file, or split it",
+        )
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -214,50 +240,13 @@ def read_text(path: str | os.PathLike[str], what: str = "a text file") -> str:
 
 
 def read_json(path: str | os.PathLike[str], what: str = "a JSON file", *, unique_keys: bool = False) -> Any:
-    """Read a JSON file or raise `DataError` naming line and column.
+    """Read a JSON file (see `documents.parse_json`) or raise `DataError` naming line and column."""
+    return parse_json(read_text(path, what), path, what, unique_keys=unique_keys)
 
-    Args:
-        path: the file.
-        what: what it should be, for messages.
-        unique_keys: refuse an object that lists a key twice (JSON itself would keep the last and lose the others).
-    """
-    text = read_text(path, what)
 
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            keys = [key for key, _ in pairs]
-            twice = next(key for key in keys if keys.count(key) > 1)
-            raise DataError(
-                f"the key {twice!r} is listed twice in one object",
-                expected=what,
-                where=path,
-                next_step="Keep one of the entries",
-            )
-        return found
-
-    try:
-        return json.loads(text, object_pairs_hook=once if unique_keys else None)
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}",
-            expected=what,
-            where=path,
-            next_step="It may be truncated: copy or download it again",
-        ) from error
-    except RecursionError as error:
-        raise DataError(
-            "is nested too deeply to be read", expected=what, where=path, next_step="Check that it is the right file"
-        ) from error
-    except DataError:
-        raise
-    except ValueError as error:  # an integer of thousands of digits
-        raise DataError(
-            f"cannot be read: {error}",
-            expected=what,
-            where=path,
-            next_step="Check that it is the right file and complete",
-        ) from error
+def read_yaml(path: str | os.PathLike[str], what: str = "a YAML file") -> Any:
+    """Read a YAML file (see `documents.parse_yaml`) or raise `DataError` naming line and column."""
+    return parse_yaml(read_text(path, what, most_bytes=4 * MOST_YAML_CHARACTERS), path, what)
 
 
 def composed(name: str) -> str:
@@ -284,16 +273,3 @@ def sha256(path: str | os.PathLike[str]) -> str:
             return hashlib.file_digest(handle, "sha256").hexdigest()
     except OSError as error:
         raise _cannot_be_read(path, "a file", error) from error
-
-
-def read_yaml(path: str | os.PathLike[str], what: str = "a YAML file") -> Any:
-    """Read a YAML file or raise `DataError`."""
-    try:
-        return yaml.safe_load(read_text(path, what))
-    except yaml.YAMLError as error:
-        raise DataError(
-            f"is not valid YAML: {str(error).splitlines()[0]}",
-            expected=what,
-            where=path,
-            next_step="Copy it from the original again",
-        ) from error

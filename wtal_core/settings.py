@@ -20,15 +20,17 @@ from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
-from wtal_core.errors import DataError, UsageError, unknown_name
+from wtal_core.documents import parse_yaml, to_yaml
+from wtal_core.errors import DataError, UsageError, shortened, unknown_name
+from wtal_core.snippet_grid import is_finite_number
 
 __all__ = [
     "Option",
     "build",
     "check",
+    "check_values",
     "differences",
+    "fitting_values",
     "option",
     "options",
     "override",
@@ -83,8 +85,15 @@ def _matches(value: Any, wanted: Any) -> bool:
         if len(parts) == 2 and parts[1] is Ellipsis:
             return all(_matches(item, parts[0]) for item in value)
         return len(value) == len(parts) and all(_matches(v, p) for v, p in zip(value, parts, strict=True))
+    if origin is list:
+        return isinstance(value, list) and all(_matches(item, typing.get_args(wanted)[0]) for item in value)
+    if origin in (dict, Mapping):
+        if not isinstance(value, Mapping):
+            return False
+        kinds = typing.get_args(wanted)
+        return all(_matches(k, kinds[0]) and _matches(v, kinds[1]) for k, v in value.items())
     if wanted is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        return isinstance(value, int | float) and is_finite_number(value)
     if wanted is int:
         return isinstance(value, int) and not isinstance(value, bool)
     if wanted is type(None):
@@ -108,7 +117,7 @@ def _coerce(value: Any, wanted: Any) -> Any:
         return (_coerce(value, parts[0]),)  # `thresholds=0.4` for a list of one
     if wanted is Path and isinstance(value, str):
         return Path(value)
-    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+    if wanted is float and isinstance(value, int) and is_finite_number(value):
         return float(value)
     if wanted is float and isinstance(value, str):  # YAML reads 1e-4 as text
         try:
@@ -119,9 +128,66 @@ def _coerce(value: Any, wanted: Any) -> Any:
 
 
 def _type_name(wanted: Any) -> str:
-    return (
-        wanted.__name__ if isinstance(wanted, type) else str(wanted).replace("typing.", "").replace("NoneType", "None")
-    )
+    if isinstance(wanted, type) and not typing.get_args(wanted):
+        return wanted.__name__
+    return str(wanted).replace("typing.", "").replace("collections.abc.", "").replace("NoneType", "None")
+
+
+def _in_words(wanted: Any) -> str:
+    """Return a type as people call it."""
+    origin, parts = typing.get_origin(wanted), typing.get_args(wanted)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(dict.fromkeys(map(_in_words, parts)))
+    if origin in (list, tuple):
+        inner = "" if not parts or parts[0] is Any else f" of {_in_words(parts[0])}"
+        return f"a list{inner}"
+    if origin in (dict, Mapping):
+        return "a mapping"
+    words = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", type(None): "nothing"}
+    return words.get(wanted, _type_name(wanted))
+
+
+def check_values(values: Any, kinds: Mapping[str, Any], where: object, what: str, next_step: str) -> dict[str, Any]:
+    """Return what a file says as a dict whose known keys have the right types (lists become tuples); others pass.
+
+    Args:
+        values: what was read.
+        kinds: key -> type as in an annotation, e.g. `int | None`; keys may be missing.
+        where: the file, for messages.
+        what: what it should be, for messages.
+        next_step: what to do about a wrong value.
+
+    Raises:
+        DataError: it is no mapping, a key is not a text, or a value is of another type.
+    """
+    if not isinstance(values, Mapping) or not all(isinstance(key, str) for key in values):
+        raise DataError(
+            f"is not {what}", expected="a mapping", got=type(values).__name__, where=where, next_step=next_step
+        )
+    found = dict(values)
+    for key, wanted in kinds.items():
+        if key not in found:
+            continue
+        listed = isinstance(found[key], list | tuple) or typing.get_origin(wanted) is not tuple
+        if listed:  # elsewhere one value stands for a list of one
+            found[key] = _coerce(found[key], wanted)
+        if not listed or not _matches(found[key], wanted):
+            raise DataError(
+                f"{key} is not what it should be",
+                expected=_in_words(wanted),
+                got=shortened(repr(values[key])),
+                where=where,
+                next_step=next_step,
+            )
+    return found
+
+
+def fitting_values(values: Any, kinds: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a file says as a dict, without the known keys that are of another type than in `check_values`."""
+    if not isinstance(values, Mapping):
+        return {}
+    found = {str(key): _coerce(value, kinds.get(key, Any)) for key, value in values.items()}
+    return {key: value for key, value in found.items() if _matches(value, kinds.get(key, Any))}
 
 
 def check(settings: Any) -> None:
@@ -139,7 +205,7 @@ def check(settings: Any) -> None:
             raise UsageError(
                 "has the wrong type",
                 expected=_type_name(hints[item.name]),
-                got=repr(value),
+                got=shortened(repr(value)),
                 where=where,
                 next_step="Correct its value; 'wtal methods NAME' shows every setting of a method",
             )
@@ -155,7 +221,7 @@ def check(settings: Any) -> None:
                 raise UsageError(
                     "is out of range",
                     expected=bounds,
-                    got=repr(value),
+                    got=shortened(repr(value)),
                     where=where,
                     next_step="Choose a value within the bounds",
                 )
@@ -320,8 +386,8 @@ def parse_assignments(assignments: typing.Iterable[str]) -> dict[str, Any]:
                 arguments=("set",),
             )
         try:
-            parsed[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
+            parsed[key] = parse_yaml(value)
+        except DataError as error:
             raise UsageError(
                 "has a value that cannot be read",
                 got=repr(text),
@@ -344,6 +410,6 @@ def assignments(changes: Mapping[str, Any], prefix: str = "") -> tuple[str, ...]
             texts += assignments(value, f"{prefix}{key}.")
             continue
         plain = list(value) if isinstance(value, tuple) else value
-        text = yaml.safe_dump(plain, default_flow_style=True, width=10**6, allow_unicode=True).strip()
+        text = to_yaml(plain, flow=True, width=math.inf).strip()
         texts.append(f"{prefix}{key}={text.removesuffix('...').strip()}")
     return tuple(texts)

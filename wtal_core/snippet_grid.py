@@ -46,11 +46,12 @@ _FARTHEST = 2.0**53
 
 def is_finite_number(value: object) -> bool:
     """Return whether `value` is a finite Python or NumPy number; True and False are none."""
-    return (
-        isinstance(value, int | float | np.integer | np.floating)
-        and not isinstance(value, bool)
-        and math.isfinite(value)
-    )
+    if not isinstance(value, int | float | np.integer | np.floating) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond what floats reach
+        return False
 
 
 def finite_or_none(value: object) -> float | None:

@@ -18,10 +18,11 @@ from typing import Any
 from urllib.parse import urlencode
 
 import streamlit as st
-import yaml
 from streamlit.errors import StreamlitAPIException
 
 from pages.ui import loaders
+from wtal_core.documents import parse_yaml
+from wtal_core.errors import DataError
 
 __all__ = ["Selection", "explore_link", "explore_query", "select", "selection"]
 
@@ -100,6 +101,27 @@ def _not_negative(text: str | None) -> float | None:
     return value if math.isfinite(value) and value >= 0 else None
 
 
+_UNREADABLE = object()
+_LONGEST_SETTING = 2000  # characters; twenty thresholds are 400
+
+
+def _setting(text: str) -> Any:
+    """Return the value of a setting in a link: a number, text or truth value, or a tuple of such.
+
+    Of a mangled link it is `_UNREADABLE`: the setting stays as the run has it.
+    """
+    if len(text) > _LONGEST_SETTING:
+        return _UNREADABLE
+    try:
+        value = parse_yaml(text)
+    except DataError:
+        return _UNREADABLE
+    parts = value if isinstance(value, list) else [value]
+    if any(isinstance(part, list | dict) for part in parts):
+        return _UNREADABLE
+    return tuple(value) if isinstance(value, list) else value
+
+
 def _from_query(query: Mapping[str, str]) -> Selection:
     found: dict[str, Any] = {}
     lenses: dict[str, float] = {}
@@ -107,11 +129,9 @@ def _from_query(query: Mapping[str, str]) -> Selection:
         if key.startswith(_LENS) and (at := _not_negative(text)) is not None:
             lenses[key.removeprefix(_LENS)] = at
         if key.startswith(_PREFIX):
-            try:
-                value = yaml.safe_load(text)
-            except (yaml.YAMLError, ValueError, AttributeError, RecursionError):  # "2020-13-45" is no date
-                continue  # a mangled link: the setting stays as the run has it
-            found[key.removeprefix(_PREFIX)] = tuple(value) if isinstance(value, list) else value
+            value = _setting(text)
+            if value is not _UNREADABLE:
+                found[key.removeprefix(_PREFIX)] = value
     dataset = loaders.dataset_id(query["data"]) if query.get("data") else None
     named = [run.replace("%2C", ",") for run in (query.get("run") or "").split(",") if run]
     runs = tuple(dict.fromkeys(loaders.run_id(run, dataset) for run in named))[:4]

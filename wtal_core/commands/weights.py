@@ -101,14 +101,13 @@ class ConvertWeights:
 
     def run(self) -> int:
         """Convert one file."""
-        from wtal_core.files import read_json
-        from wtal_core.video.weight_files import convert_checkpoint, sidecar_path
+        from wtal_core.video.weight_files import convert_checkpoint, read_sidecar
 
         target = self.out or self.file.with_suffix(".safetensors")
         if target.exists() and not self.force and target != self.file:
             raise DataError("exists already", where=target, next_step="Give --force to overwrite it, or another --out")
         path = convert_checkpoint(self.file, target, sha256_expected=self.sha256)
-        about = read_json(sidecar_path(path))
+        about = read_sidecar(path)
         if self.json:
             print_json({"path": path, **about})
         else:

@@ -28,12 +28,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from wtal_core.data.features import FEATURE_LAYOUTS, FeatureFacts, FeatureStore
 from wtal_core.data.video_files import VideoFiles
+from wtal_core.documents import to_yaml
 from wtal_core.errors import DataError, UsageError, unknown_name
-from wtal_core.files import composed, read_text, require_folder, visible, write_text
+from wtal_core.files import composed, read_yaml, require_folder, visible, write_text
 from wtal_core.records import Annotations, VideoFeatures
 from wtal_core.snippet_grid import SnippetGrid
 from wtal_core.summary import Summarized, Summary
@@ -200,14 +199,14 @@ class Dataset(Summarized):
         """
         folder = require_folder(folder, "a data set folder")
         path = folder / "dataset.yaml"
-        if not path.exists():
+        if not os.path.exists(path):
             raise DataError(
                 "is not a data set folder",
                 expected="a dataset.yaml in it",
                 where=folder,
                 next_step="Make one with 'wtal data import'",
             )
-        return cls.from_dict(_read_yaml(path), folder)
+        return cls.from_dict(read_yaml(path, "the description of a data set"), folder)
 
     @classmethod
     def from_dict(cls, values: Any, folder: str | os.PathLike[str]) -> Dataset:
@@ -266,8 +265,7 @@ class Dataset(Summarized):
 
     def save(self) -> None:
         """Write `dataset.yaml` in one step."""
-        text = yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True, width=120)
-        write_text(self.folder / "dataset.yaml", text)
+        write_text(self.folder / "dataset.yaml", to_yaml(self.to_dict()))
 
     # -- what is in it --------------------------------------------------------------------------------------------
 
@@ -413,20 +411,6 @@ class Dataset(Summarized):
 
 
 # -- parsing ------------------------------------------------------------------------------------------------------
-
-
-def _read_yaml(path: Path) -> Any:
-    text = read_text(path, "a YAML file")
-    try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise DataError(
-            f"is not valid YAML{place}: {getattr(error, 'problem', error)}",
-            where=path,
-            next_step="Correct this place; texts with ':' or '#' need quotes",
-        ) from error
 
 
 def _check_keys(values: Any, known: tuple[str, ...], where: object) -> None:

@@ -28,12 +28,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import yaml
-
 from wtal_core import settings
+from wtal_core.documents import parse_yaml, to_yaml
 from wtal_core.errors import DataError, UsageError, unknown_name
 from wtal_core.evaluation import PROTOCOLS
-from wtal_core.files import read_text, write_text
+from wtal_core.files import read_yaml, write_text
 from wtal_core.settings import check, option
 
 __all__ = ["ROW_KINDS", "SPEC_VERSION", "WIDTHS", "FigureSpec", "Mark", "Row", "template_rows"]
@@ -265,22 +264,12 @@ class FigureSpec:
     @classmethod
     def parse(cls, text: str, where: object = "figure spec", folder: str | os.PathLike[str] = ".") -> FigureSpec:
         """Build from YAML text; see `from_dict`."""
-        try:
-            values = yaml.load(text, _StrictLoader)  # a SafeLoader that refuses keys listed twice
-        except (yaml.YAMLError, RecursionError, ValueError) as error:
-            mark = getattr(error, "problem_mark", None)
-            place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-            raise DataError(
-                f"is not valid YAML{place}: {getattr(error, 'problem', error)}",
-                where=where,
-                next_step="Correct this place; texts with ':' or '#' need quotes",
-            ) from error
-        return cls.from_dict(values, where, folder)
+        return cls.from_dict(parse_yaml(text, where, "a figure spec"), where, folder)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> FigureSpec:
         """Read a spec file; its relative paths start in the file's folder."""
-        return cls.parse(read_text(path, "a figure spec (YAML)"), path, Path(path).parent)
+        return cls.from_dict(read_yaml(path, "a figure spec (YAML)"), path, Path(path).parent)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what a spec file holds; values at their default are left out."""
@@ -300,7 +289,7 @@ class FigureSpec:
 
     def to_yaml(self) -> str:
         """Return the text of a spec file."""
-        return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
+        return to_yaml(self.to_dict(), flow=None)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a spec file in one step; relative paths are rewritten so that they hold from there."""
@@ -407,23 +396,6 @@ def _items(values: Any, kind: type[Row] | type[Mark], where: str) -> list[Row] |
         except UsageError as error:
             raise _at(error, place) from None
     return found
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """YAML's safe subset; a key that is listed twice in a mapping is an error."""
-
-
-def _unique_mapping(loader: _StrictLoader, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-    keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
-    for key in keys:
-        if not isinstance(key, str | int | float | bool | type(None)):
-            raise yaml.constructor.ConstructorError(None, None, "a key is not a text", node.start_mark)
-        if keys.count(key) > 1:
-            raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is listed twice", node.start_mark)
-    return loader.construct_mapping(node, deep=True)
-
-
-_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
 
 
 # -- templates ------------------------------------------------------------------------------------------------------

@@ -12,8 +12,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from wtal_core.documents import to_yaml
 from wtal_core.errors import DataError, WtalError
 from wtal_core.files import read_yaml, write_text
 from wtal_core.processes import SILENT_SECONDS, liveness, read_record
@@ -141,7 +140,7 @@ class Job:
         """
         values = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "folder"}
         values["request"] = dict(self.request)
-        write_text(self.file, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+        write_text(self.file, to_yaml(values))
 
     @property
     def id(self) -> str:

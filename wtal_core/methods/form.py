@@ -6,10 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
 from wtal_core import settings
-from wtal_core.errors import UsageError
+from wtal_core.documents import parse_yaml
+from wtal_core.errors import DataError, UsageError
 from wtal_core.methods.registry import method_class
 from wtal_core.settings import Option
 
@@ -72,8 +71,8 @@ def parse_text(option: Option, text: str) -> Any:
 
 def _scalar(option: Option, word: str) -> Any:
     try:
-        value = yaml.safe_load(word)
-    except yaml.YAMLError as error:
+        value = parse_yaml(word)
+    except DataError as error:
         raise UsageError(
             "cannot be read",
             expected="a number",

@@ -41,9 +41,9 @@ def recorded_pace(run: Run) -> dict[str, float]:
     first: dict[str, tuple[int, float]] = {}
     last: dict[str, tuple[int, float]] = {}
     for line in run.metrics():
-        if line.get("kind") != "losses":
+        if line.get("kind") != "losses" or not {"stage", "step", "seconds"} <= set(line):
             continue
-        stage, at = str(line["stage"]), (int(line["step"]), float(line["seconds"]))
+        stage, at = str(line["stage"]), (line["step"], line["seconds"])
         if stage not in last or at[1] <= last[stage][1]:  # the clock starts anew with every sitting
             first[stage] = at
         last[stage] = at

@@ -8,8 +8,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-import yaml
-
+from wtal_core.documents import parse_yaml
 from wtal_core.errors import DataError, unknown_name
 
 __all__ = ["Paper", "PublishedRow", "PublishedTable", "get_paper", "list_papers", "published_results"]
@@ -107,7 +106,7 @@ class Paper:
 
 @cache
 def _papers() -> dict[str, Paper]:
-    content = yaml.safe_load(files("wtal_core.papers").joinpath("published.yaml").read_text(encoding="utf-8"))
+    content = parse_yaml(files("wtal_core.papers").joinpath("published.yaml").read_text(encoding="utf-8"))
     return {name: _paper(name, value) for name, value in content.items()}
 
 

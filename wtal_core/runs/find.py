@@ -126,8 +126,8 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     path = Path(path)
     run = None
     file = path
-    if path.is_dir():
-        run = Run.open(path) if (path / "run.yaml").is_file() else None
+    if os.path.isdir(path):
+        run = Run.open(path) if os.path.isfile(path / "run.yaml") else None
         file = path / "detections.json"
         if not file.is_file():
             raise DataError(
@@ -136,14 +136,14 @@ def open_source(path: str | os.PathLike[str]) -> Source:
                 where=path,
                 next_step=f"Run: wtal localize {path}" if run is not None else "Name the detection file itself",
             )
-    name = path.resolve().name if path.is_dir() else path.stem
+    name = path.resolve().name if os.path.isdir(path) else path.stem
     return Source(name, path, read_detections(file), run)
 
 
 def named_path(text: str) -> tuple[str, Path]:
     """Return name and path of NAME=PATH, "" and the path of PATH; what exists as it stands is a path."""
     name, equals, path = text.partition("=")
-    return (name, Path(path)) if equals and name and path and not Path(text).exists() else ("", Path(text))
+    return (name, Path(path)) if equals and name and path and not os.path.exists(text) else ("", Path(text))
 
 
 def open_sources(paths: Iterable[str]) -> list[Source]:

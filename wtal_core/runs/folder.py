@@ -25,15 +25,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from wtal_core import settings
-from wtal_core.errors import DataError, UsageError
+from wtal_core.documents import to_yaml
+from wtal_core.errors import DataError, UsageError, reason
 from wtal_core.files import atomic_path, jsonable, read_json, read_yaml, require_folder, write_json, write_text
 from wtal_core.methods.registry import is_method, list_methods, method_class, name_of
 from wtal_core.processes import SILENT_SECONDS, identity, liveness
 from wtal_core.records import Lens, Provenance, View
 from wtal_core.records.views import views_from_plain
+from wtal_core.runs import contents
 from wtal_core.version import __version__
 
 if TYPE_CHECKING:
@@ -137,23 +137,16 @@ class RunInfo:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], where: object) -> RunInfo:
-        """Rebuild from plain values; unknown keys are errors, and so is a config without what it belongs to."""
-        values = dict(values)
-        provenance = values.get("provenance") or {}
-        if isinstance(provenance, Mapping):
-            pairs = tuple((str(n), int(w)) for n, w in provenance.get("modalities", ()))
-            values["provenance"] = settings.build(Provenance, {**provenance, "modalities": pairs}, where)
-        if isinstance(values.get("classes"), list):
-            values["classes"] = tuple(str(c) for c in values["classes"])
-        missing = [k for k in ("method", "preset", "config", "classes", "feature_dim") if k not in values]
-        if missing and "config" in values:
-            raise DataError(
-                "is not a complete run description",
-                expected=", ".join(missing),
-                got="nothing",
-                where=where,
-                next_step="Copy run.yaml from the original again, or train anew",
-            )
+        """Rebuild from plain values; what comes back has the types stated above, down to the entries of `dataset`.
+
+        Raises:
+            DataError: a key is unknown, a value is of the wrong type, or a config is without what it belongs to.
+        """
+        values = contents.checked_info(values, where)
+        try:
+            values["provenance"] = settings.build(Provenance, values["provenance"])
+        except DataError as error:
+            raise error.at(f"{where}: provenance") from None
         return settings.build(cls, values, where)
 
 
@@ -175,7 +168,7 @@ def _never_begun(folder: Path) -> bool:
     if any((folder / name).exists() for name in ("metrics.jsonl", "activations.h5", "detections.json")):
         return False
     try:
-        status = read_json(folder / "status.json")
+        status = contents.status_values(read_json(folder / "status.json"))
         return status.get("state") == "failed" or liveness(status) is False
     except DataError:  # no status at all: not a run that a training made
         return False
@@ -206,16 +199,7 @@ class Run:
             raise DataError(
                 "is not a run folder: it has no run.yaml", where=path, next_step="Name a folder made by wtal train"
             )
-        values = read_yaml(file, "a run description")
-        if not isinstance(values, dict):
-            raise DataError(
-                "is not a run description",
-                expected="a mapping",
-                got=type(values).__name__,
-                where=file,
-                next_step="Copy run.yaml from the original again",
-            )
-        return cls(path, RunInfo.from_dict(values, file))
+        return cls(path, RunInfo.from_dict(read_yaml(file, "a run description"), file))
 
     @classmethod
     def create(cls, folder: str | os.PathLike[str], info: RunInfo) -> Run:
@@ -238,7 +222,7 @@ class Run:
         run = cls(path, RunInfo.from_dict(complete, path / "run.yaml"))
         run.set_status("created")
         # Last: a folder without it is no run, and can be made one where this was interrupted.
-        write_text(path / "run.yaml", yaml.safe_dump(complete, sort_keys=False, allow_unicode=True))
+        write_text(path / "run.yaml", to_yaml(complete))
         return run
 
     @classmethod
@@ -270,8 +254,8 @@ class Run:
         The one that `run.yaml` names; where that is not there, the one that the run lies in, at most three folders up.
         """
         named = self.info.dataset.get("folder")
-        above = [folder for folder in self.folder.resolve().parents[:3] if (folder / "dataset.yaml").is_file()]
-        if named and (Path(str(named)).is_dir() or not above):
+        above = [folder for folder in self.folder.resolve().parents[:3] if os.path.isfile(folder / "dataset.yaml")]
+        if named and (os.path.isdir(named) or not above):
             return Path(str(named))
         return above[0] if above else None
 
@@ -283,13 +267,17 @@ class Run:
         write_json(self.folder / "status.json", value)
 
     def status(self) -> dict[str, Any]:
-        """Return the status; a run whose process died while "running" is reported as "crashed"."""
+        """Return the status; a run whose process died while "running" is reported as "crashed".
+
+        Raises:
+            DataError: `status.json` is damaged or names no state. What else is of the wrong type is left out.
+        """
         file = self.folder / "status.json"
         if not file.is_file():
             made = (self.checkpoint_path(), self.activations_path, self.detections_path)
             return {"state": "finished" if any(path.exists() for path in made) else "created"}
-        value = read_json(file)
-        if not isinstance(value, dict) or "state" not in value:
+        value = contents.status_values(read_json(file))
+        if "state" not in value:
             raise DataError(
                 "is not a run status",
                 expected="an object with a state",
@@ -298,8 +286,7 @@ class Run:
             )
         if value["state"] == "running":
             alive = liveness(value)
-            beat = value.get("heartbeat")
-            silent = time.time() - (beat if isinstance(beat, int | float) else 0)
+            silent = time.time() - (value.get("heartbeat") or 0)
             if alive is False or (alive is None and silent > SILENT_SECONDS):
                 value["state"] = "crashed"
         return value
@@ -310,20 +297,22 @@ class Run:
             file.write(json.dumps(jsonable(values), allow_nan=False) + "\n")
 
     def metrics(self) -> list[dict[str, Any]]:
-        """Return all lines of `metrics.jsonl`; a half-written last line is left out."""
+        """Return the lines of `metrics.jsonl`; half-written ones, and values of the wrong type, are left out.
+
+        Raises:
+            DataError: the file is too large.
+        """
         return list(self._metric_lines())
 
     def _metric_lines(self) -> Iterator[dict[str, Any]]:
         file = self.folder / "metrics.jsonl"
         if not file.is_file():
             return
+        contents.refuse_large_metrics(file)
         with file.open(encoding="utf-8", errors="replace") as lines:
             for line in lines:
-                try:
-                    value = json.loads(line)
-                except json.JSONDecodeError:
-                    continue  # the writer is in the middle of it, or died there
-                if isinstance(value, dict):
+                value = contents.metric_values(line)
+                if value:
                     yield value
 
     def forget_after(self, stage: int, step: int, total: int) -> None:
@@ -379,7 +368,6 @@ class Run:
         Raises:
             DataError: it is missing or damaged.
         """
-        import torch
 
         path = self.checkpoint_path(which)
         if not path.is_file():
@@ -391,15 +379,9 @@ class Run:
                 where=self.folder,
                 next_step="Name a checkpoint it has, or train it",
             )
-        try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch.load raises many kinds for broken files
-            raise DataError(
-                f"cannot be read: {str(error).splitlines()[0][:200]}",
-                expected="a checkpoint of this project",
-                where=path,
-                next_step="Copy it again, or use the other checkpoint",
-            ) from error
+        from wtal_core.data.safe_load import load_torch
+
+        content = load_torch(path)
         if not isinstance(content, dict) or "model" not in content:
             raise DataError(
                 "is not a checkpoint of this project",
@@ -469,7 +451,15 @@ class Run:
 
     def new_method(self) -> Method:
         """Return the method with fresh weights."""
-        return self.method_class(len(self.info.classes), self.info.feature_dim, self.config(), self.info.classes)
+        cls = self.method_class
+        try:
+            return cls(len(self.info.classes), self.info.feature_dim, self.config(), self.info.classes)
+        except (RuntimeError, MemoryError, OverflowError) as error:  # widths that no memory holds
+            raise DataError(
+                f"describes a network that cannot be made: {reason(error)}",
+                where=self.folder / "run.yaml",
+                next_step=contents.RUN_STEP,
+            ) from error
 
     def method(self, which: str = "last", device: str | torch.device = "cpu") -> Method:
         """Return the method with the weights of a checkpoint, in eval mode on `device`."""
@@ -501,6 +491,15 @@ class Run:
     def evaluation_path(self) -> Path:
         """Path of the stored evaluation."""
         return self.folder / "evaluation.json"
+
+    def evaluation(self) -> dict[str, Any]:
+        """Return what `evaluation.json` holds: "evaluations" (a list of scores), "subset", "videos"; {} without one.
+
+        Raises:
+            DataError: it is damaged, or holds something of the wrong type.
+        """
+        file = self.evaluation_path
+        return contents.checked_evaluation(read_json(file), file) if file.is_file() else {}
 
     def activations(self, step: int | None = None) -> ActivationStore:
         """Open the stored activations, or those that were kept of a few videos at a step of the training.

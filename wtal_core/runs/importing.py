@@ -35,7 +35,7 @@ def class_names(text: str) -> tuple[str, ...]:
     text = text.strip()
     if text in CLASS_LISTS:
         return CLASS_LISTS[text]
-    if text and "," not in text and Path(text).is_file():
+    if text and "," not in text and os.path.isfile(text):
         lines = [line.strip() for line in read_text(text, "class names, one a line").splitlines() if line.strip()]
         numbered = all(re.match(r"\d+\s+\S", line) for line in lines)  # THUMOS14's detclasslist.txt: "7 BaseballPitch"
         names = tuple((line.split(None, 1)[1] if numbered else line).split("\t")[-1].strip() for line in lines)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from wtal_core.data.features.store import FeatureStore, videos_with_features
 from wtal_core.data.hdf5 import fresh_path, has_entries, remove_entries, remove_unfinished
 from wtal_core.errors import DataError, UsageError
 from wtal_core.evaluation import evaluate
-from wtal_core.files import read_json, write_json
+from wtal_core.files import write_json
 from wtal_core.progress import track
 from wtal_core.records import Activations, Annotations, Detections, Evaluation, Provenance
 from wtal_core.runs.folder import Run
@@ -266,7 +267,9 @@ def rescore(
     Raises:
         DataError, UsageError: the data set does not fit these detections.
     """
-    stored = read_json(run.evaluation_path) if run.evaluation_path.is_file() else {}
+    stored: dict[str, Any] = {}
+    with suppress(DataError):  # a damaged one is made anew
+        stored = run.evaluation()
     run.evaluation_path.unlink(missing_ok=True)
     if dataset is None:
         home = run.dataset_folder

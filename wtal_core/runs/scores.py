@@ -6,8 +6,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from wtal_core.errors import DataError
-from wtal_core.files import read_json
 from wtal_core.runs.folder import Run
 
 __all__ = ["compare", "seed_groups", "stored_evaluations"]
@@ -15,17 +13,7 @@ __all__ = ["compare", "seed_groups", "stored_evaluations"]
 
 def stored_evaluations(run: Run) -> list[dict[str, Any]]:
     """Return the stored evaluations of a run, [] where there are none."""
-    if not run.evaluation_path.is_file():
-        return []
-    content = read_json(run.evaluation_path)
-    found = content.get("evaluations") if isinstance(content, dict) else None
-    if not isinstance(found, list):
-        raise DataError(
-            "is not a stored evaluation",
-            expected="an object with 'evaluations'",
-            where=run.evaluation_path,
-            next_step="Evaluate again: wtal evaluate RUN",
-        )
+    found: list[dict[str, Any]] = run.evaluation().get("evaluations", [])
     return found
 
 
@@ -57,8 +45,9 @@ def compare(runs: Sequence[Run]) -> dict[str, Any]:
             groups[*_but_for_the_seed(run), evaluation["protocol"]].append(row)
     levels = sorted({t for row in rows for t in row["mean_ap"]}, key=float)
 
-    def spread(values: list[float]) -> dict[str, float | None]:
-        return dict(zip(("mean", "std"), mean_and_deviation(values), strict=True))
+    def spread(values: list[float | None]) -> dict[str, float | None]:
+        known = [value for value in values if value is not None]  # where nothing was to be found there is no score
+        return dict(zip(("mean", "std"), mean_and_deviation(known) if known else (None, None), strict=True))
 
     seeds = [
         {

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from wtal_core.errors import DataError, UsageError, WtalError, unknown_name
+from wtal_core.errors import DataError, UsageError, text_of, unknown_name
 from wtal_core.files import read_json, write_json
 from wtal_core.jobs.queue import Queue
 from wtal_core.runs.find import files_below
@@ -171,7 +171,7 @@ class Workspace:
             UsageError: it does not exist, or holds neither.
         """
         path = Path(folder).expanduser().resolve()
-        if not path.is_dir():
+        if not os.path.isdir(path):
             raise UsageError("is not a folder", where=path, next_step="Check the path")
         if not any(True for name in (_DATASET, _RUN) for _ in files_below(path, name, _DEPTH)):
             raise UsageError(
@@ -225,8 +225,8 @@ class Workspace:
 def _read_dataset(id: str, folder: Path) -> DatasetEntry:
     try:
         return DatasetEntry(id, _dataset_name(folder, (folder / _DATASET).stat().st_mtime_ns), folder)
-    except (WtalError, OSError) as error:
-        return DatasetEntry(id, folder.name, folder, str(error))
+    except Exception as error:  # whatever is wrong with one entry, the others are shown
+        return DatasetEntry(id, folder.name, folder, text_of(error, folder / _DATASET))
 
 
 @functools.lru_cache(maxsize=256)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from wtal_core.errors import WtalError
+from wtal_core.errors import WtalError, text_of
 from wtal_core.jobs.job import Job, JobStatus
 from wtal_core.jobs.queue import Queue
 from wtal_core.methods.registry import is_method
@@ -136,8 +136,9 @@ def summarize(folder: Path, id: str, jobs: Sequence[Job] = ()) -> RunSummary:
     bare = RunSummary(id, folder, folder.name, job=job, names=(id, *(job.id for job in jobs)))
     try:
         run = _open(folder, _stamp(folder / "run.yaml"))
-    except WtalError as error:
-        return replace(bare, error=str(error), message=str(error))
+    except Exception as error:  # whatever is wrong with one entry, the others are shown
+        text = text_of(error, folder / "run.yaml")
+        return replace(bare, error=text, message=text)
     info, checkpoints = run.info, run.checkpoints()
     known = replace(
         bare,
@@ -155,8 +156,8 @@ def summarize(folder: Path, id: str, jobs: Sequence[Job] = ()) -> RunSummary:
     try:
         status = run.status()
         score = _score(run, _stamp(run.evaluation_path))
-    except WtalError as error:
-        return replace(known, message=str(error))
+    except Exception as error:
+        return replace(known, message=text_of(error, folder))
     state, message = state_of(status, job)
     best, beat = status.get("best"), finite_or_none(status.get("heartbeat")) or 0.0
     return replace(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from wtal_core.documents import parse_json
 from wtal_core.errors import DataError
 from wtal_core.files import read_text
 
@@ -140,6 +140,7 @@ def read_diagnosis(log: str | os.PathLike[str]) -> Diagnosis:
     text = read_text(log, "the log of an examination")
     start = text.rfind("\n{\n")
     try:
-        return Diagnosis.from_dict(json.loads(text[start + 1 :] if start >= 0 else text), log)
-    except json.JSONDecodeError as error:
+        content = parse_json(text[start + 1 :] if start >= 0 else text, log)
+    except DataError as error:
         raise DataError("holds no examination", where=log, next_step="Examine the data set again") from error
+    return Diagnosis.from_dict(content, log)
