@@ -8,10 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from wtal_core.errors import DataError
+from wtal_core.arrays import Array
+from wtal_core.data.safe_load import load_npz, load_torch
+from wtal_core.errors import DataError, unexpected
 from wtal_core.files import require_file
 
 __all__ = ["read_official_checkpoint"]
@@ -29,17 +32,15 @@ def read_official_checkpoint(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     path = Path(require_file(path, "a checkpoint file"))
     if path.suffix == ".npz":
         return _read_arrays(path)
+    content: Any
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            content: Any = load_file(path)
+            content = _read_safetensors(path)
         else:
-            with torch.serialization.safe_globals([argparse.Namespace]):  # Lightning keeps its hyper-parameters so
-                content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises many kinds for broken files
+            content = load_torch(path, classes=[argparse.Namespace])  # Lightning keeps its hyper-parameters so
+    except DataError as error:
         raise DataError(
-            f"cannot be read as a checkpoint: {str(error).splitlines()[0][:200]}",
+            f"cannot be read as a checkpoint: {error.problem}",
             expected="a file of tensors and plain containers",
             where=path,
             next_step="If it is complete, turn it into tensors first: wtal weights convert",
@@ -55,18 +56,39 @@ def read_official_checkpoint(path: str | os.PathLike[str]) -> dict[str, Tensor]:
             where=path,
             next_step="Save the model with torch.save(model.state_dict(), ...)",
         )
+    odd = [str(key) for key, value in content.items() if value.layout != torch.strided or value.device.type != "cpu"]
+    if odd:
+        raise DataError(
+            "holds a tensor without plain values (sparse, or of a device that is none)",
+            expected="{name: tensor}",
+            got=odd[0],
+            where=path,
+            next_step="Save dense tensors: tensor.to_dense()",
+        )
     return {str(key): value for key, value in content.items()}
 
 
-def _read_arrays(path: Path) -> dict[str, Tensor]:
-    from wtal_core.data.safe_load import load_npz
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors.torch import load_file
 
-    arrays = load_npz(path)
-    if not arrays or any(getattr(a, "dtype", None) is None or a.dtype == object for a in arrays.values()):
-        raise DataError(
-            "holds no state dict",
-            expected="{official key: array of numbers}",
-            where=path,
-            next_step="'wtal data explain' says what the file holds",
-        )
-    return {key: torch.as_tensor(array) for key, array in arrays.items()}
+    try:
+        return dict(load_file(path))
+    except Exception as error:  # a dtype that torch does not have, or one of the many ways to be damaged
+        raise unexpected(error, path) from error
+
+
+def _read_arrays(path: Path) -> dict[str, Tensor]:
+    with load_npz(path) as archive:
+        if not archive or any(archive.header(name).dtype.kind not in "fiub" for name in archive):
+            raise DataError(
+                "holds no state dict",
+                expected="{official key: array of numbers}",
+                where=path,
+                next_step="'wtal data explain' says what the file holds",
+            )
+        return {key: torch.as_tensor(_native(array)) for key, array in archive.items()}
+
+
+def _native(array: Array) -> Array:
+    """Return numbers in the byte order of this machine: torch has no other."""
+    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))

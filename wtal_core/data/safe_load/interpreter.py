@@ -1,8 +1,15 @@
-"""The pickle interpreter: it knows data and runs nothing; see the room's docstring."""
+"""The pickle interpreter: it knows data and runs nothing; see the room's docstring.
+
+A pickle is also a small language, in which a short program can fill any memory: one byte makes a container, two bytes
+put an array, a text or a list that is already there into another place, and a list may hold itself. So every operation
+is counted with the memory that it takes, against a budget that follows from the size of the file; what comes out is a
+tree of bounded depth, in which no part stands so often that walking through it would take longer than reading it.
+"""
 
 from __future__ import annotations
 
-import ast
+import codecs
+import lzma
 import math
 import os
 import re
@@ -19,17 +26,22 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 
 from wtal_core.arrays import Array
-from wtal_core.errors import DataError, unknown_name
+from wtal_core.documents import MOST_LEVELS, bounded_integer
+from wtal_core.errors import DataError, counted, shortened, unknown_name
 from wtal_core.files import require_file
 
 __all__ = [
     "DATA",
+    "OPERATIONS",
     "Array",
+    "Blob",
     "Broken",
     "Encoding",
     "Interpreter",
     "LazyArray",
+    "Raw",
     "check_encoding",
+    "check_tree",
     "load_pickle",
     "reporting",
 ]
@@ -38,6 +50,17 @@ Encoding = Literal["latin1", "bytes"]
 
 #: Byte strings from this length on stay in the file until an array is built from them.
 _LEAVE_IN_FILE = 4096
+
+#: Bytes that a stream may take beyond `_BUDGET_RATIO` times its size.
+_BUDGET = 256 * 2**20
+_BUDGET_RATIO = 24
+
+#: Values that may stand in a tree beyond four times those that were read.
+_MOST_REPEATED = 1_000_000
+_MOST_FIELDS = 1000  # of a structured dtype
+_LONGEST_KEY = 64  # parts of a tuple that is a key
+#: An array without values may promise no more rows or columns than this: nobody can count to more of nothing.
+_MOST_OF_NOTHING = 10**6
 
 #: Everything a stream may name, with what it stands for here. Python 2 and NumPy 1 wrote the older module names.
 _ADMITTED: dict[tuple[str, str], str] = {
@@ -71,6 +94,18 @@ _MALFORMED = (
 )
 
 
+#: What a damaged archive can raise. RuntimeError: a member is encrypted.
+_UNPACKING = (
+    EOFError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
 # -- the pickle interpreter ---------------------------------------------------------------------------------------
 
 
@@ -86,7 +121,7 @@ class _Name:
 
 
 @dataclass(frozen=True, slots=True)
-class _Blob:
+class Blob:
     """Bytes left in the file.
 
     `kind`: "bytes", "str" (Python 2's), "text" (UTF-8), "latin1" (bytes that were stored as UTF-8 text).
@@ -95,6 +130,10 @@ class _Blob:
     offset: int
     size: int
     kind: str = "bytes"
+
+
+class Raw(tuple[Any, ...]):
+    """A tuple with parts that may not stand in a container: arguments of a call, or a state."""
 
 
 @dataclass(slots=True, eq=False)
@@ -110,7 +149,7 @@ class _Unbuilt:
 class LazyArray:
     """An array whose content is still in the file."""
 
-    blob: _Blob
+    blob: Blob
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
     order: Literal["C", "F"]
@@ -136,20 +175,48 @@ class Interpreter:
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
+        self.left = _BUDGET + _BUDGET_RATIO * self.size
+        self.recalled = False  # whether some container may stand in two places
+        self.fetched: dict[Blob, Any] = {}
+        self.settled: dict[int, tuple[Raw, tuple[Any, ...]]] = {}
 
     def run(self) -> Any:
         """Return the value of the stream."""
-        read, operations = self.file.read, _OPERATIONS
+        value = self.value()
+        check_tree(value, self.recalled)
+        return value
+
+    def value(self) -> Any:
+        """Return the value of the stream, which may hold itself or repeat its parts without end."""
+        read, operations = self.file.read, self.operations()
         while True:
             opcode = read(1)
             if opcode == b".":
                 if self.marks or len(self.stack) != 1:
                     raise Broken("it ends with an unfinished value")
-                return self.settle(self.stack.pop())
+                value = self.settle(self.stack.pop())
+                self.memo.clear()
+                self.fetched.clear()
+                self.settled.clear()
+                return value
             operation = operations.get(opcode)
             if operation is None:
                 raise Broken("it ends too early" if not opcode else f"it uses the opcode {opcode!r}")
+            self.left -= _COSTS.get(opcode, _COST)
+            if self.left < 0:
+                self.charge(0)
             operation(self)
+
+    @classmethod
+    def operations(cls) -> dict[bytes, Callable[[Any], None]]:
+        """Return what each opcode does."""
+        return OPERATIONS
+
+    def charge(self, count: int) -> None:
+        """Take bytes off the budget."""
+        self.left -= count
+        if self.left < 0:
+            raise Broken("it fills more memory than a file of its size holds data")
 
     # -- reading --------------------------------------------------------------------------------------------------
 
@@ -169,15 +236,30 @@ class Interpreter:
         line = self.file.readline()
         if not line.endswith(b"\n"):
             raise Broken("it ends too early")
+        self.charge(len(line))
         return line[:-1]
+
+    def whole_line(self, suffix: bytes = b"") -> int | float:
+        line = self.line().removesuffix(suffix)
+        if len(line) > 4300:
+            raise Broken(f"it holds a whole number of {counted(len(line), 'digit')}")
+        return bounded_integer(int(line))
+
+    def slot(self) -> int:
+        """Read the number of a memo slot written as text."""
+        line = self.line()
+        if len(line) > 20:
+            raise Broken("it uses a memo slot without a number")
+        return int(line)
 
     def long_bytes(self, form: str, kind: str) -> None:
         """Push a string with a length prefix; long ones stay in the file."""
         size, offset = self.number(form), self.file.tell()
         if not 0 <= size <= self.size - offset:
             raise Broken("it ends too early")
-        blob = _Blob(offset, size, kind)
+        blob = Blob(offset, size, kind)
         if size < _LEAVE_IN_FILE:
+            self.charge(size)
             self.stack.append(self.fetch(blob))
         else:
             self.file.seek(offset + size)
@@ -186,7 +268,7 @@ class Interpreter:
     def python2(self, data: bytes) -> Any:
         return data if self.encoding == "bytes" else data.decode(self.encoding)
 
-    def fetch(self, blob: _Blob) -> Any:
+    def fetch(self, blob: Blob) -> Any:
         """Read a blob; the file position ends after it or where it was, whichever is later in the stream."""
         here = self.file.tell()
         self.file.seek(blob.offset)
@@ -202,26 +284,35 @@ class Interpreter:
 
     def settle(self, value: Any) -> Any:
         """Return `value` as it may stand in a container: nothing half built, no bytes left in the file."""
-        if isinstance(value, _Blob):
-            return self.fetch(value)
+        if isinstance(value, Blob):
+            if value not in self.fetched:  # a long text may stand in many places
+                self.charge(value.size)
+                self.fetched[value] = self.fetch(value)
+            return self.fetched[value]
         if isinstance(value, _Name):
             raise Broken(f"it holds a reference to {value.name} as a value")
         if isinstance(value, _Unbuilt):
             raise Broken(f"it holds a {value.kind} without content")
-        if type(value) is tuple:
-            return tuple([self.settle(v) if isinstance(v, _Blob | _Name | _Unbuilt) else v for v in value])
+        if type(value) is Raw:
+            if id(value) not in self.settled:
+                self.settled[id(value)] = value, tuple([self.settle(part) for part in value])
+            return self.settled[id(value)][1]
         return value
 
     def key(self, value: Any) -> Any:
         """Return `value` as a dict key or set member: a scalar or a tuple of scalars (hashing stays cheap)."""
         value = self.settle(value)
+        if type(value) is tuple and len(value) > _LONGEST_KEY:
+            raise Broken(f"it uses a tuple of {counted(len(value), 'part')} as a key")
         for part in value if type(value) is tuple else (value,):
             if not isinstance(part, str | bytes | int | float | complex | np.generic | None):
                 raise Broken(f"it uses a {type(part).__name__} as a key")
         return value
 
     def push_tuple(self, items: list[Any]) -> None:
-        self.stack.append(tuple([self.settle(v) if type(v) is tuple else v for v in items]))
+        items = [self.settle(v) if type(v) is Raw else v for v in items]
+        self.charge(8 * len(items))
+        self.stack.append((Raw if any(isinstance(v, _INNER) for v in items) else tuple)(items))
 
     def top(self, kinds: type | tuple[type, ...]) -> Any:
         if not isinstance(self.stack[-1], kinds):
@@ -239,7 +330,11 @@ class Interpreter:
             value.keys.append(key)
 
     def recall(self, key: int) -> None:
-        self.stack.append(self.memo[key])
+        self.push_again(self.memo[key])
+
+    def push_again(self, value: Any) -> None:
+        self.recalled = self.recalled or type(value) in _CONTAINERS
+        self.stack.append(value)
 
     def fill(self, items: list[Any]) -> None:
         if len(items) % 2:
@@ -251,14 +346,16 @@ class Interpreter:
     # -- names, calls and state -----------------------------------------------------------------------------------
 
     def push_name(self, module: Any, name: Any) -> None:
+        """Push what stands here for a function or type, or refuse it."""
         admitted = _ADMITTED.get((module, name)) if isinstance(module, str) and isinstance(name, str) else None
         if admitted is None:
-            raise _Refused(f"{module}.{name}")
+            raise _Refused(shortened(f"{module}.{name}", 200))
         self.stack.append(_Name(admitted))
 
     def call(self) -> None:
+        """Replace a function and its arguments by what it makes."""
         arguments, function = self.stack.pop(), self.stack.pop()
-        if not isinstance(function, _Name) or type(arguments) is not tuple:
+        if not isinstance(function, _Name) or not isinstance(arguments, tuple):
             raise Broken("it calls something that is not a function")
         match function.name, arguments:
             case "_reconstruct", (_Name("ndarray"), _, _):
@@ -271,16 +368,18 @@ class Interpreter:
                 self.stack.append(self.array(data, dtype, shape, _order(order)))
             case "_frombuffer", (data, np.dtype() as dtype, shape, "K", axes):
                 self.stack.append(self.array(data, dtype, shape, "C", axes))
-            case "encode", (_Blob(kind="text") as text, "latin1" | "latin-1"):
-                self.stack.append(_Blob(text.offset, text.size, "latin1"))
+            case "encode", (Blob(kind="text") as text, "latin1" | "latin-1"):
+                self.stack.append(Blob(text.offset, text.size, "latin1"))
             case "encode", (str() as text, "latin1" | "latin-1"):
                 self.stack.append(text.encode("latin1"))
             case "OrderedDict", ():
                 self.stack.append(OrderedDict())
             case "OrderedDict", (list() as pairs,):
+                self.charge(200 * len(pairs))
                 self.stack.append(OrderedDict())
                 self.fill([part for key, value in pairs for part in (key, value)])
             case "set" | "frozenset", (list() as items,):
+                self.charge(128 * len(items))
                 kind: type[set[Any]] | type[frozenset[Any]] = set if function.name == "set" else frozenset
                 self.stack.append(kind([self.key(item) for item in items]))
             case "complex", (float() as real, float() as imaginary):
@@ -297,7 +396,7 @@ class Interpreter:
     def build(self) -> None:
         """Give the unbuilt array or dtype below the state its content, on the stack and in the memo."""
         state, target = self.stack.pop(), self.stack.pop()
-        if not isinstance(target, _Unbuilt) or type(state) is not tuple:
+        if not isinstance(target, _Unbuilt) or not isinstance(state, tuple):
             raise Broken("it sets the state of something that is neither an array nor a dtype")
         built: Any
         if target.kind == "dtype":
@@ -318,9 +417,11 @@ class Interpreter:
         """Build an array after checking that its content has exactly the size its shape asks for."""
         if isinstance(shape, int):
             shape = (shape,)
-        if type(shape) is not tuple or not all(isinstance(n, int) and n >= 0 for n in shape):
-            raise Broken(f"an array has the shape {shape!r}")
+        if type(shape) is not tuple or len(shape) > 64 or not all(isinstance(n, int) and n >= 0 for n in shape):
+            raise Broken("an array has no shape, or one of other things than up to 64 numbers >= 0")
         count = math.prod(shape)
+        refuse_nothing(shape)
+        self.charge(16 * len(shape) + (8 * count if dtype.hasobject else 0))
         if dtype.hasobject:
             if dtype != np.dtype(object) or type(data) is not list or len(data) != count:
                 raise Broken("an object array does not hold as many objects as its shape says")
@@ -330,13 +431,14 @@ class Interpreter:
             return objects.reshape(shape, order=order)
         if isinstance(data, str):
             data = data.encode("latin1")
-        size = data.size if isinstance(data, _Blob) else len(data) if isinstance(data, bytes) else -1
-        utf8 = isinstance(data, _Blob) and data.kind in ("text", "latin1")  # its size in the file is not its length
+        size = data.size if isinstance(data, Blob) else len(data) if isinstance(data, bytes) else -1
+        utf8 = isinstance(data, Blob) and data.kind in ("text", "latin1")  # its size in the file is not its length
         if not utf8 and (size != count * dtype.itemsize or (count and not dtype.itemsize)):
-            raise Broken(f"an array of shape {shape} and dtype {dtype} has {size} bytes of content")
+            raise Broken(f"an array of shape {shape} and dtype {shortened(str(dtype))} has {size} bytes of content")
+        self.charge(max(size, 0))
         if axes is not None:
             axes = tuple(axes)
-        if isinstance(data, _Blob):
+        if isinstance(data, Blob):
             lazy = LazyArray(data, dtype, shape, order, axes)
             return lazy if self.lazy else self.read_array(lazy)
         return _shaped(np.frombuffer(bytearray(data), dtype=dtype), shape, order, axes)
@@ -345,7 +447,7 @@ class Interpreter:
         """Read the content of an array from the file, once, into its own memory."""
         blob = lazy.blob
         if blob.kind in ("text", "latin1"):
-            content = self.fetch(_Blob(blob.offset, blob.size, "latin1"))
+            content = self.fetch(Blob(blob.offset, blob.size, "latin1"))
             if len(content) != math.prod(lazy.shape) * lazy.dtype.itemsize:
                 raise Broken(f"an array of shape {lazy.shape} has {len(content)} bytes of content")
             return _shaped(np.frombuffer(bytearray(content), lazy.dtype), lazy.shape, lazy.order, lazy.axes)
@@ -356,6 +458,68 @@ class Interpreter:
             raise Broken("it ends too early")
         self.file.seek(max(here, blob.offset + blob.size))
         return _shaped(raw.view(lazy.dtype), lazy.shape, lazy.order, lazy.axes)
+
+
+def refuse_nothing(shape: tuple[int, ...]) -> None:
+    """Raise `Broken` for an array without values whose other sizes no program should count up to."""
+    if 0 in shape and max(shape) > _MOST_OF_NOTHING:
+        raise Broken(f"an array of shape {shape} holds nothing")
+
+
+_INNER = (Blob, _Name, _Unbuilt)
+_CONTAINERS = frozenset({list, tuple, dict, OrderedDict, np.ndarray})
+
+
+def _inner(value: Any) -> list[Any]:
+    """Return the containers in a container; keys and members of sets are no containers."""
+    parts: Any = value.values() if isinstance(value, dict) else value.ravel() if type(value) is np.ndarray else value
+    return [
+        part for part in parts if type(part) in _CONTAINERS and (type(part) is not np.ndarray or part.dtype == object)
+    ]
+
+
+def check_tree(value: Any, recalled: bool) -> None:
+    """Raise `Broken` where walking through a value would not end, or not soon.
+
+    Args:
+        value: what a stream made.
+        recalled: whether some container may stand in several places.
+    """
+    if type(value) not in _CONTAINERS or (type(value) is np.ndarray and value.dtype != object):
+        return
+    known: dict[int, tuple[int, int]] = {}  # size and height of containers that may come again
+    path = {id(value)}
+    read = 0
+    # Each container on the path with those in it that are still to be walked through, its size and its height.
+    walk: list[list[Any]] = [[value, _inner(value), _length(value), 0]]
+    while walk:
+        container, todo, size, height = walk[-1]
+        if todo:
+            part = todo.pop()
+            if id(part) in path:
+                raise Broken("a container holds itself")
+            size, height = known.get(id(part), (0, 0))
+            if len(walk) + height >= MOST_LEVELS:
+                raise Broken(f"it is nested more than {MOST_LEVELS} levels deep")
+            if id(part) not in known:
+                path.add(id(part))
+                walk.append([part, _inner(part), _length(part), 0])
+                continue
+        else:
+            walk.pop()
+            path.discard(id(container))
+            read += _length(container)
+            if recalled:
+                known[id(container)] = size, height
+                if size > 4 * read + _MOST_REPEATED:
+                    raise Broken(f"written out it would hold more than {size:,} values: it repeats its parts")
+        if walk:
+            walk[-1][2] += size
+            walk[-1][3] = max(walk[-1][3], height + 1)
+
+
+def _length(container: Any) -> int:
+    return int(container.size) if type(container) is np.ndarray else len(container)
 
 
 class _Refused(Exception):
@@ -384,7 +548,7 @@ def _dtype(spec: str, state: tuple[Any, ...]) -> np.dtype[Any]:
     if spec[:1] == "O":
         return np.dtype(object)
     if not re.fullmatch(r"[?biufcSUV]\d{0,9}", spec):
-        raise Broken(f"it uses the dtype {spec!r}")
+        raise Broken(f"it uses the dtype {shortened(repr(spec))}")
     _, byteorder, subdtype, names, fields, itemsize, *_ = state
     if subdtype is not None:
         base, shape = subdtype
@@ -405,8 +569,23 @@ def _dtype(spec: str, state: tuple[Any, ...]) -> np.dtype[Any]:
         if _text(byteorder) in "<>":
             dtype = dtype.newbyteorder(_text(byteorder))  # type: ignore[arg-type]
     if dtype.hasobject:
-        raise Broken(f"it mixes objects into the dtype {dtype}")
+        raise Broken("it mixes objects into a structured dtype")
+    check_fields(dtype)
     return dtype
+
+
+def check_fields(dtype: np.dtype[Any]) -> None:
+    """Raise `Broken` where a dtype has so many fields, counted through all levels, that naming it takes long."""
+    inner, fields = [dtype], 0
+    while inner:
+        part = inner.pop()
+        fields += 1
+        if fields > _MOST_FIELDS:
+            raise Broken(f"a dtype has more than {_MOST_FIELDS:,} fields")
+        if part.subdtype is not None:
+            inner.append(part.subdtype[0])
+        elif part.fields is not None:
+            inner += [found[0] for found in part.fields.values()]
 
 
 def _push(convert: Callable[[Interpreter], Any]) -> Callable[[Interpreter], None]:
@@ -418,18 +597,20 @@ def _push(convert: Callable[[Interpreter], Any]) -> Callable[[Interpreter], None
 
 def _push_integer_line(m: Interpreter) -> None:
     line = m.line()
-    m.stack.append({b"00": False, b"01": True}[line] if line in (b"00", b"01") else int(line))
+    if len(line) > 4300:
+        raise Broken(f"it holds a whole number of {counted(len(line), 'digit')}")
+    m.stack.append({b"00": False, b"01": True}[line] if line in (b"00", b"01") else bounded_integer(int(line)))
 
 
 def _push_quoted_line(m: Interpreter) -> None:
-    value = ast.literal_eval("b" + m.line().decode("ascii"))
-    if not isinstance(value, bytes):
+    line = m.line().strip()
+    if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
         raise Broken("a string has no quotes")
-    m.stack.append(m.python2(value))
+    m.stack.append(m.python2(codecs.escape_decode(line[1:-1])[0]))
 
 
 def _push_long(form: str) -> Callable[[Interpreter], None]:
-    return _push(lambda m: int.from_bytes(m.take(m.number(form)), "little", signed=True))
+    return _push(lambda m: bounded_integer(int.from_bytes(m.take(m.number(form)), "little", signed=True)))
 
 
 def _protocol(m: Interpreter) -> None:
@@ -513,17 +694,17 @@ def _global_stack(m: Interpreter) -> None:
 def _instance(m: Interpreter) -> None:
     # Old-style instances: always an object of some class, never data.
     module = m.line().decode("utf-8")
-    raise _Refused(f"{module}.{m.line().decode('utf-8')}")
+    raise _Refused(shortened(f"{module}.{m.line().decode('utf-8')}", 200))
 
 
-_OPERATIONS: dict[bytes, Callable[[Interpreter], None]] = {
+OPERATIONS: dict[bytes, Callable[[Any], None]] = {
     b"\x80": _protocol,
     b"\x95": lambda m: _drop(m.take(8)),  # a frame only groups reads
     b"N": _push(lambda m: None),
     b"\x88": _push(lambda m: True),
     b"\x89": _push(lambda m: False),
     b"I": _push_integer_line,
-    b"L": _push(lambda m: int(m.line().rstrip(b"L"))),
+    b"L": _push(lambda m: m.whole_line(b"L")),
     b"J": _push(lambda m: m.number("<i")),
     b"K": _push(lambda m: m.number("<B")),
     b"M": _push(lambda m: m.number("<H")),
@@ -545,7 +726,7 @@ _OPERATIONS: dict[bytes, Callable[[Interpreter], None]] = {
     b"(": _mark,
     b"0": _pop,
     b"1": lambda m: _drop(m.pop_mark()),
-    b"2": lambda m: m.stack.append(m.stack[-1]),
+    b"2": lambda m: m.push_again(m.stack[-1]),
     b"]": _push(lambda m: []),
     b"l": _make_list,
     b"a": _append,
@@ -562,10 +743,10 @@ _OPERATIONS: dict[bytes, Callable[[Interpreter], None]] = {
     b"\x8f": _push(lambda m: set()),
     b"\x90": _add_items,
     b"\x91": _make_frozenset,
-    b"g": lambda m: m.recall(int(m.line())),
+    b"g": lambda m: m.recall(m.slot()),
     b"h": lambda m: m.recall(m.number("<B")),
     b"j": lambda m: m.recall(m.number("<I")),
-    b"p": lambda m: m.remember(int(m.line())),
+    b"p": lambda m: m.remember(m.slot()),
     b"q": lambda m: m.remember(m.number("<B")),
     b"r": lambda m: m.remember(m.number("<I")),
     b"\x94": lambda m: m.remember(len(m.memo)),
@@ -574,6 +755,14 @@ _OPERATIONS: dict[bytes, Callable[[Interpreter], None]] = {
     b"i": _instance,
     b"R": Interpreter.call,
     b"b": Interpreter.build,
+}
+
+_COST = 40  # bytes of memory that an operation takes; more where it makes a container or fills a slot
+_COSTS: dict[bytes, int] = {
+    **dict.fromkeys((b"N", b"\x88", b"\x89", b")", b"0", b"2", b"g", b"h", b"j", b"\x80", b"\x95"), 8),
+    **dict.fromkeys((b"p", b"q", b"r", b"\x94", b"(", b"]", b"l"), 120),
+    **dict.fromkeys((b"}", b"d", b"\x8f", b"\x91", b"R", b"\x81"), 240),
+    **dict.fromkeys((b"\x85", b"\x86", b"\x87", b"t"), 72),
 }
 
 
@@ -598,7 +787,7 @@ def reporting(where: object, what: str) -> Iterator[None]:
         ) from None
     except DataError:
         raise
-    except (*_MALFORMED, OSError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+    except (*_MALFORMED, *_UNPACKING) as error:
         raise DataError(
             f"cannot be read ({type(error).__name__}: {str(error)[:200]})",
             expected=what,

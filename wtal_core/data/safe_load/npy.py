@@ -19,6 +19,8 @@ from wtal_core.data.safe_load.interpreter import (
     Interpreter,
     LazyArray,
     check_encoding,
+    check_fields,
+    refuse_nothing,
     reporting,
 )
 from wtal_core.errors import DataError
@@ -75,12 +77,17 @@ def read_header(file: BinaryIO, size: int) -> NpyHeader:
         shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
     else:
         raise Broken(f"it is of .npy version {version[0]}.{version[1]}, and versions 1.0 and 2.0 are known")
-    if any(n < 0 for n in shape):
+    if len(shape) > 64 or any(n < 0 for n in shape):
         raise Broken(f"its header says the shape is {shape}")
+    if dtype.hasobject and dtype != np.dtype(object):
+        raise Broken("it mixes objects into a structured dtype")
+    check_fields(dtype)
+    refuse_nothing(shape)
+    count = math.prod(shape)
+    if count and not dtype.itemsize:
+        raise Broken(f"its header says that {count:,} values take no bytes ({dtype})")
     header = NpyHeader(tuple(int(n) for n in shape), dtype, bool(fortran), file.tell())
-    if header.is_object_array and dtype != np.dtype(object):
-        raise Broken(f"it mixes objects into the dtype {dtype}")
-    needed = math.prod(shape) * dtype.itemsize
+    needed = count * dtype.itemsize
     if not header.is_object_array and needed > size - header.data_offset:
         raise Broken(
             f"its header promises shape {shape} of {dtype} = {needed} bytes, and {size - header.data_offset} are there"
