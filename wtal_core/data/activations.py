@@ -24,9 +24,19 @@ from typing import Any
 import h5py
 import numpy as np
 
-from wtal_core.data.hdf5 import EntryFile, EntryWriter, decode_name, encode_name, read_grid, write_entries, write_grid
+from wtal_core.data.hdf5 import (
+    EntryFile,
+    EntryWriter,
+    decode_name,
+    encode_name,
+    read_grid,
+    whole,
+    whole_texts,
+    write_entries,
+    write_grid,
+)
 from wtal_core.errors import DataError
-from wtal_core.records import Activations, Boundaries, Track
+from wtal_core.records import Activations, Boundaries, Track, as_names
 from wtal_core.snippet_grid import SnippetGrid
 
 __all__ = ["ActivationStore", "ActivationWriter", "open_activations", "write_activations"]
@@ -66,16 +76,16 @@ class ActivationStore(Mapping[str, Activations]):
         with self._entries.reading(video) as group:
             boundaries = _read_boundaries(group["boundaries"]) if "boundaries" in group else None
             return Activations(
-                cas=group["cas"][()],
-                video_scores=group["video_scores"][()],
+                cas=whole(group["cas"]),
+                video_scores=whole(group["video_scores"]),
                 grid=read_grid(group.attrs, where),
                 classes=self._classes(group),
-                branch_cas=group["branch_cas"][()] if "branch_cas" in group else None,
-                attention={decode_name(name): group["attention"][name][()] for name in group["attention"]},
-                drop_mask=group["drop_mask"][()].astype(bool) if "drop_mask" in group else None,
+                branch_cas=whole(group["branch_cas"]) if "branch_cas" in group else None,
+                attention={decode_name(name): whole(group["attention"][name]) for name in group["attention"]},
+                drop_mask=whole(group["drop_mask"]).astype(bool) if "drop_mask" in group else None,
                 boundaries=boundaries,
-                embedding=group["embedding"][()] if embedding and "embedding" in group else None,
-                extra_cas={decode_name(name): group["extra_cas"][name][()] for name in group["extra_cas"]},
+                embedding=whole(group["embedding"]) if embedding and "embedding" in group else None,
+                extra_cas={decode_name(name): whole(group["extra_cas"][name]) for name in group["extra_cas"]},
                 method=str(group.attrs["method"]),
                 tracks=_read_tracks(group["tracks"], embedding) if "tracks" in group else {},
             )
@@ -86,7 +96,7 @@ class ActivationStore(Mapping[str, Activations]):
             return read_grid(group.attrs, f"{self.path}: {video}")
 
     def _classes(self, group: Any) -> tuple[str, ...]:
-        return tuple(self._entries.file["shared"][str(group.attrs["classes"])].asstr()[()].tolist())
+        return tuple(whole_texts(self._entries.file["shared"][str(group.attrs["classes"])]))
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -209,9 +219,9 @@ def _write_boundaries(group: h5py.Group, boundaries: Boundaries) -> None:
 
 
 def _read_boundaries(group: h5py.Group) -> Boundaries:
-    stream = np.empty(group["stream"].shape[0], dtype=object)
-    stream[:] = group["stream"].asstr()[()]
-    return Boundaries(stream=stream, **{name: group[name][()] for name in _BOUNDARIES})
+    return Boundaries(
+        stream=as_names(whole_texts(group["stream"])), **{name: whole(group[name]) for name in _BOUNDARIES}
+    )
 
 
 def _write_track(group: h5py.Group, link: str, track: Track, name: str, where: str) -> None:
@@ -231,7 +241,7 @@ def _read_tracks(group: h5py.Group, embedding: bool) -> dict[str, Track]:
         stored, kind = group[link], str(group[link].attrs["kind"])
         if kind == "embedding" and not embedding:
             continue
-        values = _read_boundaries(stored) if kind == "proposals" else stored[()]
+        values = _read_boundaries(stored) if kind == "proposals" else whole(stored)
         about = json.loads(str(stored.attrs["about"]))
         found[decode_name(link)] = Track(kind, values, **{key: about[key] for key in _ABOUT})
     return found

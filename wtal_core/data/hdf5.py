@@ -24,9 +24,11 @@ from urllib.parse import quote, unquote
 import h5py
 import numpy as np
 
+from wtal_core.arrays import Array
 from wtal_core.data.open_once import OpenedOnce
-from wtal_core.errors import DataError, unknown_name
-from wtal_core.files import atomic_path, require_file
+from wtal_core.data.safe_load.limits import MOST_INFLATED, is_inflated
+from wtal_core.errors import DataError, reason, unknown_name
+from wtal_core.files import atomic_path, require_file, sized
 from wtal_core.snippet_grid import SnippetGrid
 from wtal_core.version import __version__
 
@@ -45,6 +47,9 @@ __all__ = [
     "read_grid",
     "remove_entries",
     "remove_unfinished",
+    "tripping",
+    "whole",
+    "whole_texts",
     "write_entries",
     "write_grid",
 ]
@@ -94,6 +99,58 @@ def _stamp(file: h5py.File, kind: str, version: int) -> None:
     file.create_group("shared")
 
 
+@contextmanager
+def tripping(path: Path, what: str, problem: str = "cannot be read") -> Iterator[None]:
+    """Turn whatever h5py trips over in a damaged file into a `DataError`."""
+    try:
+        yield
+    except DataError:
+        raise
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        MemoryError,
+        OSError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
+        raise DataError(
+            f"{problem}: {reason(error)}",
+            expected=what,
+            where=path,
+            next_step="The file may be damaged: copy or make it again",
+        ) from error
+
+
+def whole(dataset: Any) -> Array:
+    """Return all values of a dataset, after a look at how many it declares.
+
+    Raises:
+        DataError: it declares far more values than are stored in the file.
+    """
+    _refuse_hollow(dataset)
+    values: Array = dataset[()]
+    return values
+
+
+def whole_texts(dataset: Any) -> list[str]:
+    """Return all texts of a one-dimensional dataset (see `whole`)."""
+    _refuse_hollow(dataset)
+    return [str(text) for text in dataset.asstr()[:]]
+
+
+def _refuse_hollow(dataset: Any) -> None:
+    needed = int(dataset.size or 0) * dataset.dtype.itemsize
+    if needed > MOST_INFLATED and is_inflated(needed, dataset.id.get_storage_size()):
+        raise DataError(
+            f"declares {sized(needed)} of values and stores {sized(dataset.id.get_storage_size())}",
+            where=f"{dataset.file.filename}[{dataset.name}]",
+            next_step="Copy or make the file again",
+        )
+
+
 class EntryFile(OpenedOnce[h5py.File]):
     """Read-only access to a file of entries.
 
@@ -113,12 +170,12 @@ class EntryFile(OpenedOnce[h5py.File]):
         self.path = Path(path)
         self._kind, self._version, self._what = kind, version, what
         super().__init__()
-        with self._tripping("cannot be read"):
+        with tripping(self.path, self._what):
             self.names: tuple[str, ...] = tuple(sorted(decode_name(link) for link in self.file["entries"]))
 
     def _open(self) -> h5py.File:
-        parts = self.path.with_name(f".{self.path.name}.parts")
-        if not self.path.exists() and parts.is_dir():
+        parts = _parts_of(self.path)
+        if not os.path.exists(self.path) and os.path.isdir(parts):
             raise DataError(
                 "is not finished",
                 expected=self._what,
@@ -138,7 +195,7 @@ class EntryFile(OpenedOnce[h5py.File]):
                 next_step="It may be truncated or another format: copy it again, or ask 'wtal data explain'",
             ) from error
         try:
-            with self._tripping("cannot be read"):
+            with tripping(self.path, self._what):
                 self._check(file)
         except DataError:
             with suppress(Exception):
@@ -167,21 +224,6 @@ class EntryFile(OpenedOnce[h5py.File]):
             )
 
     @contextmanager
-    def _tripping(self, problem: str) -> Iterator[None]:
-        """Turn whatever h5py trips over in a damaged file into a `DataError`."""
-        try:
-            yield
-        except DataError:
-            raise
-        except (OSError, LookupError, RuntimeError, TypeError, ValueError, AttributeError, MemoryError) as error:
-            raise DataError(
-                f"{problem}: {error}",
-                expected=self._what,
-                where=self.path,
-                next_step="The file may be damaged: copy or make it again",
-            ) from error
-
-    @contextmanager
     def reading(self, name: str) -> Iterator[Any]:
         """Yield the HDF5 object of one entry.
 
@@ -189,7 +231,7 @@ class EntryFile(OpenedOnce[h5py.File]):
             DataError: there is no such entry, or h5py trips over something inside the block.
         """
         file = self.file
-        with self._tripping(f"entry {name!r} cannot be read"):
+        with tripping(self.path, self._what, f"entry {name!r} cannot be read"):
             link = encode_name(name)
             if link not in file["entries"]:
                 raise unknown_name("video", name, self.names, where=self.path, usage=False)
@@ -240,7 +282,7 @@ def remove_unfinished(path: str | os.PathLike[str]) -> None:
 
 
 def _parts_of(path: Path) -> Path:
-    return path.with_name(f".{path.name}.parts")
+    return path.parent / f".{path.name}.parts"
 
 
 class EntryWriter:
@@ -268,12 +310,12 @@ class EntryWriter:
     ) -> None:
         self.path = Path(path)
         self._kind, self._version, self._what, self._summarise = kind, version, what, summarise
-        if self.path.is_dir():
+        if os.path.isdir(self.path):
             raise DataError(
                 "is a folder", expected=f"the name of {what}", where=path, next_step="Name a file inside it"
             )
         self._done: set[str] = set()
-        if self.path.exists():
+        if os.path.exists(self.path):
             existing = EntryFile(self.path, kind, version, what)
             self._done.update(existing.names)
             existing.close()

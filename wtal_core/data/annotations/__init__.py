@@ -52,7 +52,7 @@ def detect_format(path: str | os.PathLike[str]) -> str:
         DataError: it does not exist, is empty, or is in none of them.
     """
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):
         try:
             if wtalc.is_wtalc_folder(path):
                 return "wtalc"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,19 @@ import numpy as np
 from wtal_core.arrays import Array
 from wtal_core.data.annotations import THUMOS14_CLASS_IDS
 from wtal_core.data.explain.explanation import Context, Explanation, converting, describe_names, range_text
-from wtal_core.data.explain.features import explain_array, explain_source, likely_extractors, statistics
+from wtal_core.data.explain.features import explain_array, explain_source, likely_extractors, statistics, values_title
 from wtal_core.data.explain.weights import explain_weights, flat_shapes
 from wtal_core.data.features import FEATURE_LAYOUTS, open_arrays
-from wtal_core.data.features.cmcs import is_cmcs_file
+from wtal_core.data.features.arrays import part_snippets
+from wtal_core.data.features.cmcs import is_cmcs_file, look_at_cmcs, start_of_cmcs
 from wtal_core.data.features.packed import find_video_names
-from wtal_core.data.safe_load import load_npy, load_npz, load_pickle, npy_header, open_object_array
-from wtal_core.errors import DataError, counted
-from wtal_core.snippet_grid import SnippetGrid
+from wtal_core.data.safe_load import PART_BYTES, load_npy, load_npz, load_pickle, npy_header, open_object_array
+from wtal_core.errors import DataError, counted, shortened
+from wtal_core.snippet_grid import SnippetGrid, is_finite_number
 
 __all__ = ["explain_npy", "explain_npz", "explain_pickle"]
+
+_MOST_NAMES = 100_000  # that are looked at
 
 
 #: Files of W-TALC's annotation folder -> what they hold.
@@ -55,8 +59,11 @@ def explain_npy(path: Path, context: Context) -> Explanation:
     array = load_npy(path, mmap=True)
     facts: dict[str, Any] = {"shape": list(array.shape), "dtype": str(array.dtype)}
     if array.dtype.kind in "SU":
-        values = [v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in array.ravel().tolist()]
+        first = array.reshape(-1)[:_MOST_NAMES].tolist()
+        values = [shortened(v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v), 200) for v in first]
         what, more = describe_names(values)
+        if array.size > len(values):
+            what, more["entries"] = f"{array.size:,} texts, of which the first: {what}", array.size
         return Explanation(path, "names", f"{what}{beside}", facts | more, next_step=step)
     if array.dtype.kind not in "fiub" or array.size == 0:
         return Explanation(path, "table", f"an array of {array.dtype}", facts, ("what it means",))
@@ -66,7 +73,7 @@ def explain_npy(path: Path, context: Context) -> Explanation:
             path, "numbers", f"{array.size} numbers{beside}", facts, () if part else ("what the numbers are",), step
         )
     if array.ndim == 2 and np.isin(array[:4096], (0, 1)).all() and array[:4096].any():
-        per_row = array.sum(axis=1)
+        per_row = array[: part_snippets(array.shape, 8)].sum(axis=1)
         facts |= {
             "labels per row": f"{int(per_row.min())} to {int(per_row.max())}",
             "rows": array.shape[0],
@@ -79,18 +86,21 @@ def explain_npy(path: Path, context: Context) -> Explanation:
             facts,
             ("which row is which video", "which column is which class"),
         )
-    if array.ndim == 2 and (scores := _video_scores(path, np.asarray(array), facts)) is not None:
+    if array.ndim == 2 and (scores := _video_scores(path, array, facts)) is not None:
         return scores
     if array.ndim in (2, 3) and array.shape[-1] > 1:
-        return explain_array(path, array, context, "one .npy")
+        start = array[..., : part_snippets(array.shape, array.dtype.itemsize), :]
+        return explain_array(path, start, context, "one .npy", array.shape)
     facts["values"] = statistics(array)
     return Explanation(path, "table", f"an array of shape {array.shape}", facts, ("what it means",))
 
 
 def _video_scores(path: Path, array: Array, facts: dict[str, Any]) -> Explanation | None:
     """Recognise UntrimmedNet's video-level scores of THUMOS14 (one row per test video of the 2014 release)."""
+    if array.shape != (1574, 101):
+        return None
     sums = array.sum(axis=1)
-    if array.shape != (1574, 101) or array.min() < 0 or float(np.ptp(sums)) > 0.01:
+    if not np.isfinite(sums).all() or array.min() < 0 or float(np.ptp(sums)) > 0.01:
         return None
     row = array[0]
     return Explanation(
@@ -138,14 +148,22 @@ def _explain_objects(path: Path, context: Context, beside: str, step: str) -> Ex
                 ("which array is which video", "the snippet grid", "what made them"),
                 **converting(path, names="videoname.npy", grid="i3d-25fps-16"),
             )  # fmt: skip
-        values = [elements[i] for i in range(count)]
+        values: list[Any] = []
+        read = 0
+        for i in range(count):
+            if read > PART_BYTES:
+                break
+            values.append(elements[i])
+            read += values[-1].nbytes if isinstance(values[-1], np.ndarray) else 0
     facts = {"shape": [count], "dtype": "object (read by the restricted loader)"}
+    if len(values) < count:
+        facts["looked at"] = f"the first {counted(len(values), 'element')}"
     rows = [v.tolist() if isinstance(v, np.ndarray) else v for v in values]
     if all(isinstance(row, list) for row in rows):
         flat = [item for row in rows for item in row]
         facts |= {"videos": count, "entries": len(flat), "empty": sum(not row for row in rows)}
         if flat and all(isinstance(item, str | bytes) for item in flat):
-            labels = Counter(i.decode() if isinstance(i, bytes) else i for i in flat)
+            labels = Counter(i.decode("utf-8", "replace") if isinstance(i, bytes) else i for i in flat)
             facts["classes"] = sorted(labels)
             return Explanation(
                 path,
@@ -156,7 +174,7 @@ def _explain_objects(path: Path, context: Context, beside: str, step: str) -> Ex
                 step,
             )
         pairs = [item for item in flat if isinstance(item, list | tuple) and len(item) == 2]
-        if flat and len(pairs) == len(flat):
+        if flat and len(pairs) == len(flat) and all(is_finite_number(t) for pair in pairs for t in pair):
             times = np.array(pairs, dtype=np.float64)
             facts["seconds"] = f"{times.min():g} to {times.max():g}"
             return Explanation(
@@ -191,23 +209,22 @@ def explain_npz(path: Path, context: Context) -> Explanation:
             "arrays": {name: f"{shape} {dtype}" for name, (shape, dtype) in list(shapes.items())[:20]}
         }
         if is_cmcs_file(path):
-            feature, frames = np.asarray(archive["feature"]), int(np.asarray(archive["frame_cnt"]).reshape(-1)[0])
-            untrimmednet = feature.ndim == 5
-            array = feature[..., 0, 0].swapaxes(0, 1) if untrimmednet else feature
-            step = frames / max(array.shape[-2], 1)
-            window = 5 if untrimmednet else 16
-            dense = [SnippetGrid(fps=1, stride=s, window=window, num_snippets=array.shape[-2]) for s in (4, 5, 15, 16)]
+            stream, part = look_at_cmcs(path), start_of_cmcs(path)
+            (crops, snippets, width), frames = stream.shape, stream.num_frames
+            step = frames / snippets
+            window = 5 if stream.untrimmednet else 16
+            dense = [SnippetGrid(fps=1, stride=s, window=window, num_snippets=snippets) for s in (4, 5, 15, 16)]
             # On a clock of one frame a second, frames are seconds.
             stride = min(dense, key=lambda g: abs(g.expected_num_snippets(frames) - g.num_snippets)).stride
             facts |= {
-                "shape": list(feature.shape),
+                "shape": list(headers["feature"].shape),
                 "frame_cnt": frames,
-                "crops": int(array.shape[0]),
-                "snippets": int(array.shape[-2]),
-                "channels": int(array.shape[-1]),
+                "crops": crops,
+                "snippets": snippets,
+                "channels": width,
                 "frames a snippet": f"{step:.2f}: the base stride is likely {stride:g} frames",
-                "likely extractor": "UntrimmedNet" if untrimmednet else likely_extractors(array, path.stem),
-                "values": statistics(array),
+                "likely extractor": "UntrimmedNet" if stream.untrimmednet else likely_extractors(part, path.stem),
+                values_title(part, stream.shape): statistics(part),
             }
             return Explanation(
                 path,
@@ -217,9 +234,10 @@ def explain_npz(path: Path, context: Context) -> Explanation:
                 ("the frame rate: CMCS keeps the video's own on THUMOS14 and 25 fps on ActivityNet",),
                 **converting(path.parent, grid="4/16@native", annotations="ANNOTATIONS"),
             )
-        two = [name for name, (shape, _) in shapes.items() if len(shape) in (2, 3)]
+        two = [name for name, (shape, _) in shapes.items() if len(shape) in (2, 3) and 0 not in shape]
         if len(two) == 1 and headers[two[0]].dtype.kind == "f":
-            explained = explain_array(path, np.asarray(archive[two[0]]), context, f"array {two[0]!r} of a .npz")
+            part, layout = archive.snippets(two[0]), f"array {shortened(two[0])!r} of a .npz"
+            explained = explain_array(path, part, context, layout, shapes[two[0]][0])
             return replace(explained, facts=facts | dict(explained.facts))
     return Explanation(path, "table", f"{len(shapes)} NumPy arrays", facts, ("what they mean",))
 
@@ -243,7 +261,7 @@ def explain_pickle(path: Path) -> Explanation:
         return weights
     facts: dict[str, Any] = {"type": type(value).__name__}
     if isinstance(value, dict):
-        facts["keys"] = [str(k) for k in list(value)[:10]]
+        facts["keys"] = [shortened(str(k)) for k in islice(value, 10)]
     if isinstance(value, dict | list | tuple):
         facts["entries"] = len(value)
     if shapes:

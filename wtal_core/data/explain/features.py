@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,14 @@ from wtal_core.arrays import Array
 from wtal_core.data.activations import open_activations
 from wtal_core.data.explain.explanation import Context, Explanation, converting, range_text
 from wtal_core.data.features import FEATURE_LAYOUTS, ArraySource, HDF5Store, open_arrays
+from wtal_core.data.features.arrays import part_snippets
 from wtal_core.data.features.grid_rule import fitting_presets
-from wtal_core.errors import DataError, counted
+from wtal_core.data.hdf5 import tripping
+from wtal_core.errors import DataError, counted, shortened
 from wtal_core.files import stem
 from wtal_core.snippet_grid import GRID_PRESETS, SnippetGrid
 
-__all__ = ["explain_array", "explain_hdf5", "explain_source", "likely_extractors", "statistics"]
+__all__ = ["explain_array", "explain_hdf5", "explain_source", "likely_extractors", "statistics", "values_title"]
 
 
 #: Channels -> what commonly has that width in this field.
@@ -77,15 +81,29 @@ def likely_extractors(array: Array, name: str = "") -> str:
 
 
 def statistics(array: Array) -> str:
-    values = np.asarray(array, dtype=np.float64)
-    finite = values[np.isfinite(values)]
-    if not finite.size:
+    """Return range, mean and zeros of an array, which may be large or lie in a file: it is gone through in blocks."""
+    flat = array.reshape(-1)
+    finite = zeros = 0
+    low, high, total = math.inf, -math.inf, 0.0
+    with np.errstate(all="ignore"):
+        for first in range(0, flat.size, _BLOCK):
+            values = np.asarray(flat[first : first + _BLOCK], dtype=np.float64)
+            good = np.isfinite(values)
+            if not good.all():
+                values = values[good]
+            if values.size:
+                finite, zeros = finite + values.size, zeros + int(np.count_nonzero(values == 0))
+                low, high = min(low, float(values.min())), max(high, float(values.max()))
+                total += float(values.sum())
+    if not finite:
         return "no finite value"
-    bad = values.size - finite.size
-    return (
-        f"min {finite.min():.4g}, mean {finite.mean():.4g}, max {finite.max():.4g}, {np.mean(finite == 0):.1%} zeros"
-        + (f", {bad} NaN or infinite" if bad else "")
+    bad = flat.size - finite
+    return f"min {low:.4g}, mean {total / finite:.4g}, max {high:.4g}, {zeros / finite:.1%} zeros" + (
+        f", {bad} NaN or infinite" if bad else ""
     )
+
+
+_BLOCK = 2**20  # values
 
 
 def _span(grid: SnippetGrid, index: int) -> list[float]:
@@ -120,14 +138,25 @@ def _grid_facts(snippets: int, known: tuple[float, str] | None) -> tuple[dict[st
     return facts, ("whether the grid is right: it is inferred from the duration",)
 
 
-def explain_array(path: Path, array: Array, context: Context, layout: str) -> Explanation:
-    """Explain one video's features `(T, D)` or `(crops, T, D)`."""
-    *crops, snippets, width = array.shape
+def explain_array(
+    path: Path, array: Array, context: Context, layout: str, shape: tuple[int, ...] | None = None
+) -> Explanation:
+    """Explain one video's features `(T, D)` or `(crops, T, D)`.
+
+    Args:
+        path: the file.
+        array: the features, or the first snippets of them.
+        context: what is known beside the file.
+        layout: how they are stored, for people.
+        shape: of all of them, where `array` is a part.
+    """
+    shape = shape or array.shape
+    *crops, snippets, width = shape
     facts: dict[str, Any] = {
-        "shape": list(array.shape),
+        "shape": list(shape),
         "dtype": str(array.dtype),
         "meaning of the shape": (f"{crops[0]} crops, " if crops else "") + f"{snippets} snippets, {width} channels",
-        "values": statistics(array),
+        values_title(array, shape): statistics(array),
         "likely extractor": likely_extractors(array, path.stem),
     }
     if width == 128 and snippets > 1:  # VGGish: audio patches of 0.96 s, no video frames
@@ -158,12 +187,20 @@ def explain_array(path: Path, array: Array, context: Context, layout: str) -> Ex
     )
 
 
+def values_title(part: Array, shape: tuple[int, ...], what: str = "values") -> str:
+    """Return the name of the fact that tells the values of an array, or of the first snippets of it."""
+    if part.shape == tuple(shape):
+        return what
+    of_crops = " of the first crop" if part.shape[:-2] != tuple(shape)[:-2] else ""
+    return f"{what} (first {counted(part.shape[-2], 'snippet')}{of_crops})"
+
+
 def explain_source(path: Path, source: ArraySource, layout: str, context: Context) -> Explanation:
     """Explain the features of many videos in a foreign layout."""
     with_shapes = {video: source.shape(video) for video in source.videos[:2000]}
     lengths = {video: shape[-2] for video, shape in with_shapes.items()}
     widths = Counter(shape[-1] for shape in with_shapes.values())
-    first = source.array(source.videos[0])
+    first, shape = source.start(source.videos[0]), with_shapes[source.videos[0]]
     facts: dict[str, Any] = {
         "layout": f"{layout}: {FEATURE_LAYOUTS[layout]}",
         "videos": len(source.videos),
@@ -173,7 +210,7 @@ def explain_source(path: Path, source: ArraySource, layout: str, context: Contex
         "dtype": str(first.dtype),
     }
     if first.ndim == 3:
-        facts["crops"] = first.shape[0]
+        facts["crops"] = shape[0]
     if streams := source.modalities(source.videos[0]):
         facts["streams"] = ", ".join(f"{name} ({width})" for name, width in streams)
         start = np.cumsum([0, *(width for _, width in streams)])
@@ -181,10 +218,10 @@ def explain_source(path: Path, source: ArraySource, layout: str, context: Contex
             facts[f"likely extractor ({name})"] = likely_extractors(first[..., start[i] : start[i + 1]], name)
     else:
         facts["likely extractor"] = likely_extractors(first, source.videos[0])
-    facts["values of the first video"] = statistics(first)
+    facts[values_title(first, shape, "values of the first video")] = statistics(first)
     if (frames := source.num_frames(source.videos[0])) is not None:
-        step = frames / first.shape[-2]
-        facts["frames a snippet"] = f"{step:.2f} (frame_cnt {frames} / {first.shape[-2]} snippets of the first video)"
+        step = frames / shape[-2]
+        facts["frames a snippet"] = f"{step:.2f} (frame_cnt {frames} / {shape[-2]} snippets of the first video)"
     others = getattr(source, "unpaired", [])
     if others:
         facts["files that do not belong"] = [file.name for file in others[:5]]
@@ -215,18 +252,10 @@ def explain_source(path: Path, source: ArraySource, layout: str, context: Contex
 
 
 def explain_hdf5(path: Path, context: Context) -> Explanation:
-    try:
-        with h5py.File(path, "r") as file:
-            kind = file.attrs.get("wtal_format")
-            names = list(file)[:8]
-            root = {str(k): _plain(v) for k, v in file.attrs.items()}
-    except (OSError, RuntimeError) as error:
-        raise DataError(
-            "is not a readable HDF5 file",
-            got=str(error).strip(),
-            where=path,
-            next_step="It may be truncated: copy it again",
-        ) from error
+    with tripping(path, "an HDF5 file", "is not a readable HDF5 file"), h5py.File(path, "r") as file:
+        kind = str(file.attrs.get("wtal_format"))
+        names = [shortened(name) for name in islice(file, 8)]
+        root = {str(key): _plain(file.attrs[key]) for key in islice(file.attrs, 100)}
     if kind == "features":
         return _explain_native(path, root)
     if kind == "activations":
@@ -262,8 +291,12 @@ def explain_hdf5(path: Path, context: Context) -> Explanation:
 
 
 def _plain(value: Any) -> Any:
+    """Return an attribute as what JSON knows; one that is none, in words."""
     value = np.asarray(value)
-    return value.item() if value.ndim == 0 else value.tolist()
+    if value.size > 1000 or value.dtype.kind not in "OSUfiub":
+        return f"{value.size} values of {shortened(str(value.dtype))}"
+    plain = value.item() if value.ndim == 0 else value.tolist()
+    return shortened(plain, 1000) if isinstance(plain, str) else plain
 
 
 #: Root attributes of a native file that say what the summary says already.
@@ -274,27 +307,29 @@ def _explain_native(path: Path, root: dict[str, Any]) -> Explanation:
     with HDF5Store(path) as store:
         facts: dict[str, Any] = {"layout": "native", "videos": len(store.videos)}
         facts |= {key: value for key, value in root.items() if key not in _FILE_KEYS}
-        for key, change in (("modalities", lambda text: dict(json.loads(text))), ("mixed", json.loads)):
-            if key in facts:
-                facts[key] = change(facts[key])
+        with tripping(path, "a wtal feature file (.h5)"):
+            for key, change in (("modalities", lambda text: dict(json.loads(text))), ("mixed", json.loads)):
+                if key in facts:
+                    facts[key] = change(facts[key])
         if not facts.get("mixed"):
             facts.pop("mixed", None)
         unknown: list[str] = []
         if store.videos:
             video = store.videos[0]
-            grid, origin = store.grid(video), store.provenance(video)
+            grid, origin, shape = store.grid(video), store.provenance(video), store.shape(video)
+            part = store.read_snippets(video, 0, part_snippets(shape, 4))
             facts |= {
                 "first video": video,
-                "shape": list(store.shape(video)),
+                "shape": list(shape),
                 "dtype": str(store.dtype(video)),
                 "grid": grid.to_dict(),
                 "first snippet": _span(grid, 0),
                 "last snippet": _span(grid, grid.num_snippets - 1),
-                "values": statistics(store.read_stored(video)),
+                values_title(part, shape): statistics(part),
             }
             if not origin.extractor:
                 unknown.append("what made them: the file does not say")
-                facts["likely extractor"] = likely_extractors(store.read_snippets(video, 0, 512))
+                facts["likely extractor"] = likely_extractors(part)
             if grid.duration is None:
                 unknown.append("the duration of the video")
         count = len(store.videos)

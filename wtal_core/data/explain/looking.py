@@ -54,9 +54,9 @@ def explain(
             arguments=("duration",),
         )
     context = Context(duration, _annotations_for(path, annotations))
-    if path.is_dir():
+    if os.path.isdir(path):
         return _explain_folder(path, context)
-    if not path.exists() and path.with_name(f".{path.name}.parts").is_dir():
+    if not os.path.exists(path) and os.path.isdir(path.parent / f".{path.name}.parts"):
         HDF5Store(path)  # unfinished: opening it says so
     require_file(path, "a file or folder to explain")
     suffix = path.suffix.lower()
@@ -106,7 +106,7 @@ def _annotations_for(path: Path, stated: str | os.PathLike[str] | None) -> Annot
     """Read the stated annotations, or those of a usual name beside the file."""
     if stated is not None:
         return scan_annotations(stated)[0]
-    here = path if path.is_dir() else path.parent
+    here = path if os.path.isdir(path) else path.parent
     for name in ("annotations.json", "gt.json", "../annotations.json", "../gt.json"):
         candidate = here / name
         if candidate.is_file() and candidate != path:

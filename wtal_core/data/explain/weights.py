@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from wtal_core.data.explain.explanation import Explanation
-from wtal_core.errors import DataError
+from wtal_core.data.safe_load import load_torch
+from wtal_core.errors import DataError, reason, shortened
 
 __all__ = ["explain_safetensors", "explain_torch", "explain_weights", "flat_shapes"]
 
@@ -37,7 +36,7 @@ def explain_weights(path: Path, shapes: Mapping[str, tuple[int, ...]], container
     facts: dict[str, Any] = {
         "container": container,
         "arrays": len(shapes),
-        "parameters": int(sum(np.prod(shape, dtype=np.int64) for shape in shapes.values())),
+        "parameters": sum(math.prod(shape) for shape in shapes.values()),
         **more,
     }
     return Explanation(path, "weights", f"weights of {network}", facts, (), "wtal weights list")
@@ -81,41 +80,23 @@ def _recognise(shapes: Mapping[str, tuple[int, ...]]) -> tuple[str, dict[str, An
 
 
 def explain_torch(path: Path) -> Explanation:
-    import pickle
-    import zipfile
-
-    import torch
-
-    value: Any
     try:
-        # Tensors stay in the file (memory map); nothing but tensors and plain containers is admitted.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about pickle protocols, of interest to nobody who asks what a file is
-            value = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except pickle.UnpicklingError as error:
-        reason = str(error).split("\n")[0][:200]
-        if "Weights only load failed" not in str(error):
-            raise DataError(
-                f"is not a readable checkpoint: {reason}", where=path, next_step="Copy or download it again"
-            ) from error
+        value = load_torch(path, mapped=True)
+    except DataError as error:
+        if "is refused" not in error.problem:
+            raise
         return Explanation(
             path,
             "checkpoint",
             "a PyTorch checkpoint that holds more than tensors; it was not loaded",
-            {"size": f"{path.stat().st_size / 1e6:.1f} MB", "refused": reason},
+            {"size": f"{path.stat().st_size / 1e6:.1f} MB", "refused": error.problem},
             ("its content",),
             "wtal weights convert reads it safely",
         )
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, TypeError, IndexError) as error:
-        reason = str(error).split("\n")[0][:200] or type(error).__name__
-        raise DataError(
-            f"is not a readable PyTorch checkpoint: {reason}",
-            where=path,
-            next_step="It may be truncated: copy or download it again",
-        ) from error
     shapes = flat_shapes(value)
     container = "a PyTorch checkpoint"
-    extra = {k: v for k, v in value.items() if isinstance(v, int | float | str)} if isinstance(value, dict) else {}
+    items = value.items() if isinstance(value, dict) else ()
+    extra = {k: shortened(v, 200) if isinstance(v, str) else v for k, v in items if isinstance(v, int | float | str)}
     if (weights := explain_weights(path, shapes, container)) is not None:
         return Explanation(
             path, "weights", weights.summary, dict(weights.facts) | _strings(extra), (), weights.next_step
@@ -133,7 +114,7 @@ def _unknown_tensors(
     facts: dict[str, Any] = {
         "container": container,
         "tensors": len(shapes),
-        "parameters": int(sum(np.prod(shape, dtype=np.int64) for shape in shapes.values())),
+        "parameters": sum(math.prod(shape) for shape in shapes.values()),
         "first tensors": {name: str(shape) for name, shape in list(shapes.items())[:6]},
         **_strings(extra),
     }
@@ -143,15 +124,15 @@ def _unknown_tensors(
 
 
 def explain_safetensors(path: Path) -> Explanation:
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     try:
         with safe_open(path, framework="numpy") as file:
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-            metadata = file.metadata() or {}
-    except (SafetensorError, OSError, ValueError) as error:
+            metadata = {name: shortened(text, 200) for name, text in (file.metadata() or {}).items()}
+    except Exception as error:  # the many ways to be damaged, and dtypes of tomorrow
         raise DataError(
-            f"is not a readable safetensors file: {error}", where=path, next_step="Copy or download it again"
+            f"is not a readable safetensors file: {reason(error)}", where=path, next_step="Copy or download it again"
         ) from error
     if (weights := explain_weights(path, shapes, "a safetensors file")) is not None:
         return Explanation(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any, Literal
@@ -9,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from wtal_core.arrays import Array
-from wtal_core.data.safe_load import load_npy, load_npz, npy_header
+from wtal_core.data.safe_load import PART_BYTES, load_npy, load_npz, npy_header
 from wtal_core.errors import DataError, unknown_name
 from wtal_core.files import sha256, stem, visible
 
@@ -20,8 +21,10 @@ __all__ = [
     "check_shape",
     "combined_sha256",
     "find_streams",
+    "part_snippets",
     "read_file",
     "shape_of_file",
+    "start_of_file",
 ]
 
 
@@ -83,6 +86,25 @@ def read_file(path: Path) -> Array:
     return array
 
 
+def part_snippets(shape: tuple[int, ...], itemsize: int) -> int:
+    """Return how many snippets of an array `(T, D)` or `(crops, T, D)` lie in `PART_BYTES`, at least one."""
+    crops = shape[0] if len(shape) == 3 else 1
+    return max(min(shape[-2], PART_BYTES // max(crops * shape[-1] * itemsize, 1)), 1)
+
+
+def start_of_file(path: Path) -> Array:
+    """Return the first snippets of the features in a `.npy` or `.npz` file, all where they are few.
+
+    Of crops that lie in a packed file one after the other, it is the first snippets of the first one.
+    """
+    shape = shape_of_file(path)
+    if path.suffix.lower() != ".npz":
+        mapped = load_npy(path, mmap=True)
+        return np.array(mapped[..., : part_snippets(shape, mapped.dtype.itemsize), :])
+    with load_npz(path) as archive:
+        return archive.snippets(_npz_key(list(archive), path))
+
+
 class PerVideoArrays:
     """A folder of `<video>.npy` or `<video>.npz`, or one such file.
 
@@ -94,7 +116,7 @@ class PerVideoArrays:
     def __init__(self, path: Path, files: list[Path] | None = None) -> None:
         self.path = path
         if files is None:
-            files = [path] if path.is_file() else _array_files(path)
+            files = [path] if os.path.isfile(path) else _array_files(path)
         self._files: dict[str, Path] = {}
         for file in files:
             video = stem(file)
@@ -115,6 +137,10 @@ class PerVideoArrays:
     def array(self, video: str) -> Array:
         """Return the array of one video."""
         return read_file(self._files[video])
+
+    def start(self, video: str) -> Array:
+        """Return the first snippets of one video, all where they are few."""
+        return start_of_file(self._files[video])
 
     def modalities(self, video: str) -> tuple[tuple[str, int], ...]:
         """Return `()`: the file does not tell."""
@@ -215,6 +241,13 @@ class StreamFiles:
         arrays = {stream: read_file(file) for stream, file in self._files[video].items()}
         t = self._common_length(video, {stream: array.shape for stream, array in arrays.items()})
         return np.concatenate([array[..., :t, :] for array in arrays.values()], axis=-1)
+
+    def start(self, video: str) -> Array:
+        """Return the first snippets of one video, all where they are few."""
+        self.shape(video)  # the streams fit together
+        parts = [start_of_file(file) for file in self._files[video].values()]
+        t, crops = min(part.shape[-2] for part in parts), min(part.shape[:-2] for part in parts)
+        return np.concatenate([part[: crops[0], :t] if crops else part[:t] for part in parts], axis=-1)
 
     def modalities(self, video: str) -> tuple[tuple[str, int], ...]:
         """Return the streams and their widths."""

@@ -8,6 +8,7 @@ frames at 25 fps. The model works on every f-th snippet (16 / 4 = 4); see `sampl
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +16,10 @@ import numpy as np
 
 from wtal_core.arrays import Array
 from wtal_core.data.features.arrays import combined_sha256, find_streams
-from wtal_core.data.safe_load import load_npz
-from wtal_core.errors import DataError
+from wtal_core.data.safe_load import PART_BYTES, load_npz
+from wtal_core.errors import DataError, shortened
 
-__all__ = ["CmcsFiles", "is_cmcs_file"]
+__all__ = ["CmcsFiles", "is_cmcs_file", "look_at_cmcs", "start_of_cmcs"]
 
 
 def is_cmcs_file(path: Path) -> bool:
@@ -30,13 +31,20 @@ def is_cmcs_file(path: Path) -> bool:
 
 
 @dataclass(frozen=True)
-class _Stream:
+class CmcsStream:
+    """What one file holds: `shape` is `(crops, snippets, channels)`, however they are stored."""
+
     shape: tuple[int, int, int]  # (B, T0, D)
     untrimmednet: bool
     num_frames: int
 
 
-def _look(path: Path) -> _Stream:
+def look_at_cmcs(path: Path) -> CmcsStream:
+    """Return what a file holds without reading its features.
+
+    Raises:
+        DataError: an array is missing, or has the wrong shape or type.
+    """
     with load_npz(path) as archive:
         missing = {"feature", "frame_cnt"} - set(archive)
         if missing:
@@ -48,7 +56,8 @@ def _look(path: Path) -> _Stream:
                 next_step="Name the folder of CMCS's .npz files; 'wtal data explain' says what this file is",
             )
         shape, dtype = archive.header("feature").shape, archive.header("feature").dtype
-        count = np.asarray(archive["frame_cnt"])
+        header = archive.header("frame_cnt")
+        count = np.asarray(archive["frame_cnt"]) if math.prod(header.shape) == 1 else np.zeros(0)
     untrimmednet = len(shape) == 5 and shape[3:] == (1, 1)
     if not (untrimmednet or len(shape) == 3) or 0 in shape or dtype.kind not in "fiu":
         raise DataError(
@@ -58,25 +67,40 @@ def _look(path: Path) -> _Stream:
             where=path,
             next_step="Take the file as CMCS's extraction writes it, or convert per-video .npy instead",
         )
-    if count.size != 1 or count.dtype.kind not in "iuf" or not float(count.reshape(-1)[0]) > 0:
+    if count.size != 1 or count.dtype.kind not in "iuf" or not 0 < float(count.reshape(-1)[0]) < 2**53:
         raise DataError(
             "'frame_cnt' is wrong",
             expected="one number > 0",
-            got=repr(count.tolist()),
+            got=f"shape {header.shape}, {shortened(repr(count.tolist()))}",
             where=path,
             next_step="Extract this video again",
         )
     crops, snippets = (shape[1], shape[0]) if untrimmednet else (shape[0], shape[1])
-    return _Stream((crops, snippets, shape[2]), untrimmednet, int(count.reshape(-1)[0]))
+    return CmcsStream((crops, snippets, shape[2]), untrimmednet, int(count.reshape(-1)[0]))
 
 
 def _read(path: Path) -> Array:
-    stream = _look(path)
+    stream = look_at_cmcs(path)
     with load_npz(path) as archive:
         array = archive["feature"]
     if stream.untrimmednet:
         array = array[:, :, :, 0, 0].swapaxes(0, 1)  # (T0, B, D, 1, 1) -> (B, T0, D)
     return array
+
+
+def start_of_cmcs(path: Path) -> Array:
+    """Return the first snippets of a file `(B, T0, D)`, all where they are few; those of the first crop where long."""
+    stream = look_at_cmcs(path)
+    crops, snippets, width = stream.shape
+    with load_npz(path) as archive:
+        if not stream.untrimmednet:
+            return archive.snippets("feature")
+        header = archive.header("feature")
+        if header.fortran_order or crops * snippets * width * header.dtype.itemsize <= PART_BYTES:
+            return _read(path)
+        flat = archive.start("feature")
+    rows = flat.size // (crops * width)
+    return flat[: rows * crops * width].reshape(rows, crops, width).swapaxes(0, 1)  # (T0, B, D, 1, 1) -> (B, T0, D)
 
 
 class CmcsFiles:
@@ -91,9 +115,9 @@ class CmcsFiles:
         self._files, self.unpaired = find_streams(path)
         self.videos = tuple(self._files)
 
-    def _streams(self, video: str) -> dict[str, _Stream]:
+    def _streams(self, video: str) -> dict[str, CmcsStream]:
         files = self._files[video]
-        streams = {name: _look(file) for name, file in files.items()}
+        streams = {name: look_at_cmcs(file) for name, file in files.items()}
         if len({(stream.shape[:2], stream.num_frames) for stream in streams.values()}) > 1:
             raise DataError(
                 f"the streams of {video} disagree",
@@ -114,6 +138,13 @@ class CmcsFiles:
         """Return `(B, T0, D)`."""
         self._streams(video)
         return np.concatenate([_read(file) for file in self._files[video].values()], axis=-1)
+
+    def start(self, video: str) -> Array:
+        """Return the first snippets of one video, all where they are few."""
+        self._streams(video)
+        parts = [start_of_cmcs(file) for file in self._files[video].values()]
+        crops, snippets = min(part.shape[0] for part in parts), min(part.shape[1] for part in parts)
+        return np.concatenate([part[:crops, :snippets] for part in parts], axis=-1)
 
     def modalities(self, video: str) -> tuple[tuple[str, int], ...]:
         """Return the streams and their widths."""

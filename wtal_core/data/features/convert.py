@@ -60,7 +60,7 @@ def convert_features(
     """
     path = Path(path)
     source = getattr(store, "path", None)
-    if source is not None and path.exists() and os.path.samefile(source, path):
+    if source is not None and os.path.exists(path) and os.path.samefile(source, path):
         raise UsageError(
             "source and target are the same file",
             got=str(path),

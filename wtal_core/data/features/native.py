@@ -27,7 +27,7 @@ import numpy as np
 
 from wtal_core.arrays import Array, Float32Array
 from wtal_core.data.features.store import StoredVideos
-from wtal_core.data.hdf5 import EntryFile, EntryWriter, read_grid, write_grid
+from wtal_core.data.hdf5 import EntryFile, EntryWriter, read_grid, whole, write_grid
 from wtal_core.errors import DataError, and_more, unknown_name
 from wtal_core.records import Provenance, VideoFeatures
 from wtal_core.snippet_grid import SnippetGrid
@@ -88,7 +88,10 @@ class HDF5Store(StoredVideos):
     def shape(self, video: str) -> tuple[int, ...]:
         """Return `(T, D)` or `(crops, T, D)`."""
         with self._entries.reading(video) as dataset:
-            return tuple(int(n) for n in dataset.shape)
+            shape = tuple(int(n) for n in dataset.shape)
+            if len(shape) not in (2, 3) or 0 in shape:
+                raise ValueError(f"its shape is {shape}")
+            return shape
 
     def dtype(self, video: str) -> np.dtype[Any]:
         """Return the type on disk."""
@@ -116,7 +119,7 @@ class HDF5Store(StoredVideos):
         with self._entries.reading(video) as dataset:
             return VideoFeatures(
                 video,
-                to_float32(dataset[()]),
+                to_float32(whole(dataset)),
                 read_grid(dataset.attrs, f"{self.path}: {video}"),
                 _read_provenance(dataset.attrs),
             )
@@ -124,7 +127,7 @@ class HDF5Store(StoredVideos):
     def read_stored(self, video: str) -> Array:
         """Return the array of one video in the type it has on disk."""
         with self._entries.reading(video) as dataset:
-            stored: Array = dataset[()]
+            stored: Array = whole(dataset)
             return stored
 
     def read_snippets(self, video: str, start: int = 0, stop: int | None = None) -> Float32Array:

@@ -43,7 +43,7 @@ def detect_layout(path: str | os.PathLike[str]) -> str:
         DataError: nothing is there, or it is none of the layouts.
     """
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):
         videos, other = find_streams(path)
         if videos:
             first = next(iter(next(iter(videos.values())).values()))
@@ -64,8 +64,8 @@ def detect_layout(path: str | os.PathLike[str]) -> str:
             where=path,
             next_step="Name the folder that holds the files themselves; sub-folders are not searched",
         )
-    parts = path.with_name(f".{path.name}.parts")
-    if not path.exists() and parts.is_dir():
+    parts = path.parent / f".{path.name}.parts"
+    if not os.path.exists(path) and os.path.isdir(parts):
         return "native"  # unfinished: opening it says so
     require_file(path, "a feature file or folder")
     with path.open("rb") as file:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from wtal_core.arrays import Array
-from wtal_core.data.features.arrays import check_shape
+from wtal_core.data.features.arrays import check_shape, part_snippets
 from wtal_core.data.features.store import OneFile
 from wtal_core.data.safe_load import ObjectArray, load_npy, npy_header, open_object_array
 from wtal_core.errors import DataError
@@ -122,6 +122,11 @@ class PackedArrays(OneFile[ObjectArray | Array]):
             )
         check_shape(value.shape, value.dtype, self._where(video))
         return value
+
+    def start(self, video: str) -> Array:
+        """Return the first snippets of one video, all where they are few."""
+        array = self.array(video)
+        return array[..., : part_snippets(array.shape, array.dtype.itemsize), :]
 
     def _where(self, video: str) -> Path:
         return Path(f"{self.path}[{self._index[video]}]")

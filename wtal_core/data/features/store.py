@@ -99,6 +99,12 @@ class ArraySource(Protocol):
     def array(self, video: str) -> Array:
         """Return the array as it is stored, `(T, D)` or `(crops, T, D)`."""
 
+    def start(self, video: str) -> Array:
+        """Return the first snippets of the array (of the first crop alone, where another order of reading costs more).
+
+        It is the whole array where that is short; else about `PART_BYTES` of it are read.
+        """
+
     def modalities(self, video: str) -> tuple[tuple[str, int], ...]:
         """Return the streams in channel order where the file layout tells, else `()`."""
 
