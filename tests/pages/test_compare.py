@@ -15,7 +15,6 @@ from tests.pages.workspace import make_dataset
 from wtal_core.analysis.failures import FailureNotes
 from wtal_core.data import Dataset, read_detections, write_detections
 from wtal_core.evaluation import GroundTruthIndex, diagnose, evaluate
-from wtal_core.records import Detections
 
 OpenPage = Callable[..., AppTest]
 PAGE = "pages/compare.py"
@@ -96,23 +95,6 @@ def test_files_of_other_systems(open_page: OpenPage, small_home: Path, tmp_path:
     uploaded = ("mine.json", (small_home / "runs" / "hamnet" / "detections.json").read_bytes(), "application/json")
     again(app.file_uploader(key="uploads").upload(*uploaded))
     assert "</span>mine</td>" in html(app)
-
-
-def test_imported_detections_stand_among_the_runs(open_page: OpenPage, home: Path) -> None:
-    rows = read_detections(home / "runs" / "hamnet" / "detections.json")
-    (home / "detections").mkdir()
-    write_detections(rows, home / "detections" / "other system.json", format="activitynet")
-    strange = Detections(["elsewhere"] * 2, "Dive", [0, 1], [1, 2], [0.5, 0.4])
-    write_detections(strange, home / "detections" / "of other videos.json", format="activitynet")
-    (home / "detections" / "damaged.json").write_text("{[")
-    app = open_page(PAGE, home, sets="other system (file)")
-    assert "</span>other system</td>" in html(app)
-    options = app.multiselect(key="sets").options
-    assert {"other system (file)", "damaged (file)"} <= set(options)
-    assert not any("of other videos" in option for option in options), "it speaks of no video of this data set"
-    again(app.multiselect(key="sets").set_value(["runs/hamnet", "other system (file)", "damaged (file)"]))
-    assert "</span>hamnet</td>" in html(app)
-    assert "damaged.json" in app.error[0].value
 
 
 @pytest.mark.parametrize("path", ["a" * 5000, "~nobody-of-this-name/x.json", "a" + chr(0)])

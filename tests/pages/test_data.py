@@ -17,7 +17,7 @@ from pages.ui import errors, file_input
 from tests.pages.conftest import OpenPage
 from tests.pages.seen import html, press, texts
 from tests.pages.workspace import give_crops
-from wtal_core.data import Dataset
+from wtal_core.data import Dataset, read_detections
 from wtal_core.errors import UsageError
 from wtal_core.jobs.job import Job
 from wtal_core.jobs.queue import Queue
@@ -208,9 +208,11 @@ def test_detections_are_checked_against_the_data_set(open_page: OpenPage, home: 
     assert "1 of 2 classes are not in the data set" in said
     assert "<dd>1 of 3</dd>" in html(app)
     press(app, "Import")
-    assert (home / "detections" / "theirs.json").is_file()
+    run = Run.open(home / "runs" / "theirs")
+    assert run.info.method == "theirs"
+    assert read_detections(run.detections_path).video.tolist() == ["test_024", "test_025"]
     press(app, "Import")
-    assert "is there already" in texts(app)
+    assert "holds a run already" in texts(app)
 
 
 def test_a_name_with_dots_is_kept_whole(open_page: OpenPage, home: Path, tmp_path: Path) -> None:
@@ -219,7 +221,7 @@ def test_a_name_with_dots_is_kept_whole(open_page: OpenPage, home: Path, tmp_pat
     switch(app, "data.import", "Detections")
     app.text_input(key="data.detections.path").set_value(str(tmp_path / "ours.v1.csv")).run()
     press(app, "Import")
-    assert (home / "detections" / "ours.v1.json").is_file()
+    assert (home / "runs" / "ours.v1" / "detections.json").is_file()
 
 
 @pytest.mark.parametrize("text", ["a" * 5000, "~nobody-of-this-name/x", "a" + chr(0) + "b"])
