@@ -64,7 +64,7 @@ def test_a_batch_equals_its_parts(subject: Subject) -> None:
 
 
 def test_the_registry_is_complete() -> None:
-    assert METHODS == ["acmnet", "acn", "cmcs", "deep_metric", "hamnet"]
+    assert METHODS == ["acmnet", "acn", "cmcs", "cola", "deep_metric", "hamnet"]
     assert all(method_class(name).name == name for name in METHODS)
     with pytest.raises(UsageError, match="Did you mean 'hamnet'"):
         create_method("hamnett", num_classes=2)

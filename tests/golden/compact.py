@@ -119,6 +119,26 @@ def _verdicts(times: Arrays, same_class: Array, levels: Array) -> Array:
     return np.concatenate(list(map(np.ravel, (iou("amb") > 0, levelled > levels, levelled >= levels, *ranks))))
 
 
+def cola(big: Arrays) -> dict[str, Array]:
+    """Sample what large arrays come out; leave out the widest network, the longest video, and NMS with other ties."""
+    kept: dict[str, Array] = {}
+    for key, values in big.items():
+        tag, _, name = key.partition("/")
+        if tag in ("wide", "vid900") or name.split("_")[-1] in ("raised", "fallback", "classes", "det"):
+            continue
+        if name == "nms0.4_proposals":
+            assert np.array_equal(values, big[f"{tag}/ct0.2_proposals"])
+            continue
+        kept |= _sampled(big, [key]) if values.size > 2000 and not _begun_with(tag, name) else {key: values}
+    return kept
+
+
+def _begun_with(tag: str, name: str) -> bool:
+    """Whether a network or a localization begins with an array of a later method."""
+    cas = tag.startswith("vid") and name.endswith("cas")
+    return cas or name == "x" or name.startswith(("sd/", "keep/")) or name.endswith("_keep")
+
+
 def whole(big: Arrays) -> dict[str, Array]:
     """Keep everything."""
     return dict(big)
@@ -128,6 +148,7 @@ MAKERS: dict[str, tuple[str, Callable[[Arrays], dict[str, Array]]]] = {
     "acmnet": ("acm_golden.npz", acmnet),
     "acn": ("acn.npz", whole),
     "cmcs": ("cmcs_random.npz", whole),
+    "cola": ("cola.npz", cola),
     "deep_metric": ("metric.npz", deep_metric),
     "evaluation": ("eval_golden.npz", evaluation),
     "hamnet": ("hamnet.npz", hamnet),

@@ -11,7 +11,7 @@ import torch
 from tests.golden.fixtures import Sample
 from wtal_core.records import Detections
 
-__all__ = ["LEDGER", "Deviation", "Fidelity", "same_detections"]
+__all__ = ["LEDGER", "Deviation", "Fidelity", "same_detections", "side_by_side"]
 
 
 @dataclass
@@ -59,12 +59,7 @@ class Fidelity:
         Where `theirs` is a `Sample`, the same numbers of `ours` are compared.
         """
         rtol, atol = self.rtol if rtol is None else rtol, self.atol if atol is None else atol
-        a = _array(ours)
-        if isinstance(theirs, Sample):
-            assert a.shape == theirs.shape, f"{quantity}: {a.shape} is not {theirs.shape}"
-            a, theirs = a.ravel()[:: theirs.step], theirs.values
-        b = _array(theirs)
-        assert a.shape == b.shape, f"{quantity}: {a.shape} is not {b.shape}"
+        a, b = side_by_side(ours, theirs, quantity)
         seen = self.ledger.setdefault((self.method, quantity), Deviation(self.method, quantity))
         seen.rtol, seen.atol = max(seen.rtol, rtol), max(seen.atol, atol)
         if b.size:
@@ -80,6 +75,17 @@ class Fidelity:
 
 #: Everything compared in this process, by method and quantity.
 LEDGER: dict[tuple[str, str], Deviation] = {}
+
+
+def side_by_side(ours: Any, theirs: Any, quantity: str = "") -> tuple[np.ndarray, np.ndarray]:
+    """Return both as float64 arrays of one shape; of a `Sample`, the numbers that were kept."""
+    a = _array(ours)
+    if isinstance(theirs, Sample):
+        assert a.shape == theirs.shape, f"{quantity}: {a.shape} is not {theirs.shape}"
+        a, theirs = a.ravel()[:: theirs.step], theirs.values
+    b = _array(theirs)
+    assert a.shape == b.shape, f"{quantity}: {a.shape} is not {b.shape}"
+    return a, b
 
 
 def same_detections(close: Fidelity, ours: Detections, theirs: np.ndarray) -> None:

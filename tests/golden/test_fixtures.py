@@ -9,8 +9,8 @@ import numpy as np
 from tests.golden.compact import MAKERS, compact
 from tests.golden.fixtures import NUMBERS, draw
 
-LIMIT = 1_800_000
-"""Bytes in all; three later methods have room up to 3 MB."""
+LIMIT = 3_000_000
+"""Bytes in all."""
 
 
 def test_the_files_are_small_plain_and_described() -> None:

@@ -51,6 +51,7 @@ _OWN = {
     "acmnet": "wtal_core.methods.acmnet:ACMNet",
     "acn": "wtal_core.methods.acn:ACN",
     "cmcs": "wtal_core.methods.cmcs:CMCS",
+    "cola": "wtal_core.methods.cola:CoLA",
     "deep_metric": "wtal_core.methods.deep_metric:DeepMetric",
     "hamnet": "wtal_core.methods.hamnet:HAMNet",
 }
