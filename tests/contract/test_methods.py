@@ -41,9 +41,9 @@ def test_unknown_settings_name_the_nearest(subject: Subject) -> None:
 
 
 def test_a_batch_equals_its_parts(subject: Subject) -> None:
-    """Terms are means over videos (deep metric's over groups that share a class), CMCS's total is their sum."""
+    """Terms are means over videos (some over groups that share a class), CMCS's total is their sum."""
     name, method = subject.cls.name, subject.method().eval()
-    whole, size = batch_of(labels=[[0]] * 4 + [[1]] * 4), 4 if name == "deep_metric" else 1
+    whole, size = batch_of(labels=[[0]] * 4 + [[1]] * 4), {"co2net": 2, "deep_metric": 4, "delu": 2}.get(name, 1)
     lengths = whole.lengths.tolist()
     parts = []
     for i in range(0, len(lengths), size):
@@ -64,7 +64,7 @@ def test_a_batch_equals_its_parts(subject: Subject) -> None:
 
 
 def test_the_registry_is_complete() -> None:
-    assert METHODS == ["acmnet", "acn", "cmcs", "cola", "deep_metric", "hamnet"]
+    assert METHODS == ["acmnet", "acn", "cmcs", "co2net", "cola", "deep_metric", "delu", "hamnet"]
     assert all(method_class(name).name == name for name in METHODS)
     with pytest.raises(UsageError, match="Did you mean 'hamnet'"):
         create_method("hamnett", num_classes=2)

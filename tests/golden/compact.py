@@ -129,14 +129,48 @@ def cola(big: Arrays) -> dict[str, Array]:
         if name == "nms0.4_proposals":
             assert np.array_equal(values, big[f"{tag}/ct0.2_proposals"])
             continue
-        kept |= _sampled(big, [key]) if values.size > 2000 and not _begun_with(tag, name) else {key: values}
+        kept |= _sampled(big, [key]) if values.size > 1000 and not _stays(tag, name) else {key: values}
+    return _packed(kept)
+
+
+def co2net(big: Arrays) -> dict[str, Array]:
+    """Sample what comes out; leave out weights that are not used, the longest video, and what follows from the rest."""
+    return _packed(_two_streams(big))
+
+
+def _two_streams(big: Arrays) -> dict[str, Array]:
+    kept: dict[str, Array] = {}
+    for key, values in big.items():
+        tag, _, name = key.partition("/")
+        unused = ("sd/feat_encoder.0.weight", "feat_video0")
+        if tag == "vid3" or name in unused or "gradnorm" in name or name.endswith("S320"):
+            continue
+        if name.endswith("_longer1"):  # the same detections, without those of one snippet
+            every = big[key.removesuffix("_longer1")]
+            assert np.array_equal(values, every[every[:, 1] - every[:, 0] > 1])
+            continue
+        large = (values.size > 250 and (tag in ("thu", "act") or name == "act_cas")) or values.size > 2000
+        kept |= _sampled(big, [key]) if large and not _stays(tag, name) else {key: values}
     return kept
 
 
-def _begun_with(tag: str, name: str) -> bool:
-    """Whether a network or a localization begins with an array of a later method."""
-    cas = tag.startswith("vid") and name.endswith("cas")
-    return cas or name == "x" or name.startswith(("sd/", "keep/")) or name.endswith("_keep")
+def delu(big: Arrays) -> dict[str, Array]:
+    """Leave out what CO2-Net's numbers hold already: its network, dropouts, batches, and a second long video."""
+    again = ("drop_", "feat@", "channel", "local", "filtered", "attention_unpooled")
+    return _packed(
+        {
+            key: values
+            for key, values in _two_streams(big).items()
+            if not key.startswith(("thu/keep/", "vid1/", "sample/", "batch/", "cmap", "pp_T", "pp_amb"))
+            and not key.split("/")[-1].startswith(again)
+        }
+    )
+
+
+def _stays(tag: str, name: str) -> bool:
+    """Whether an array of a later method stays whole: what a network or localization begins with, and detections."""
+    cas = tag.startswith("vid") and name in ("cas", "thu_cas")
+    return cas or name == "x" or name.startswith(("sd/", "keep/")) or name.endswith(("_keep", "_det", "_det_stable"))
 
 
 def whole(big: Arrays) -> dict[str, Array]:
@@ -148,8 +182,10 @@ MAKERS: dict[str, tuple[str, Callable[[Arrays], dict[str, Array]]]] = {
     "acmnet": ("acm_golden.npz", acmnet),
     "acn": ("acn.npz", whole),
     "cmcs": ("cmcs_random.npz", whole),
+    "co2net": ("co2net.npz", co2net),
     "cola": ("cola.npz", cola),
     "deep_metric": ("metric.npz", deep_metric),
+    "delu": ("delu.npz", delu),
     "evaluation": ("eval_golden.npz", evaluation),
     "hamnet": ("hamnet.npz", hamnet),
 }
@@ -165,6 +201,15 @@ def compact(folder: Path, name: str) -> dict[str, Array]:
 
 def _sampled(big: Arrays, keys: Any) -> dict[str, Array]:
     return {f"{key}@{STEP}:{'x'.join(map(str, big[key].shape))}": big[key].ravel()[::STEP] for key in keys}
+
+
+def _packed(arrays: Arrays) -> dict[str, Array]:
+    """Join small arrays to one: a member of a zip file weighs more than they do."""
+    small = {key: values for key, values in arrays.items() if values.size <= 200}
+    joined = np.concatenate([values.ravel().astype(np.float64) for values in small.values()])
+    names = [f"{key}|{values.dtype}|{'x'.join(map(str, values.shape))}" for key, values in small.items()]
+    left = {key: values for key, values in arrays.items() if key not in small}
+    return {**left, "names@packed": np.array(names), "values@packed": joined}
 
 
 def _write(path: Path, arrays: Arrays) -> None:

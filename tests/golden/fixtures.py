@@ -5,10 +5,12 @@ A member's name may end in `@` and how its array was made small:
 - `key@11:20x40x64`: every 11th number, counted through the whole array of that shape (`Sample`).
 - `key@draw`: weights of a seeded initialization, drawn again on reading (`draw`): seed, place in the stream, factor,
   shape.
+- `names@packed`, `values@packed`: small arrays, one after the other; a name is `key|dtype|shape`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,8 +38,10 @@ def read(name: str) -> dict[str, Any]:
     """Return the arrays of `numbers/<name>.npz`; float16 becomes float32, which is exact."""
     arrays: dict[str, Any] = {}
     with np.load(NUMBERS / f"{name}.npz", allow_pickle=False) as file:
-        for member in file.files:
-            values = file[member].astype(np.float32) if file[member].dtype == np.float16 else file[member]
+        members = {member: file[member] for member in file.files}
+        members |= _unpacked(members.pop("names@packed", ()), members.pop("values@packed", np.zeros(0)))
+        for member, stored in members.items():
+            values = stored.astype(np.float32) if stored.dtype == np.float16 else stored
             key, _, made = member.partition("@")
             if made == "draw":
                 seed, place, factor, *shape = values.tolist()
@@ -46,6 +50,17 @@ def read(name: str) -> dict[str, Any]:
                 step, _, shape = made.partition(":")
                 values = Sample(values, int(step), tuple(map(int, shape.split("x"))))
             arrays[key] = values
+    return arrays
+
+
+def _unpacked(names: Iterable[str], values: Array) -> dict[str, Array]:
+    arrays, at = {}, 0
+    for name in names:
+        key, dtype, shape = str(name).split("|")
+        size = [int(n) for n in shape.split("x") if n]
+        count = int(np.prod(size))
+        arrays[key] = values[at : at + count].astype(dtype).reshape(size)
+        at += count
     return arrays
 
 

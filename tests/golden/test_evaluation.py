@@ -32,9 +32,10 @@ def annotations_of(instances: Segments, ambiguous: Segments | None = None, class
     )
 
 
-def truth_of(rows: npt.NDArray[Any]) -> Annotations:
+def truth_of(rows: npt.NDArray[Any], classes: int = 20) -> Annotations:
     """Return the annotations of rows (video, start, end, class)."""
-    return annotations_of(Segments(named("v", rows[:, 0]), named("c", rows[:, 3]), rows[:, 1], rows[:, 2]))
+    segments = Segments(named("v", rows[:, 0]), named("c", rows[:, 3]), rows[:, 1], rows[:, 2])
+    return annotations_of(segments, classes=classes)
 
 
 def same_precision(evaluation: Evaluation, ap: npt.NDArray[Any], mean_ap: npt.NDArray[Any], protocol: str) -> None:
@@ -78,13 +79,16 @@ def test_hamnet_evaluation() -> None:
     close(evaluation.average, golden["map_avg"], "average mAP, activitynet")
 
 
-def test_deep_metric_evaluation() -> None:
-    golden = read("deep_metric")
+@pytest.mark.parametrize("method", ["deep_metric", "co2net", "delu"])
+def test_evaluation_in_snippets(method: str) -> None:
+    golden = read(method)
+    classes = golden["map_ap"].shape[1]
     rows = golden["map_pred_snippets"]
+    rows = rows[rows[:, 3] < classes]  # detections of a class without instances count for nothing
     grid = SnippetGrid.preset("i3d-25fps-16", num_snippets=0)
     start, end = grid.to_seconds(rows[:, 1]), grid.to_seconds(rows[:, 2])
     detections = Detections(named("v", rows[:, 0]), named("c", rows[:, 3]), start, end, rows[:, 4])
-    truth = truth_of(golden["map_gt_seconds"])
+    truth = truth_of(golden["map_gt_seconds"], classes)
     evaluation = evaluate(detections, truth, protocol="wtalc", tiou=golden["map_tiou"])
     same_precision(evaluation, golden["map_ap"], golden["map_mAP"], "wtalc")
 

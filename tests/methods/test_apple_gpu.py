@@ -23,7 +23,8 @@ MPS, CPU = torch.device("mps"), torch.device("cpu")
 D = 32
 SMALL: dict[str, dict[str, Any]] = {
     "acmnet": {"training.snippets": 20}, "acn": {"hidden": 4, "anchors": (1, 2, 4)}, "cmcs": {"filters": 8},
-    "cola": {"width": 16, "training.snippets": 20},
+    "cola": {"width": 16, "training.snippets": 20}, "co2net": {"attention_filters": 8, "training.snippets": 20},
+    "delu": {"attention_filters": 8, "training.snippets": 20},
     "deep_metric": {}, "hamnet": {"attention_filters": 8},
 }  # fmt: skip
 ELSEWHERE = ("cpu", "to", "copy_", "type_as", "load_state_dict")

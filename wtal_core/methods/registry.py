@@ -51,8 +51,10 @@ _OWN = {
     "acmnet": "wtal_core.methods.acmnet:ACMNet",
     "acn": "wtal_core.methods.acn:ACN",
     "cmcs": "wtal_core.methods.cmcs:CMCS",
+    "co2net": "wtal_core.methods.co2net:CO2Net",
     "cola": "wtal_core.methods.cola:CoLA",
     "deep_metric": "wtal_core.methods.deep_metric:DeepMetric",
+    "delu": "wtal_core.methods.delu:DELU",
     "hamnet": "wtal_core.methods.hamnet:HAMNet",
 }
 
