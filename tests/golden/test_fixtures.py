@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.golden.compact import MAKERS, compact
-from tests.golden.fixtures import NUMBERS, draw
+from tests.golden.compact import MAKERS, _packed, compact
+from tests.golden.fixtures import NUMBERS, _unpacked, draw
 
 LIMIT = 3_000_000
 """Bytes in all."""
@@ -22,6 +22,20 @@ def test_the_files_are_small_plain_and_described() -> None:
         assert f"## {path.name}\n" in text
         with np.load(path, allow_pickle=False) as file:
             assert all(file[key].dtype != object for key in file.files), name
+
+
+def test_small_arrays_come_back_as_they_were() -> None:
+    small = {
+        "a/loss": np.array(1.5, np.float32), "a/x": np.arange(6, dtype=np.float16).reshape(2, 3),
+        "a/none": np.zeros((0, 4)), "a/keep": np.array([True, False]), "a/index": np.array([[7]], np.int32),
+    }  # fmt: skip
+    packed = _packed({**small, "a/large": np.ones(201)})
+    assert packed.keys() == {"a/large", "names@packed", "values@packed"}
+    found = _unpacked(packed["names@packed"], packed["values@packed"])
+    assert found.keys() == small.keys()
+    for key, values in small.items():
+        assert found[key].dtype == values.dtype
+        np.testing.assert_array_equal(found[key], values)
 
 
 def test_drawn_weights_are_spread_over_kaimings_range() -> None:

@@ -41,7 +41,7 @@ def test_every_consensus_trains_and_localizes(consensus: str, streams: str) -> N
     gates = [acts.tracks[f"gate_{s}"].values for s in ("rgb", "flow") if f"gate_{s}" in acts.tracks]
     assert all((gate == 1).all() == (consensus == "none") for gate in gates)
     if streams != "both":
-        assert float(losses["mutual"]) == 0
+        assert losses["mutual"].item() == 0
 
 
 def test_without_a_filter_the_attentions_are_the_unfiltered_ones() -> None:
@@ -143,6 +143,16 @@ def test_a_snippet_is_what_plus_one_adds() -> None:
     fast, late = (CO2Net.propose({"v": one}, make().config.localization) for one in (acts, slow))
     np.testing.assert_array_equal(fast.score, late.score)
     np.testing.assert_allclose(10 * fast.end, late.end)
+
+
+@pytest.mark.parametrize("name", ["co2net", "delu"])
+@pytest.mark.parametrize(("classes", "count"), [(20, 46_717_975), (100, 46_881_895)])
+def test_networks_have_the_official_size(name: str, classes: int, count: int) -> None:
+    unused = 2048 * 2048 * 3 + 2048  # `feat_encoder`
+    with torch.device("meta"):
+        method = create_method(name, num_classes=classes)
+    assert sum(p.numel() for p in method.parameters()) == count - unused
+    assert set(method.official_names().values()) == set(method.state_dict())
 
 
 # -- DELU ---------------------------------------------------------------------------------------------------------

@@ -95,3 +95,13 @@ def test_a_stream_alone_does_not_see_the_other(streams: str, changed: slice) -> 
 def test_an_even_kernel_is_refused() -> None:
     with pytest.raises(UsageError, match="odd kernel"):
         make(kernel=4)
+
+
+@pytest.mark.parametrize(
+    ("preset", "classes", "count"), [("thumos14", 20, 12_625_920), ("activitynet12", 100, 39_594_684)]
+)
+def test_networks_have_the_official_size(preset: str, classes: int, count: int) -> None:
+    with torch.device("meta"):
+        method = create_method("cola", num_classes=classes, preset=preset)
+    assert sum(p.numel() for p in method.parameters()) == count
+    assert set(method.official_names().values()) == set(method.state_dict())
