@@ -2,7 +2,7 @@
 
 >>> import wtal_core as wtal
 >>> wtal.list_methods()
-['acmnet', 'acn', 'cmcs', 'deep_metric', 'hamnet']
+['acmnet', 'acn', 'cmcs', 'co2net', 'cola', 'deep_metric', 'delu', 'hamnet']
 
 The names are listed in `__init__.pyi`. They are loaded when they are first used: `import wtal_core` is quick and needs
 none of the optional packages.

@@ -10,7 +10,7 @@ import torch
 
 from tests.golden.fidelity import Fidelity, side_by_side
 from tests.golden.fixtures import Sample
-from wtal_core.localization import remove_overlapping
+from wtal_core.intervals import IntervalIndex
 from wtal_core.methods import Batch, Progress, create_method, temporal_convolution
 from wtal_core.methods.co2net import CO2Net
 from wtal_core.records import Activations, Detections
@@ -139,10 +139,9 @@ def _certain(ambiguous: np.ndarray, number: int, acts: Activations, found: Detec
     position = [acts.grid.to_position(times) for times in (found.start, found.end)]
     rows = np.stack([*position, label, found.score], axis=1).astype(np.float64)
     begin, end = (acts.grid.nearest_boundary(ambiguous[:, i]) for i in (1, 2))
-    left = remove_overlapping(
-        rows[:, 0].round(), rows[:, 1].round(), np.full(len(rows), number),
-        other_start=begin, other_end=end, other_group=ambiguous[:, 0].astype(np.int64),
-    )  # fmt: skip
+    unclear = IntervalIndex(ambiguous[:, 0].astype(np.int64), begin.astype(float), end.astype(float))
+    group = np.full(len(rows), number, dtype=np.int64)
+    left = ~unclear.touched(group, rows[:, 0].round(), rows[:, 1].round())
     return rows[left]
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from wtal_core.data.dataset import Dataset
 from wtal_core.evaluation import in_percent
-from wtal_core.methods import list_methods
 from wtal_core.runs.folder import Run
 from wtal_core.training.driver import train_many
 from wtal_core.training.options import TrainRequest
@@ -47,7 +46,7 @@ def train_planted(
             seed=seed,
             device=device,
         )
-        for name in methods or list_methods()
+        for name in methods or PLANTED_SETTINGS
         for seed in seeds
     ]
     return train_many(Dataset.open(data), requests, quiet=quiet)
