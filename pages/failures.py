@@ -135,6 +135,10 @@ def _headline(found: Diagnosis) -> None:
         f"<span><b>{misses:,}</b>missed (all found: {theme.delta(found.totals['all misses'])})</span>"
         f"<span><b>{false:,}</b>false positives (none: {theme.delta(found.totals['all false positives'])})</span></div>"
     )
+    if found.notes:
+        with st.popover(counted(len(found.notes), "note"), icon=":material/notes:"):
+            for note in found.notes:
+                st.markdown(f"- {note}")
 
 
 # -- filters --------------------------------------------------------------------------------------------------------

@@ -16,7 +16,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wtal_core import documents
-from wtal_core.documents import MOST_LEVELS, MOST_YAML_VALUES, parse_json, parse_yaml, to_yaml
+from wtal_core.documents import (
+    MOST_LEVELS,
+    MOST_YAML_VALUES,
+    JsonCursor,
+    json_errors,
+    parse_json,
+    parse_yaml,
+    to_yaml,
+)
 from wtal_core.errors import DataError
 from wtal_core.files import read_json, read_text, read_yaml, sized
 
@@ -207,3 +215,45 @@ def test_sizes_are_said_for_people() -> None:
     assert [sized(n) for n in (0, 1, 1023, 1024, 1536, 10**6, 2**43 - 1, 2**80)] == [
         "0 bytes", "1 bytes", "1023 bytes", "1 KiB", "1.5 KiB", "977 KiB", "8 TiB", "1048576 EiB",
     ]  # fmt: skip
+
+
+def moved_over(text: str) -> dict[str, Any]:
+    with json_errors("here", "a thing"):
+        at = JsonCursor(text, "here", "a thing")
+        found = {key: at.value() for key in at.entries()}
+        at.finish()
+    return found
+
+
+@given(content=st.dictionaries(st.text(max_size=3), st.lists(st.dictionaries(st.text(max_size=3), plain, max_size=3))))
+def test_a_cursor_moves_over_what_parse_json_reads(content: dict[str, Any]) -> None:
+    for text in (json.dumps(content), json.dumps(content, indent=1, ensure_ascii=False) + " \n"):
+        assert moved_over(text) == parse_json(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": [{"k": 1, "k": 2}]}',
+        '{"a": [{"k": {"x": 1, "x": 2}}]}',
+        '{"a": [], "a": []}',
+        '{"a": [{"k: :": 1}, {"k": 1, "k": 1}]}',
+        '{"a": ' + "[" * 70 + "]" * 70 + "}",
+        '{"a": [{"k": ' + '{"k":' * 70 + "1" + "}" * 70 + "}]}",
+        '{"a": ' + "[" * 100_000,
+        '{"a": [1, 2}',
+        '{"a": 1,}',
+        '{"a": 1 "b": 2}',
+        '{"a": 1} x',
+        "{a: 1}",
+        '{"a"}',
+        "{",
+        "",
+    ],
+)
+def test_a_cursor_refuses_what_parse_json_refuses(text: str) -> None:
+    with pytest.raises(DataError) as expected:
+        parse_json(text, "here", "a thing", unique_keys=True)
+    with pytest.raises(DataError) as got:
+        moved_over(text)
+    assert str(got.value) == str(expected.value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import errno
 import gzip
+import io
 import json
 import lzma
 import os
@@ -168,10 +169,16 @@ def test_where_nothing_can_be_written_the_reason_is_said(tmp_path: Path) -> None
 def test_a_full_disk_is_said_and_the_old_file_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_json(tmp_path / "a.json", 1)
 
-    def full(self: Path, text: str, **_: object) -> int:
+    def full(self: io.TextIOBase, lines: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    class Full(io.StringIO):
+        writelines = full
+
+    opened = Path.open
+    monkeypatch.setattr(
+        Path, "open", lambda self, mode="r", **how: Full() if mode == "w" else opened(self, mode, **how)
+    )
     with pytest.raises(DataError, match=r"a\.json: cannot be written: No space left on device"):
         write_json(tmp_path / "a.json", 2)
     assert read_json(tmp_path / "a.json") == 1

@@ -60,6 +60,36 @@ def test_interval_index_in_chunks_and_with_huge_times(monkeypatch):
         np.testing.assert_array_equal(np.stack([q, i], 1)[order], expected)
 
 
+@given(INTERVALS)
+def test_union_joins_what_overlaps(items):
+    """As painting quarter seconds: what overlaps becomes one, what touches stays two."""
+    group, start, end = columns(items)
+    row, first, last = intervals.union(group, start, end)
+    found = sorted(zip(group[row].tolist(), first.tolist(), last.tolist(), strict=True))
+    expected = []
+    for g, s, e in sorted(items):
+        if expected and expected[-1][0] == g and s < expected[-1][2]:
+            expected[-1] = (g, expected[-1][1], max(expected[-1][2], e))
+        else:
+            expected.append((g, s, e))
+    assert found == sorted(expected)
+    assert (start[row] == first).all()
+
+
+@given(INTERVALS, INTERVALS)
+def test_windows_hold_what_shares_time_and_nothing_of_other_groups(items, queries):
+    index = IntervalIndex(*columns(items))
+    windows = index.windows(*columns(queries))
+    assert (np.diff(windows.query) > 0).all()
+    assert (windows.count > 0).all()
+    for q, a, n in zip(windows.query.tolist(), windows.first.tolist(), windows.count.tolist(), strict=True):
+        assert set(index.group[a : a + n].tolist()) == {queries[q][0]}
+    places = index.sharing(windows, *columns(queries)[1:])
+    pairs = index.pairs(*columns(queries))
+    assert places[0].tolist() == pairs[0].tolist()
+    assert index.row[places[1]].tolist() == pairs[1].tolist()
+
+
 def test_temporal_iou():
     assert temporal_iou(0, 2, 1, 3) == pytest.approx(1 / 3)
     assert temporal_iou(0, 2, 1, 3, "hull") == pytest.approx(1 / 3)

@@ -14,7 +14,8 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import yaml
@@ -26,7 +27,9 @@ __all__ = [
     "MOST_LEVELS",
     "MOST_YAML_CHARACTERS",
     "MOST_YAML_VALUES",
+    "JsonCursor",
     "bounded_integer",
+    "json_errors",
     "parse_json",
     "parse_yaml",
     "to_yaml",
@@ -215,6 +218,7 @@ def to_yaml(value: Any, *, flow: bool | None = False, width: float = 120) -> str
 _NO_BRACKETS = bytes(set(range(256)) - set(b'[]{}"'))
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _STRING = re.compile(rb'"[^"]*"')
+_SPACE = re.compile(r"[ \t\n\r]*")
 
 
 def _nests_too_deep(text: str) -> bool:
@@ -251,22 +255,39 @@ def parse_json(text: str, where: object = "JSON", what: str | None = None, *, un
         DataError: it is no JSON (with line and column), nested deeper, or lists a key twice.
     """
 
+    with json_errors(where, what):
+        if _nests_too_deep(text):
+            raise RecursionError
+        hook = _unique_pairs(where, what) if unique_keys else None
+        return json.loads(text, object_pairs_hook=hook, parse_int=_integer)
+
+
+def _unique_pairs(where: object, what: str | None) -> Callable[[list[tuple[str, Any]]], dict[str, Any]]:
+    """Return what makes an object of JSON's pairs and refuses a key that is listed twice."""
+
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) < len(pairs):
-            twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
-            raise DataError(
-                f"the key {shortened(twice)!r} is listed twice in one object",
-                expected=what,
-                where=where,
-                next_step="Keep one of the entries",
-            )
+            raise _listed_twice(Counter(key for key, _ in pairs).most_common(1)[0][0], where, what)
         return found
 
+    return once
+
+
+def _listed_twice(key: str, where: object, what: str | None) -> DataError:
+    return DataError(
+        f"the key {shortened(key)!r} is listed twice in one object",
+        expected=what,
+        where=where,
+        next_step="Keep one of the entries",
+    )
+
+
+@contextmanager
+def json_errors(where: object, what: str | None) -> Iterator[None]:
+    """Turn what JSON's parser raises into `DataError`."""
     try:
-        if _nests_too_deep(text):
-            raise RecursionError
-        return json.loads(text, object_pairs_hook=once if unique_keys else None, parse_int=_integer)
+        yield
     except json.JSONDecodeError as error:
         raise DataError(
             f"is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}",
@@ -281,3 +302,79 @@ def parse_json(text: str, where: object = "JSON", what: str | None = None, *, un
             where=where,
             next_step="Check that it is the right file",
         ) from error
+
+
+class JsonCursor:
+    """A place in JSON text that is moved over one value at a time: no more than that value is held as objects.
+
+    All checks of `parse_json(..., unique_keys=True)` hold for what is moved over. Use it within `json_errors`.
+
+    Args:
+        text: the text.
+        where: file or argument, for messages.
+        what: what it should be, for messages.
+    """
+
+    def __init__(self, text: str, where: object, what: str | None) -> None:
+        self._text, self._where, self._what, self._at = text, where, what, 0
+        self._quick = json.JSONDecoder(parse_int=_integer)
+        self._strict = json.JSONDecoder(parse_int=_integer, object_pairs_hook=_unique_pairs(where, what))
+        self._skip_space()
+
+    def _skip_space(self) -> None:
+        match = _SPACE.match(self._text, self._at)
+        assert match is not None  # the pattern matches nothing too
+        self._at = match.end()
+
+    def _take(self, mark: str, problem: str) -> None:
+        if not self.begins(mark):
+            raise json.JSONDecodeError(problem, self._text, self._at)
+        self._at += 1
+        self._skip_space()
+
+    def begins(self, mark: str) -> bool:
+        """Return whether what follows begins with a mark."""
+        return self._text.startswith(mark, self._at)
+
+    def entries(self) -> Iterator[str]:
+        """Move over an object and yield its keys; the value of each is to be taken before the next."""
+        self._take("{", "Expecting value")
+        seen: set[str] = set()
+        while seen or not self.begins("}"):
+            if not self.begins('"'):
+                raise json.JSONDecodeError("Expecting property name enclosed in double quotes", self._text, self._at)
+            key, self._at = self._quick.raw_decode(self._text, self._at)
+            if key in seen:
+                raise _listed_twice(key, self._where, self._what)
+            seen.add(key)
+            self._skip_space()
+            self._take(":", "Expecting ':' delimiter")
+            yield key
+            if self.begins("}"):
+                break
+            self._take(",", "Expecting ',' delimiter")
+        self._take("}", "Expecting ',' delimiter")
+
+    def value(self) -> Any:
+        """Move over a value and return it."""
+        begin, count = self._at, self._text.count
+        value, end = self._quick.raw_decode(self._text, begin)
+        # Flat objects in a list need no further look: as many colons as keys (no key was lost because it came twice),
+        # and no more brackets than theirs and one list in each.
+        rows, keys = (len(value), sum(map(len, value))) if _is_table(value) else (0, 0)
+        if count("[", begin, end) + count("{", begin, end) > 2 * rows + 1 and _nests_too_deep(self._text[begin:end]):
+            raise RecursionError
+        if count(":", begin, end) != keys:
+            value, end = self._strict.raw_decode(self._text, begin)
+        self._at = end
+        self._skip_space()
+        return value
+
+    def finish(self) -> None:
+        """Refuse what follows the last value."""
+        if self._at != len(self._text):
+            raise json.JSONDecodeError("Extra data", self._text, self._at)
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, list) and set(map(type, value)) == {dict}

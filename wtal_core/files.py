@@ -10,7 +10,7 @@ import os
 import stat
 import tempfile
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -94,11 +94,12 @@ def _cannot_be_written(path: Path, error: OSError) -> DataError:
     )
 
 
-def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write UTF-8 `text` to `path` in one step."""
+def write_text(path: str | os.PathLike[str], text: str | Iterable[str]) -> None:
+    """Write UTF-8 `text`, whole or in parts, to `path` in one step."""
     with atomic_path(path) as temporary:
         try:
-            temporary.write_text(text, encoding="utf-8")
+            with temporary.open("w", encoding="utf-8") as handle:
+                handle.writelines([text] if isinstance(text, str) else text)
         except OSError as error:  # a full disk
             raise _cannot_be_written(Path(path), error) from error
 

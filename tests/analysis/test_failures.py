@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,7 +14,7 @@ import pytest
 
 from wtal_core.analysis.failures import FailureNotes, Note, filter_failures, moment_of, right_elsewhere, tagged_videos
 from wtal_core.errors import DataError, UsageError
-from wtal_core.evaluation import diagnose
+from wtal_core.evaluation import describe_failure, diagnose
 from wtal_core.records import Activations, Annotations, Detections, Segments, VideoInfo
 from wtal_core.snippet_grid import SnippetGrid
 
@@ -200,6 +201,31 @@ def test_a_moment_shows_fakes_of_its_class_and_ends_with_the_video() -> None:
     assert fakes.labels == ("A/swing",)
     assert moment.t1 == 84.5
     assert moment.curve_time[-1] == 84.5
+
+
+@pytest.mark.parametrize("video", ["other", "unlisted"])
+def test_a_moment_of_a_video_that_is_not_evaluated(video: str) -> None:
+    truth = Annotations(
+        classes=TRUTH.classes,
+        videos={**TRUTH.videos, "other": VideoInfo(subset="train", duration=50.0)},
+        instances=Segments.concat([TRUTH.instances, Segments("other", ["A"], [20], [24])]),
+    )
+    rows = Detections([video, "v"], "A", [20.0, 20.0], [24.0, 30.0], [0.9, 0.8])
+    videos = {v: VideoInfo(subset=info.subset or "test", duration=info.duration) for v, info in truth.videos.items()}
+    truth = replace(truth, videos=videos)
+    failure = next(f for f in rows_of(diagnose(rows, truth, subset="test").failures) if f.video == video)
+    assert failure.kind == "other video"
+    moment = moment_of(failure, truth, rows)
+    assert [track.name for track in moment.tracks] == (["ground truth"] if video == "other" else []) + ["detections"]
+    assert (moment.t0, moment.t1) == (17.6, 26.4)
+    said = describe_failure(failure, truth, 0.5)
+    assert (
+        said
+        == {
+            "other": "This A lies in a video of the subset 'train' that is not evaluated.",
+            "unlisted": "This A lies in a video that is not annotated.",
+        }[video]
+    )
 
 
 def test_a_moment_shows_the_best_detections_and_the_failure() -> None:

@@ -10,6 +10,7 @@ import pytest
 from wtal_core.analysis import live
 from wtal_core.errors import DataError, UsageError
 from wtal_core.evaluation import GroundTruthIndex, evaluate
+from wtal_core.records import Detections
 from wtal_core.runs.folder import Run
 from wtal_core.runs.pipeline import localize, stored_activations
 from wtal_core.training.planted import World
@@ -32,6 +33,20 @@ def test_changed_settings_give_what_localize_and_evaluate_give(
     assert result.evaluation.mean_ap == scored.mean_ap
     assert result.delta_average == pytest.approx(scored.average - split.baseline.average)
     assert split.update(dict(changes)) is result, "the last results are kept"
+
+
+def test_stored_detections_of_other_videos_are_left_out_on_both_sides(
+    world: World, acmnet: Run, split: live.LiveSplit
+) -> None:
+    """A run may hold more than its split; what a threshold does not move is no part of a difference."""
+    stored = split.update().detections
+    label = stored.label[0]
+    elsewhere = Detections(
+        [next(iter(world.annotations.subset("training").videos)), "new"], label, [0, 0], [9, 9], [99, 99]
+    )
+    more = live.LiveSplit(acmnet, stored_activations(acmnet), split.truth, stored=stored + elsewhere)
+    assert more.baseline.mean_ap == split.baseline.mean_ap
+    assert more.update().delta_average == 0
 
 
 def test_a_videos_detections_are_those_of_the_split(split: live.LiveSplit) -> None:

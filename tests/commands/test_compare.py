@@ -42,6 +42,10 @@ def test_diagnose(files: Path, capsys: pytest.CaptureFixture[str], tmp_path: Pat
     assert len(value["failures"]) == 3
     assert len(whole["failures"]) == sum(kind["number"] for kind in value["kinds"])
     assert whole["mean_ap"] == value["mean_ap"]
+    assert whole["failures"][:3] == value["failures"]
+    misses = [failure for failure in whole["failures"] if failure["miss"]]
+    assert misses
+    assert all(failure["score"] is None and failure["inside"] is None for failure in misses)
     assert {"kind", "number", "share", "cost"} <= value["kinds"][0].keys()
 
 

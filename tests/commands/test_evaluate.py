@@ -65,7 +65,7 @@ def test_table(files, capsys, monkeypatch):
     )
     assert code == 0
     lines = out.splitlines()
-    assert lines[0] == "2 detections, 2 videos, 2 instances, 1 of 2 classes"
+    assert lines[0] == "3 detections, 2 videos, 2 instances, 1 of 2 classes"
     columns = [cell.strip() for cell in lines[1].replace("┃", "|").split("|")]
     assert columns == [
         *("mAP % at tIoU", "0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7"),
@@ -76,9 +76,44 @@ def test_table(files, capsys, monkeypatch):
         assert [cell.strip() for cell in row.split("│")[1:]] == ["50.0"] * 10
     assert sum(line.startswith("Diving") for line in lines) == 2
     assert [cell.strip() for cell in next(li for li in lines if li.startswith("Running")).split("│")[1:]] == ["-"] * 8
-    assert "note: Ignored 1 detection in 1 video outside the evaluated ones (e.g. video_c)." in lines
-    assert "note: 1 class of 2 without instances left out of the mean, with 0 detections: Running." in lines
+    assert (
+        "note: 1 detection in 1 video outside the subset (train, e.g. video_c) counts as a false positive, as in the "
+        "official evaluators; only_subset_videos leaves such ones out."
+    ) in lines
+    assert "note: 1 class of 2 without instances left out of the mean, with 1 detection: Running." in lines
     assert any(line.startswith("note (thumos14): The annotations hold no Ambiguous intervals") for line in lines)
+
+
+def test_detections_outside_the_subset(files, capsys):
+    """False positives as in the official evaluators, or left out: in every command that scores."""
+    results = json.loads((files / "detections.json").read_text())
+    results["results"]["video_c"] = [{"label": "Diving", "score": 0.95, "segment": [0.0, 9.0]}]
+    path = files / "more.json"
+    path.write_text(json.dumps(results))
+    asked = ("--annotations", files / "gt.json", "--subset", "test", "--tiou", "0.5", "--json")
+    for only, expected in (((), 0.25), (("--only-subset-videos",), 0.5)):
+        code, out, err = run(capsys, "evaluate", path, *asked, *only)
+        assert code == 0, err
+        report = json.loads(out)
+        (scored,) = report["evaluations"]
+        assert report["only_subset_videos"] == bool(only)
+        assert (scored["average"], scored["num_detections"]) == (expected, 2 if only else 3)
+        assert "Ignored 1 detection" in scored["notes"][0] if only else "outside the subset" in scored["notes"][0]
+        found = json.loads(run(capsys, "diagnose", path, *asked, *only)[1])
+        assert found["mean_ap"] == expected
+        assert found["notes"] == scored["notes"]
+        assert [f["kind"] for f in found["failures"] if f["video"] == "video_c"] == ([] if only else ["other video"])
+        compared = json.loads(run(capsys, "compare", path, path, *asked, *only, "--resamples", 5)[1])
+        assert [one["evaluations"][0]["average"] for one in compared["sets"]] == [expected, expected]
+
+
+def test_other_ids_score_zero_with_a_reason(files, capsys):
+    rows = [{"label": "Diving", "score": 0.5, "segment": [0, 1]}]
+    (files / "elsewhere.json").write_text(json.dumps({"results": {"v_video_a": rows}}))
+    code, out, _ = run(capsys, "evaluate", files / "elsewhere.json", "--annotations", files / "gt.json")
+    assert code == 0
+    assert "note: None of the 1 video with detections is annotated, so nothing can be right" in out
+    assert "Take the prefix off the detections: strip_prefix='v_' of 'wtal data convert' does it." in out
 
 
 def test_json_and_file(files, capsys):
@@ -138,11 +173,6 @@ def test_listed_videos_may_have_blanks_in_their_ids(files, capsys):
         (["empty.json", "--annotations", "gt.json"], 1, "empty.json"),
         (["folder", "--annotations", "gt.json"], 1, "holds no detections.json"),
         (["unknown.json", "--annotations", "gt.json"], 1, "Did you mean 'Diving'"),
-        (
-            ["elsewhere.json", "--annotations", "gt.json"],
-            1,
-            "Take the prefix off the detections: strip_prefix='v_' of 'wtal data convert' does it",
-        ),
         (["detections.json", "--annotations", "gt.json", "--protocol", "thumos"], 2, "Did you mean 'thumos14'"),
         (["detections.json", "--annotations", "gt.json", "--protocol"], 2, "no protocol is named"),
         (["detections.json", "--annotations", "gt.json", "--tiou", "0.1:0.6"], 2, "cannot be read"),
@@ -181,8 +211,6 @@ def test_errors(files, capsys, monkeypatch, arguments, code, message):
     (files / "blank.txt").write_text("\n")
     rows = [{"label": "Divng", "score": 0.5, "segment": [0, 1]}]
     (files / "unknown.json").write_text(json.dumps({"results": {"video_a": rows}}))
-    rows = [{"label": "Diving", "score": 0.5, "segment": [0, 1]}]
-    (files / "elsewhere.json").write_text(json.dumps({"results": {"v_video_a": rows}}))
     before = {file: file.read_bytes() for file in files.rglob("*.json")}
     got, out, err = run(capsys, "evaluate", *arguments)
     assert got == code
@@ -232,3 +260,12 @@ def test_bench(capsys):
     assert len(report["results"][0]["seconds"]) == 2
     assert run(capsys, "bench", "evaluate", "--repeats", "0")[0] == 2
     assert run(capsys, "bench", "evaluate", "--videos", "0")[0] == 2
+    crowded = ("bench", "evaluate", "--case", "crowded", "--detections", 50, "--instances", 9, "--repeats", 1)
+    code, out, _ = run(capsys, *crowded)
+    assert code == 0
+    assert "50 detections, 1 video, 1 class, 9 instances" in out
+    assert "above the inputs" in out
+    assert run(capsys, *crowded, "--videos", 3)[0] == 2
+    assert run(capsys, "bench", "evaluate", *small, "--instances", 3)[0] == 2
+    large = json.loads(run(capsys, "bench", "evaluate", "--case", "large", *small, "--json")[1])
+    assert (large["case"], large["detections"]) == ("large", 500)

@@ -12,11 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wtal_core.data import results_json
 from wtal_core.data.annotations import THUMOS14_CLASS_IDS
 from wtal_core.data.detections import read_detections, read_video_scores, write_detections
 from wtal_core.errors import DataError, UsageError
+from wtal_core.evaluation import evaluate
 from wtal_core.files import composed
-from wtal_core.records import Detections
+from wtal_core.records import Annotations, Detections, Segments, VideoInfo
 
 ROW = {"label": "Diving", "score": 0.5, "segment": [1.0, 2.0]}
 EXAMPLE = Detections(
@@ -177,6 +179,80 @@ def test_text_is_lossless_but_for_the_source(table: Detections, tmp_path_factory
     assert [row[:5] for row in rows(read_detections(path))] == [row[:5] for row in rows(table)]
 
 
+@given(table=tables(names, names))
+def test_json_is_written_as_the_standard_library_does(
+    table: Detections, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "letters.json"
+    write_detections(table, path)
+    assert path.read_text(encoding="utf-8") == json.dumps(table.to_activitynet(), ensure_ascii=False) + "\n"
+
+
+def test_many_rows_of_one_video_are_written_in_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(results_json, "_AT_ONCE", 2)
+    table = Detections("v", "a", np.zeros(5), np.arange(5.0), np.arange(5.0), ["", "x", "", "", "y"])
+    write_detections(table, tmp_path / "d.json")
+    assert (tmp_path / "d.json").read_text() == json.dumps(table.to_activitynet()) + "\n"
+
+
+plain_rows = st.fixed_dictionaries(
+    {
+        "label": st.sampled_from(["a", "b:c", 'd"', "{}"]),
+        "score": st.integers(-3, 3) | st.floats(-9, 9),
+        "segment": st.tuples(st.floats(-2, 5), st.integers(5, 9)).map(list),
+    },
+    optional={"source": st.sampled_from(["", "x", "y:z"]), "id": st.just(3), "more": st.just({"a": [{"b": 1}]})},
+)
+
+
+@given(
+    content=st.dictionaries(st.sampled_from(["v", "w", "x:y"]), st.lists(plain_rows, max_size=5)),
+    indent=st.sampled_from([None, 1]),
+)
+def test_rows_are_read_alike_whatever_stands_beside_them(
+    content: dict[str, Any], indent: int | None, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "plain.json"
+    path.write_text(json.dumps({"version": "a: b", "results": content}, indent=indent))
+    found = read_detections(path)
+    assert rows(found) == [
+        (video, r["label"], max(r["segment"][0], 0.0), float(r["segment"][1]), float(r["score"]), r.get("source", ""))
+        for video, listed in content.items()
+        for r in listed
+    ]
+    early = sum(r["segment"][0] < 0 for listed in content.values() for r in listed)
+    assert len(found.notes) == (early > 0)
+    assert all(f"Clipped {early} detection" in note for note in found.notes)
+    fresh = Detections(found.video.tolist(), found.label.tolist(), found.start, found.end, found.score)
+    for one, other in ((found.video_codes, fresh.video_codes), (found.label_codes, fresh.label_codes)):
+        assert one[1] == other[1]
+        assert one[0].tolist() == other[0].tolist()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"results": {"v": [{"label": "Diving", "score": 1, "segment": [-0.5, 2]}, {"label": "Diving", "score": 1, '
+        '"segment": [-3, -1]}, {"label": "Diving", "score": 1, "segment": [0, 1]}]}}',
+        "v -0.5 2 26 1\nv -3 -1 26 1\nv 0 1 26 1\n",
+        "video,label,start,end,score\nv,Diving,-0.5,2,1\nv,Diving,-3,-1,1\nv,Diving,0,1,1\n",
+    ],
+)
+def test_times_before_the_video_are_clipped_and_noted(text: str, tmp_path: Path) -> None:
+    found = read_detections(saved(tmp_path, text))
+    assert list(zip(found.start.tolist(), found.end.tolist(), strict=True)) == [(0.0, 2.0), (0.0, 0.0), (0.0, 1.0)]
+    note = "Clipped 2 detections that begin before 0 s (1 of them ends there, too)."
+    assert found.notes == (note,)
+    assert found[[2]].notes == Detections.concat([found, EXAMPLE]).notes == (note,)
+    assert found.renamed_videos(lambda video: video + "2").notes == (note,)
+    truth = Annotations(("Diving",), {"v": VideoInfo()}, Segments("v", ["Diving"], [0], [2]))
+    evaluation = evaluate(found, truth)
+    assert note in evaluation.notes
+    assert evaluation.average == 1.0
+    with pytest.raises(DataError, match="negative or inverted"):
+        Detections("v", ["Diving"], [-0.5], [2], [1])
+
+
 # -- bad input ------------------------------------------------------------------------------------------------------
 
 
@@ -204,8 +280,22 @@ def results(**changes: Any) -> dict[str, Any]:
         (results(score=float("nan")), "score is not a finite number"),
         (results(segment=...), "has no segment"),
         (results(segment=[1]), r"not \[start, end\]"),
-        (results(segment=[2, 1]), r"negative or inverted.*got \[2, 1\]\)"),
-        (results(segment=[-1, 1]), "negative or inverted"),
+        (results(segment=[2, 1]), r"results\['v'\]\[1\]: a segment is inverted.*got \[2, 1\]\)"),
+        (results(segment=[-1, -2]), "a segment is inverted"),
+        (results(segment=[True, 2]), "start is not a finite number.*got True"),
+        (results(score=10**400), "score is not a finite number"),
+        (
+            '{"results": {"v": [{"label": "a", "label": "b", "score": 1, "segment": [0, 1]}]}}',
+            "key 'label' is listed tw",
+        ),
+        ('{"results": {"v": []}, "results": {}}', "key 'results' is listed twice"),
+        ('{"a": {"b": 1, "b": 2}, "results": {"v": []}}', "key 'b' is listed twice"),
+        ('{"results": {"v": []}} {}', "not valid JSON: Extra data at line 1, column 24"),
+        ('{"results": {"v": [],}}', "not valid JSON: Expecting property name enclosed in double quotes"),
+        ('{"results": {"v": [] "w": []}}', "not valid JSON: Expecting ',' delimiter at line 1, column 22"),
+        ('{"results": {"v" []}}', "not valid JSON: Expecting ':' delimiter"),
+        ('{"results": {"v": [' + "[" * 100_000, "nested too deeply"),
+        ('{"results": {"v": [' + "1" * 5000 + "]}}", "not a list of objects"),
         (results(segment=[0, float("inf")]), "end is not a finite number"),
         (results(segment=[None, 1]), "start is missing"),
         ({"results": {"": [ROW]}}, "video is empty"),

@@ -16,6 +16,7 @@ from wtal_core.evaluation import (
     describe_failure,
     diagnose,
     evaluate,
+    failure_kinds,
     false_positive_profile,
     missed_share,
     sensitivity,
@@ -246,6 +247,38 @@ def test_every_detection_and_every_instance_is_accounted_for() -> None:
     summary = found.summary
     assert summary["number"].sum() == len(found.failures)
     assert not found.outcome.flags.writeable
+
+
+def test_detections_in_other_videos_are_a_kind_of_their_own() -> None:
+    """They are false positives, and what happens there is not what the diagnosis is about."""
+    truth = annotations(**TRACKS)
+    videos = {"v": replace(truth.videos["v"], subset="test"), "w": replace(truth.videos["w"], subset="train")}
+    instances = Segments.concat([truth.instances, Segments("w", ["A"], [1], [5])])
+    truth = replace(truth, videos=videos, instances=instances)
+    rows = Detections(["w", "v", "x"], "A", [1, 20, 0], [5, 30, 1], [0.9, 0.8, 0.7])
+    found = diagnose(rows, truth, subset="test")
+    assert found.outcome.tolist() == ["other video", "tp", "other video"]
+    base = evaluate(rows, truth, tiou=0.5, subset="test").average
+    gain = evaluate(rows[[1]], truth, tiou=0.5, subset="test").average - base
+    assert gain > 0
+    assert found.totals["other video"] == pytest.approx(gain)
+    assert found.failures.set_index("video").loc["w", "cost"] == pytest.approx(gain)
+    alone = diagnose(rows, truth, subset="test", only_subset_videos=True)
+    assert alone.outcome.tolist() == ["outside", "tp", "outside"]
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 200_000])
+def test_parts_of_any_size_give_one_diagnosis(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, truth = random_case(700, 9, 2, instances_per_video=8, seed=3)
+    tracks = {"fakes": truth.instances[::3], "context": truth.instances[::2]}
+    truth = replace(truth, instances=truth.instances[1::2], tracks=tracks)
+    whole = diagnose(rows, truth, tiou=0.6)
+    monkeypatch.setattr(failure_kinds, "AT_ONCE", at_once)
+    parts = diagnose(rows, truth, tiou=0.6)
+    assert parts.outcome.tolist() == whole.outcome.tolist()
+    assert parts.failures.equals(whole.failures)
+    assert parts.totals == whole.totals
+    assert len(set(whole.outcome)) > 7
 
 
 def test_detections_outside_and_dropped_are_no_failures() -> None:

@@ -14,7 +14,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wtal_core.errors import DataError, UsageError
-from wtal_core.evaluation import PROTOCOLS, EvaluationProtocol, GroundTruthIndex, MatchTable, evaluate
+from wtal_core.evaluation import (
+    PROTOCOLS,
+    EvaluationProtocol,
+    GroundTruthIndex,
+    MatchTable,
+    bootstrap_map,
+    choice,
+    compare_detections,
+    diagnose,
+    evaluate,
+    paired_bootstrap,
+    precision_recall,
+    score_histogram,
+)
 from wtal_core.evaluation.benchmark import random_case
 from wtal_core.records import Annotations, Detections, Segments, VideoInfo
 from wtal_core.snippet_grid import SnippetGrid
@@ -71,9 +84,6 @@ def cases(longest: int):
 
 
 def assert_as_oracle(protocol, instances, detections, ambiguous, classes=CLASSES, videos=("v1", "v2", "v3")):
-    known = [d for d in detections if d[0] in videos]
-    if detections and not known:
-        return  # an error, tested elsewhere
     got = evaluate(
         detections_of(detections),
         annotations_of(instances, ambiguous, videos, classes),
@@ -129,10 +139,12 @@ def test_as_the_oracle_in_snippets(protocol, case):
     assert_as_oracle(protocol, *case)
 
 
+@pytest.mark.parametrize("at_once", [1, 40, 500_000])
 @pytest.mark.parametrize("protocol", list(PROTOCOLS))
 @pytest.mark.parametrize("seed", [0, 1])
-def test_as_the_oracle_in_a_crowd(protocol, seed):
-    """One video, one class, everything overlaps: long chains of displaced detections."""
+def test_as_the_oracle_in_a_crowd(protocol, seed, at_once, monkeypatch):
+    """One video, one class, everything overlaps: long chains of displaced detections, or one after the other."""
+    monkeypatch.setattr(choice, "PAIRS_AT_ONCE", at_once)
     rng = np.random.default_rng(seed)
 
     def quarter(n, start, length):
@@ -191,6 +203,49 @@ def test_equal_scores_go_by_video_then_table():
     assert evaluate(detections_of([other, right]), truth, tiou=0.5).average == 0.5
 
 
+def test_many_equal_scores_go_by_video_then_table():
+    """An attention that is saturated in videos of 2,500 snippets and more gives thousands of detections one score."""
+    rng = np.random.default_rng(5)
+    videos = ["v2", "v1", "v3"]
+    instances = [(v, "a", Fraction(int(s)), Fraction(int(s) + 8)) for v in videos for s in range(0, 2600, 40)]
+    detections = [
+        (v, "a", Fraction(int(s)), Fraction(int(s + d)), 1.0)
+        for v in videos
+        for s, d in zip(rng.integers(0, 2600, 90), rng.integers(4, 12, 90), strict=True)
+    ]
+    for protocol in PROTOCOLS:
+        assert_as_oracle(protocol, instances, detections, [("v1", Fraction(0), Fraction(50))], classes=["a"])
+    # 2,600 detections of one score: the k-th in the table has rank k, whatever the sort.
+    truth = annotations_of([("v1", "a", 10.0 * k, 10.0 * k + 8) for k in range(2600)], classes=["a"])
+    right = np.arange(2600) % 2 == 0
+    start = 10.0 * np.arange(2600) + np.where(right, 0.0, 8.5)
+    rows = Detections("v1", ["a"] * 2600, start, start + np.where(right, 8.0, 1.0), np.ones(2600))
+    precision = np.arange(1, 1301) / (2 * np.arange(1300) + 1)
+    assert evaluate(rows, truth, protocol="thumos14", tiou=0.5).average == pytest.approx(
+        precision.sum() / 2600, abs=1e-12
+    )
+    assert evaluate(rows[np.argsort(~right, kind="stable")], truth, tiou=0.5).average == 0.5
+    shuffled = rows[rng.permutation(2600)]
+    table = MatchTable(evaluate(shuffled, truth, tiou=0.5))
+    assert (table.outcome(0.5) == "tp").sum() == 1300  # the order decides the AP, not what is found
+
+
+def test_equal_tiou_goes_by_annotation_order_and_by_rank():
+    """Of instances with equal tIoU the first in the annotations is taken, of detections the one ranked higher."""
+    truth = annotations_of([("v1", "a", 4.0, 8.0), ("v1", "a", 0.0, 4.0)], classes=["a"])
+    one = detections_of([("v1", "a", 2.0, 6.0, 0.9)])  # tIoU 1/3 with both
+    for protocol in PROTOCOLS:
+        found = MatchTable(evaluate(one, truth, protocol=protocol, tiou=0.25)).detections
+        assert found["match@0.25"].tolist() == [0], protocol
+        assert found["best"].tolist() == [0], protocol
+    truth = annotations_of([("v1", "a", 2.0, 6.0)], classes=["a"])
+    two = detections_of([("v1", "a", 4.0, 8.0, 0.5), ("v1", "a", 0.0, 4.0, 0.9)])
+    for protocol in PROTOCOLS:
+        found = MatchTable(evaluate(two, truth, protocol=protocol, tiou=0.25))
+        assert found.instances["match@0.25"].tolist() == [1], protocol
+        assert found.instances["best"].tolist() == [1], protocol
+
+
 def test_match_table_by_hand():
     truth = annotations_of([("v2", "a", 9.0, 10.0), ("v1", "a", 0.0, 4.0), ("v1", "b", 0.0, 4.0)], subset="test")
     detections = detections_of(
@@ -238,17 +293,96 @@ def test_only_selected_videos_count():
     everything = evaluate(detections, truth, tiou=0.5)
     assert everything.average == pytest.approx(1 / 6)
     test = evaluate(detections, truth, tiou=0.5, subset="test")
-    assert (test.average, test.num_videos, test.num_instances, test.num_detections) == (0.5, 2, 2, 1)
-    assert any("Ignored 1 detection in 1 video" in note and "v3" in note for note in test.notes)
+    assert (test.average, test.num_videos, test.num_instances, test.num_detections) == (0.25, 2, 2, 2)
+    assert test.notes[0] == (
+        "1 detection in 1 video outside the subset (train, e.g. v3) counts as a false positive, as in the official "
+        "evaluators; only_subset_videos leaves such ones out."
+    )
     assert any("1 video of 2 with instances has no detection" in note for note in test.notes)
     assert MatchTable(test).instances.index.tolist() == [1, 2]  # rows of the table that was passed in
     assert evaluate(detections, truth, tiou=0.5, videos=["v1"]).average == 1.0
     assert evaluate(detections, truth, tiou=0.5, subset=["test", "train"]).average == everything.average
     assert evaluate(detections, truth, tiou=0.5, subset="test", videos=["v1", "v3"]).num_videos == 1
     index = GroundTruthIndex(truth, subset="test")
-    assert evaluate(detections, index, tiou=0.5).average == 0.5
-    with pytest.raises(UsageError, match="fixed"):
-        evaluate(detections, index, subset="test")
+    assert evaluate(detections, index, tiou=0.5).average == 0.25
+    for again in ({"subset": "test"}, {"videos": ["v1"]}, {"only_subset_videos": True}):
+        with pytest.raises(UsageError, match="fixed"):
+            evaluate(detections, index, **again)
+
+
+def test_only_subset_videos_leaves_the_others_out():
+    truth = Annotations(
+        classes=("a",),
+        videos={"v1": VideoInfo(subset="test"), "v2": VideoInfo(subset="train"), "v3": VideoInfo()},
+        instances=Segments(["v1", "v2"], "a", [0.0, 0.0], [1.0, 1.0]),
+    )
+    # A case of two videos: the detection in the training video is right there, and still not one of the test split.
+    rows = Detections(["v2", "v3", "new", "v1"], "a", [0.0] * 4, [1.0] * 4, [0.9, 0.8, 0.7, 0.6])
+    assert evaluate(rows[[0, 3]], truth, tiou=0.5, subset="test").average == 0.5
+    official = evaluate(rows, truth, tiou=0.5, subset="test")
+    assert (official.average, official.num_detections) == (0.25, 4)
+    assert [note for note in official.notes if "false positive" in note] == [
+        "2 detections in 2 videos outside the subset (of no subset, train, e.g. v2) count as false positives, as in "
+        "the official evaluators; only_subset_videos leaves such ones out.",
+        "1 detection in 1 video that the annotations do not list (e.g. new) counts as a false positive.",
+    ]
+    alone = evaluate(rows, truth, tiou=0.5, subset="test", only_subset_videos=True)
+    assert (alone.average, alone.num_detections) == (1.0, 1)
+    assert alone.notes == ("Ignored 3 detections in 3 videos outside the 1 evaluated (e.g. new).",)
+    index = GroundTruthIndex(truth, "test", only_subset_videos=True)
+    assert evaluate(rows, index, tiou=0.5).average == 1.0
+
+
+@pytest.mark.parametrize("protocol", list(PROTOCOLS))
+def test_other_readings_go_through_everything_that_evaluates(protocol):
+    """Curves, bootstrap, comparison and diagnosis count what `evaluate` counts, under both readings."""
+    rows, truth = random_case(400, 12, 3, seed=2)
+    videos = {v: replace(info, subset="test" if i % 3 else "train") for i, (v, info) in enumerate(truth.videos.items())}
+    truth = replace(truth, videos=videos)
+    for only in (False, True):
+        chosen = {"protocol": protocol, "subset": "test", "only_subset_videos": only}
+        scored = evaluate(rows, truth, tiou=0.5, **chosen)
+        index = GroundTruthIndex(truth, "test", only_subset_videos=only)
+        assert evaluate(rows, index, protocol=protocol, tiou=0.5).average == scored.average
+        assert bootstrap_map(rows, truth, tiou=0.5, resamples=3, **chosen)["map"].iloc[0] == pytest.approx(
+            scored.average
+        )
+        pair = paired_bootstrap(rows, rows[::2], truth, tiou=0.5, resamples=3, **chosen)
+        assert pair["first"].iloc[0] == pytest.approx(scored.average)
+        found = diagnose(rows, truth, tiou=0.5, **chosen)
+        assert found.mean_ap == pytest.approx(scored.average, abs=1e-12)
+        assert found.notes == scored.notes
+        counted = ~np.isin(found.outcome, ("dropped", "outside"))
+        curves = precision_recall(rows, truth, tiou=0.5, **chosen)
+        with_instances = sum(len(curve.recall) for curve in curves if curve.label != "mean")
+        assert with_instances == np.isin(rows.label[counted], [c.label for c in curves]).sum()
+        histogram = score_histogram(rows, truth, tiou=0.5, **chosen)
+        assert histogram.true_positives.sum() + histogram.false_positives.sum() == counted.sum()
+        of_others = np.array([videos[v].subset == "train" for v in rows.video])
+        assert set(found.outcome[of_others]) <= ({"outside"} if only else {"other video", "dropped"})
+        chosen.pop("protocol")
+        both = compare_detections({"a": rows}, truth, tiou=0.5, protocols=[protocol], **chosen)
+        assert both.evaluations["a", protocol].average == scored.average
+
+
+@pytest.mark.parametrize("protocol", ["activitynet", "thumos14"])
+@given(case=cases(24))
+@settings(max_examples=40)
+def test_a_subset_is_scored_as_the_oracle_scores_its_instances(protocol, case):
+    """The official evaluators know the instances of the subset, and every detection of the file."""
+    instances, detections, _ = case
+    truth = annotations_of(instances)
+    truth = replace(truth, videos={v: VideoInfo(subset="train" if v == "v2" else "test") for v in truth.videos})
+    own = [i for i in instances if i[0] != "v2"]
+    if not own:
+        return
+    got = evaluate(detections_of(detections), truth, protocol=protocol, subset="test", tiou=[0.1, 0.5]).ap
+    for threshold in ("0.1", "0.5"):
+        expected = oracles.ORACLES[protocol](CLASSES, own, detections, [], Fraction(threshold))
+        for label, value in expected.items():
+            assert got.loc[label, float(threshold)] == pytest.approx(
+                np.nan if value is None else float(value), nan_ok=True
+            )
 
 
 def test_forgotten_subset_is_pointed_out():
@@ -266,14 +400,24 @@ def test_videos_that_nobody_annotated():
     detections = detections_of([("elsewhere", "a", 0.0, 1.0, 0.9), ("v1", "a", 0.0, 1.0, 0.8)])
     evaluation = evaluate(detections, truth, tiou=0.5)
     assert evaluation.average == 0.5
-    assert any("do not list count as false positives (e.g. elsewhere)" in note for note in evaluation.notes)
+    assert any("do not list (e.g. elsewhere) counts as a false positive" in note for note in evaluation.notes)
     assert evaluate(detections, truth, tiou=0.5, videos=["v1"]).average == 1.0
-    with pytest.raises(DataError, match=r"none of these videos is annotated.*'v1'.*'elsewhere'"):
-        evaluate(detections[[0]], truth)
-    with pytest.raises(DataError, match=r"Take the prefix off the annotations: strip_prefix='v_' of"):
-        evaluate(detections[[1]], truth.renamed_videos(lambda video: f"v_{video}"))
-    with pytest.raises(DataError, match=r"got ids such as 'x{77}\.\.\.'"):  # a long name does not flood the terminal
-        evaluate(detections_of([("x" * 300, "a", 0.0, 1.0, 0.9)]), truth)
+
+
+def test_only_videos_that_nobody_annotated_score_zero():
+    truth = annotations_of([("v1", "a", 0.0, 1.0)], classes=["a"])
+    detections = detections_of([("elsewhere", "a", 0.0, 1.0, 0.9), ("v1", "a", 0.0, 1.0, 0.8)])
+    for options in ({}, {"videos": ["v1"]}, {"only_subset_videos": True}):
+        evaluation = evaluate(detections[[0]], truth, tiou=0.5, **options)
+        assert evaluation.average == 0.0
+        assert evaluation.notes[0] == (
+            "None of the 1 video with detections is annotated, so nothing can be right: their ids are such as "
+            "'elsewhere', the annotated ones such as 'v1'. Use the same video ids in both files."
+        )
+    other = evaluate(detections[[1]], truth.renamed_videos(lambda video: f"v_{video}"))
+    assert "Take the prefix off the annotations: strip_prefix='v_' of" in other.notes[0]
+    long = evaluate(detections_of([("x" * 300, "a", 0.0, 1.0, 0.9)]), truth)  # a long name does not flood the terminal
+    assert f"such as '{'x' * 77}...'" in long.notes[0]
 
 
 def test_nothing_detected_is_zero_not_an_error():
@@ -387,15 +531,3 @@ def test_unknown_label_names_the_nearest_class():
     truth = annotations_of([("v1", "Diving", 0.0, 1.0)], classes=["Diving", "LongJump"])
     with pytest.raises(DataError, match=r"unknown class 'Divng'.*Did you mean 'Diving'"):
         evaluate(detections_of([("v1", "Divng", 0.0, 1.0, 0.5)]), truth)
-
-
-def test_times_in_frames_are_noted():
-    rows = [("v1", "a", 1, 2, 0.9), ("v2", "a", 114, 115, 0.8), ("new", "a", 900, 901, 0.7)]
-    truth = annotations_of([("v1", "a", 1, 2), ("v2", "a", 114, 115)])
-    known = {name: replace(info, duration=10.0) for name, info in truth.videos.items()}
-    truth = replace(truth, videos=known)
-    asked = "are these times in seconds?"
-    assert not [note for note in evaluate(detections_of(rows), truth).notes if asked in note]
-    frames = [(video, label, 25 * start, 25 * end, score) for video, label, start, end, score in rows]
-    (note,) = (note for note in evaluate(detections_of(frames), truth, subset="test").notes if asked in note)
-    assert note.startswith("2 detections of 3 begin after the end of the video")

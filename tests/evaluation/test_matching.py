@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from wtal_core.evaluation import overlapping_pairs
 from wtal_core.evaluation.average_precision import running_max_from_end
-from wtal_core.evaluation.matching import serial_choice
+from wtal_core.evaluation.choice import serial_choice
 from wtal_core.records import Detections, Segments
 
 

@@ -253,3 +253,46 @@ def test_tables_print_in_a_few_lines() -> None:
     assert len(lines) == 8
     assert repr(Segments.empty()) == "Segments: 0 rows"
     assert "... and 280 more" in table._repr_html_()
+
+
+@given(rows)
+def test_names_listed_once_give_the_same_table(values: list[Any]) -> None:
+    table = detections_of(values)
+    videos, labels = ["v2", "видео", "never", "v1", "a b"], ["x", "Höhe", "Diving"]
+    video, label = [videos.index(v) for v in table.video], [labels.index(v) for v in table.label]
+    made = Detections.from_codes(
+        videos, video, labels, label, table.start, table.end, table.score, table.source.tolist(), notes=["said"]
+    )
+    assert made == table
+    assert made.notes == ("said",)
+    for column in ("video_codes", "label_codes"):  # computed from the numbers, as they would be from the names
+        codes, names = getattr(made, column)
+        assert codes.tolist() == getattr(table, column)[0].tolist()
+        assert names == getattr(table, column)[1]
+
+
+@pytest.mark.parametrize(
+    ("videos", "video", "message"),
+    [
+        (["v", "v"], [0, 1], "a video is listed twice"),
+        (["v"], [1], "a number of a video is out of range.*0 to 0.*got 1 to 1"),
+        (["v"], [-1], "out of range"),
+        ([""], [0], "not a name"),
+        (["v"], [0, 0], "columns differ in length"),
+    ],
+)
+def test_numbers_of_names_are_checked(videos: list[str], video: list[int], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        Detections.from_codes(videos, video, ["a"], [0], [0.0], [1.0], [0.5])
+
+
+def test_notes_stay_with_the_rows() -> None:
+    table = Detections.from_codes(["v"], [0, 0], ["a"], [0, 0], [0.0, 1.0], [1.0, 2.0], [0.5, 0.4], notes=["clipped"])
+    other = Detections("w", ["a"], [0], [1], [0.1])
+    assert other.notes == ()
+    for kept in (table[:1], table[[1]], table + other, table.for_video("v"), table.for_labels(["a"]), table.sorted()):
+        assert kept.notes == ("clipped",)
+    assert (table + table).notes == ("clipped",)
+    assert table.renamed_videos(str.upper).notes == ("clipped",)
+    assert pickle.loads(pickle.dumps(table)).notes == ("clipped",)
+    assert table == Detections("v", ["a", "a"], [0, 1], [1, 2], [0.5, 0.4])  # the rows are the same

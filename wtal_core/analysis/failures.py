@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,9 +20,9 @@ import numpy as np
 
 from wtal_core.arrays import BoolArray, FloatArray
 from wtal_core.errors import DataError, UsageError
-from wtal_core.evaluation import Diagnosis, overlapping_pairs
+from wtal_core.evaluation import Diagnosis, overlap_parts
 from wtal_core.files import read_json, write_json
-from wtal_core.records import Activations, Annotations, Detections, Segments
+from wtal_core.records import Activations, Annotations, Detections
 
 try:
     import fcntl
@@ -253,9 +254,9 @@ def right_elsewhere(here: Diagnosis, there: Diagnosis) -> BoolArray:
     wrong = there.detections[there.failures["row"].to_numpy()[~there.failures["miss"].to_numpy()]]
     false = np.flatnonzero(~failures["miss"].to_numpy())
     mine = here.detections[failures["row"].to_numpy()[false]]
-    pairs = overlapping_pairs(mine, Segments(wrong.video, wrong.label, wrong.start, wrong.end), same_label=True)
     shared = np.zeros(len(failures), dtype=np.bool_)
-    shared[false[pairs.detection[pairs.tiou >= 0.5]]] = True
+    for pairs in overlap_parts(mine, wrong, same_label=True):
+        shared[false[pairs.detection[pairs.tiou >= 0.5]]] = True
     right: BoolArray = np.where(target >= 0, found, ~shared)
     return right
 
@@ -334,12 +335,18 @@ def moment_of(
     low, high = min(a for a, _ in marks), max(b for _, b in marks)
     margin = max(0.6 * (high - low), 2.0)
     t0, t1 = max(0.0, low - margin), high + margin
-    duration = annotations.videos[failure.video].duration
+    info = annotations.videos.get(failure.video)  # None: a detection in a video that is not annotated
+    duration = None if info is None else info.duration
     if duration is not None and duration > low:
         t1 = min(t1, max(float(duration), high))
 
     def track(name: str, table: Any, marked_row: int = -1, own: bool = False) -> MomentTrack | None:
-        rows = np.flatnonzero((table.video == failure.video) & (table.end > t0) & (table.start < t1))
+        codes, names = table.video_codes
+        number = bisect_left(names, failure.video)
+        if number == len(names) or names[number] != failure.video:
+            return None
+        rows = np.flatnonzero(codes == number)
+        rows = rows[(table.end[rows] > t0) & (table.start[rows] < t1)]
         if own:
             rows = rows[[label.split("/")[0] == failure.label for label in table.label[rows]]]
         strength = np.ones(rows.size)

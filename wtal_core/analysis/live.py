@@ -116,7 +116,8 @@ class LiveSplit:
 
     Args:
         run: the run.
-        activations: its activations; videos outside the ground truth's are left out.
+        activations: its activations. Videos outside the split are left out, here and of `stored`: what is moved is
+            compared with what it was on the same videos.
         truth: prepared ground truth of the split.
         protocol, tiou: what mAP is computed under.
         stored: the run's stored detections that differences refer to; None: those of its stored settings.
@@ -152,6 +153,9 @@ class LiveSplit:
         self._lock = threading.Lock()  # sessions of the app share one
         if stored is None:
             stored = self.localizer.detections(self.activations, self.localization)
+        else:
+            codes, names = stored.video_codes
+            stored = stored[np.array([name in wanted for name in names], dtype=np.bool_)[codes]]
         self.baseline = evaluate(stored, truth, protocol=protocol, tiou=tiou, matches=False)
 
     def settings(self, changes: Mapping[str, Any] | None = None) -> Any:

@@ -128,12 +128,14 @@ class OpenedRun(Summarized):
         protocol: str | None = None,
         tiou: str | float | Sequence[float] | None = None,
         subset: str | Sequence[str] | None = None,
+        only_subset_videos: bool = False,
     ) -> Evaluation:
         """Score the stored detections, with the match table.
 
         Args:
             protocol, tiou: as in `wtal_core.evaluate`; default what the data set states.
             subset: default `self.subset`.
+            only_subset_videos: leave out detections in other videos, which else are false positives.
 
         Raises:
             DataError: there are no detections or no data set, or they do not fit each other.
@@ -146,17 +148,23 @@ class OpenedRun(Summarized):
             protocol=protocol or usual.protocol,
             tiou=usual.tiou if tiou is None else tiou,
             subset=self.subset if subset is None else subset,
+            only_subset_videos=only_subset_videos,
         )
 
     def diagnose(
-        self, tiou: float = 0.5, *, protocol: str | None = None, subset: str | Sequence[str] | None = None
+        self,
+        tiou: float = 0.5,
+        *,
+        protocol: str | None = None,
+        subset: str | Sequence[str] | None = None,
+        only_subset_videos: bool = False,
     ) -> Diagnosis:
         """Give every false positive and every miss of the stored detections a kind and a cost, see `diagnose`.
 
         Args:
             tiou: the threshold.
             protocol: default what the data set states.
-            subset: default `self.subset`.
+            subset, only_subset_videos: as in `evaluate`.
 
         Raises:
             DataError, UsageError: as `evaluate`.
@@ -167,16 +175,23 @@ class OpenedRun(Summarized):
             protocol=protocol or self.data.evaluation.protocol,
             tiou=tiou,
             subset=self.subset if subset is None else subset,
+            only_subset_videos=only_subset_videos,
         )
 
     def failures(
-        self, tiou: float = 0.5, *, protocol: str | None = None, subset: str | Sequence[str] | None = None
+        self,
+        tiou: float = 0.5,
+        *,
+        protocol: str | None = None,
+        subset: str | Sequence[str] | None = None,
+        only_subset_videos: bool = False,
     ) -> pd.DataFrame:
         """Return the failures, one row each, the costliest first; arguments and errors as for `diagnose`.
 
         Columns are those of `Diagnosis.failures`: video, label, start, end (seconds), kind, score, cost, ...
         """
-        return self.diagnose(tiou, protocol=protocol, subset=subset).failures
+        found = self.diagnose(tiou, protocol=protocol, subset=subset, only_subset_videos=only_subset_videos)
+        return found.failures
 
     def _summary(self, rows: int) -> Summary:
         """Return the run in short; no file is read for it."""

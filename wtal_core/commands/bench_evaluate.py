@@ -4,26 +4,34 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from wtal_core.commands.output import print_json, print_table
 from wtal_core.errors import UsageError, counted
 
+if TYPE_CHECKING:
+    from wtal_core.records import Annotations, Detections
+
 __all__ = ["BenchEvaluate"]
 
 
 @dataclass(frozen=True)
 class BenchEvaluate:
-    """Time the evaluator on a random case and report the peak memory of the process."""
+    """Time the evaluator on a made case and report how much memory it takes."""
 
-    detections: int = 200_000
-    """Number of detections."""
-    videos: int = 5_000
-    """Number of videos."""
-    classes: int = 200
-    """Number of classes."""
+    case: Literal["usual", "large", "crowded"] = "usual"
+    """usual: 200,000 detections in 5,000 videos of 200 classes. large: 2,000,000 in 19,000. crowded: one video whose
+    40,000 detections overlap all of its 2,000 instances."""
+    detections: int | None = None
+    """Number of detections. Default: the case's."""
+    videos: int | None = None
+    """Number of videos. Default: the case's."""
+    classes: int | None = None
+    """Number of classes. Default: the case's."""
+    instances: int | None = None
+    """Number of instances of the crowded case. Default: 2,000."""
     tiou: str = "0.5:0.95"
     """tIoU thresholds: a preset (0.1:0.7, 0.1:0.5, 0.3:0.7, 0.5:0.95, 0.1:0.9), first:last:step, or numbers
     (0.3,0.5)."""
@@ -38,7 +46,12 @@ class BenchEvaluate:
 
     def run(self) -> int:
         """Run the benchmark and print it."""
-        from wtal_core.evaluation.benchmark import peak_memory_bytes, random_case, time_evaluation
+        from wtal_core.evaluation.benchmark import (
+            memory_above,
+            peak_memory_bytes,
+            resident_memory_bytes,
+            time_evaluation,
+        )
         from wtal_core.evaluation.protocols import get_protocol, parse_tiou
 
         if self.repeats < 1 or not self.protocol:
@@ -51,17 +64,19 @@ class BenchEvaluate:
         for name in self.protocol:
             get_protocol(name)
         thresholds = parse_tiou(self.tiou)
-        detections, annotations = random_case(self.detections, self.videos, self.classes, seed=self.seed)
+        detections, annotations = self._inputs()
+        inputs = resident_memory_bytes()
         results = [
             time_evaluation(detections, annotations, protocol=name, tiou=self.tiou, repeats=self.repeats)
             for name in self.protocol
         ]
-        peak = peak_memory_bytes()
+        peak, above = peak_memory_bytes(), memory_above(inputs)
         if self.as_json:
             report: dict[str, Any] = {
-                "detections": self.detections,
-                "videos": self.videos,
-                "classes": self.classes,
+                "case": self.case,
+                "detections": len(detections),
+                "videos": len(annotations.videos),
+                "classes": len(annotations.classes),
                 "instances": len(annotations.instances),
                 "tiou": thresholds,
                 "repeats": self.repeats,
@@ -77,11 +92,13 @@ class BenchEvaluate:
                     for result in results
                 ],
                 "peak_memory_bytes": peak,
+                "memory_above_inputs_bytes": above,
             }
             print_json(report)
             return 0
         print(
-            f"{self.detections:,} detections, {self.videos:,} videos, {self.classes:,} classes, "
+            f"{len(detections):,} detections, {counted(len(annotations.videos), 'video')}, "
+            f"{counted(len(annotations.classes), 'class', 'classes')}, "
             f"{len(annotations.instances):,} instances, {len(thresholds)} tIoU, {counted(self.repeats, 'run')}"
         )
         print_table(
@@ -98,5 +115,35 @@ class BenchEvaluate:
             ],
         )
         print("prepared: ground truth prepared before, no match table (what a threshold slider pays)")
-        print(f"peak memory of the process: {'not known here' if peak is None else f'{peak / 2**20:.0f} MiB'}")
+        print(f"peak memory of the process: {_in_mebibytes(peak)}; above the inputs: {_in_mebibytes(above)}")
         return 0
+
+    def _inputs(self) -> tuple[Detections, Annotations]:
+        from wtal_core.evaluation.benchmark import crowded_case, random_case
+
+        if self.case == "crowded":
+            if self.videos is not None or self.classes is not None:
+                raise UsageError(
+                    "the crowded case is one video of one class",
+                    next_step="Leave out their numbers, or take another case",
+                    arguments=("videos", "classes"),
+                )
+            return crowded_case(_or(self.detections, 40_000), _or(self.instances, 2_000), seed=self.seed)
+        if self.instances is not None:
+            raise UsageError(
+                "only the crowded case has a number of instances",
+                next_step="Leave it out, or take the crowded case",
+                arguments=("instances",),
+            )
+        usual = {"usual": (200_000, 5_000), "large": (2_000_000, 19_000)}[self.case]
+        return random_case(
+            _or(self.detections, usual[0]), _or(self.videos, usual[1]), _or(self.classes, 200), seed=self.seed
+        )
+
+
+def _or(number: int | None, default: int) -> int:
+    return default if number is None else number
+
+
+def _in_mebibytes(size: int | None) -> str:
+    return "not known here" if size is None else f"{size / 2**20:.0f} MiB"

@@ -37,6 +37,9 @@ class Compare:
     """tIoU thresholds: a preset (0.1:0.7, 0.1:0.5, 0.3:0.7, 0.5:0.95, 0.1:0.9), first:last:step, or numbers."""
     subset: tuple[str, ...] = ()
     """Evaluate only these subsets, e.g. test."""
+    only_subset_videos: bool = False
+    """Leave out detections in videos outside the subset, instead of counting them as false positives as the official
+    evaluators do."""
     shared_classes: bool = False
     """Leave out detections of classes that the annotations do not have, as where they hold a part of a data set."""
     resamples: int = 1000
@@ -68,7 +71,13 @@ class Compare:
         self._check()
         levels = parse_tiou(self.tiou)
         sources = open_sources(self.detections)
-        truth = open_truth(self.annotations, self.data, sources=sources, subset=self.subset)
+        truth = open_truth(
+            self.annotations,
+            self.data,
+            sources=sources,
+            subset=self.subset,
+            only_subset_videos=self.only_subset_videos,
+        )
         if self.shared_classes:
             sources = [replace(s, detections=s.detections.for_labels(truth.index.classes)) for s in sources]
         tables = {source.name: source.detections for source in sources}

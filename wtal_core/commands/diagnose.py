@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from wtal_core.commands.output import percent, print_json, print_notes, print_table, refuse_overwriting
+from wtal_core.commands.output import percent, print_notes, print_table, refuse_overwriting
 from wtal_core.errors import UsageError
-from wtal_core.files import write_json
+from wtal_core.files import jsonable, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from wtal_core.runs.find import Truth
 
 __all__ = ["Diagnose"]
+
+_FAILURES_AT_ONCE = 20_000
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,9 @@ class Diagnose:
     """tIoU threshold the failures are failures at."""
     subset: tuple[str, ...] = ()
     """Diagnose only these subsets, e.g. test."""
+    only_subset_videos: bool = False
+    """Leave out detections in videos outside the subset, instead of counting them as false positives as the official
+    evaluators do."""
     top: int | None = None
     """Number of single failures that are listed, by cost. Default: 15 below the tables, all with --json."""
     buckets: str | None = None
@@ -56,7 +64,7 @@ class Diagnose:
 
     def run(self) -> int:
         """Diagnose and print."""
-        from wtal_core.evaluation import DiagnosisSettings, diagnose, evaluate, get_protocol, parse_tiou
+        from wtal_core.evaluation import DiagnosisSettings, diagnose, get_protocol, parse_tiou
         from wtal_core.runs.find import open_source, open_truth
 
         get_protocol(self.protocol)
@@ -71,18 +79,25 @@ class Diagnose:
         refuse_overwriting(self.out, self.annotations, self.data, self.detections)
         settings = DiagnosisSettings(self.background_tiou, self.share, self.cover, self.beside)
         source = open_source(self.detections)
-        truth = open_truth(self.annotations, self.data, sources=[source], subset=self.subset)
+        truth = open_truth(
+            self.annotations,
+            self.data,
+            sources=[source],
+            subset=self.subset,
+            only_subset_videos=self.only_subset_videos,
+        )
         found = diagnose(source.detections, truth.index, protocol=self.protocol, tiou=self.tiou, settings=settings)
-        scored = evaluate(source.detections, truth.index, protocol=self.protocol, tiou=self.tiou, matches=False)
-        if self.out is not None:
-            write_json(self.out, _report(found, truth, source.path, self.buckets, None) | {"notes": scored.notes})
-        if self.as_json:
-            print_json(_report(found, truth, source.path, self.buckets, self.top) | {"notes": scored.notes})
-        else:
-            _print(found, 15 if self.top is None else self.top, self.buckets)
-            if scored.notes:
-                print()
-                print_notes([(self.protocol, scored.notes)])
+        if self.out is not None or self.as_json:
+            report = _report(found, truth, source.path, self.buckets)
+            if self.out is not None:
+                write_text(self.out, _json_parts(report, found.failures))
+            if self.as_json:
+                sys.stdout.writelines(_json_parts(report, found.failures.iloc[: self.top]))
+                return 0
+        _print(found, 15 if self.top is None else self.top, self.buckets)
+        if found.notes:
+            print()
+            print_notes([(self.protocol, found.notes)])
         return 0
 
 
@@ -92,10 +107,24 @@ def _rows(table: pd.DataFrame, index: str | None = None) -> list[dict[str, Any]]
     return [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
 
 
-def _report(found: Diagnosis, truth: Truth, path: Path, buckets: str | None, top: int | None) -> dict[str, Any]:
+def _json_parts(report: dict[str, Any], failures: pd.DataFrame) -> Iterator[str]:
+    """Yield the text of a report with its failures, a part at a time: there may be millions."""
+    head = json.dumps(jsonable(report), ensure_ascii=False, indent=1, allow_nan=False)
+    yield head.removesuffix("\n}") + ',\n "failures": ['
+    names = [str(name) for name in failures.columns]
+    for first in range(0, len(failures), _FAILURES_AT_ONCE):
+        part = failures.iloc[first : first + _FAILURES_AT_ONCE]
+        columns = ([None if v != v else v for v in part[name].tolist()] for name in failures.columns)  # NaN: null
+        rows = (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
+        yield ("," if first else "") + ",".join(
+            "\n  " + json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows
+        )
+    yield "\n ]\n}\n"
+
+
+def _report(found: Diagnosis, truth: Truth, path: Path, buckets: str | None) -> dict[str, Any]:
     from wtal_core.evaluation import false_positive_profile, missed_share, sensitivity
 
-    failures = found.failures if top is None else found.failures.head(top)
     return {
         "detections": path,
         "ground_truth": truth.where,
@@ -108,7 +137,7 @@ def _report(found: Diagnosis, truth: Truth, path: Path, buckets: str | None, top
         "profile": _rows(false_positive_profile(found), "band"),
         "sensitivity": _rows(sensitivity(found, buckets)),
         "missed": _rows(missed_share(found, buckets)),
-        "failures": _rows(failures),
+        "notes": found.notes,
     }
 
 

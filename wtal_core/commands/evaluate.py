@@ -39,6 +39,9 @@ class Evaluate:
     --annotations: its test)."""
     videos: Path | None = None
     """Text file with the video ids to evaluate, one a line. Default: all of the subset."""
+    only_subset_videos: bool = False
+    """Leave out detections in videos outside the subset, instead of counting them as false positives as the official
+    evaluators do."""
     shared_classes: bool = False
     """Leave out detections of classes that the annotations do not have, as where they hold a part of a data set."""
     grid: str | None = None
@@ -81,7 +84,9 @@ class Evaluate:
         source = open_source(self.detections)
         detections = source.detections
         home, subset = (self.annotations, self.subset) if self.annotations else _of_run(source, self.subset)
-        truth = GroundTruthIndex(read_annotations(home), subset or None, listed)
+        truth = GroundTruthIndex(
+            read_annotations(home), subset or None, listed, only_subset_videos=self.only_subset_videos
+        )
         read = len(detections)
         if self.shared_classes:
             detections = detections.for_labels(truth.classes)
@@ -93,6 +98,7 @@ class Evaluate:
             "detections": self.detections,
             "annotations": home,
             "subset": subset or None,
+            "only_subset_videos": self.only_subset_videos,
             "tiou": thresholds,
             "detections_of_other_classes": read - len(detections),
             "evaluations": [{**found.to_dict(), "averages": averages(found.mean_ap)} for found in evaluations],

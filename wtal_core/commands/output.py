@@ -106,10 +106,12 @@ def print_notes(said: Sequence[tuple[str, Sequence[str]]]) -> None:
 
 
 def print_mean_ap(evaluations: Iterable[Mapping[str, Any]]) -> None:
-    """Print the mAP at each tIoU and the average of evaluations given as plain values, a table each."""
+    """Print mAP at each tIoU, the average and the notes of evaluations given as plain values, a table each."""
+    evaluations = list(evaluations)
     for evaluation in evaluations:
         levels, values = zip(*evaluation["mean_ap"].items(), strict=True)
         print_table(
             ["mAP % at tIoU", *levels, "average"],
             [(evaluation["protocol"], *map(percent, values), percent(evaluation["average"]))],
         )
+    print_notes([(evaluation["protocol"], evaluation.get("notes", ())) for evaluation in evaluations])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,8 +17,9 @@ import numpy.typing as npt
 from wtal_core.data.annotations.draft import name_problem, number, shown
 from wtal_core.data.annotations.table import column_separator, read_csv
 from wtal_core.data.annotations.thumos14_facts import THUMOS14_CLASS_IDS
-from wtal_core.errors import DataError, UsageError, and_more, unknown_name
-from wtal_core.files import composed, read_json, read_start, read_text, require_file, write_text
+from wtal_core.data.results_json import no_cycle_search, results_of, results_text
+from wtal_core.errors import DataError, UsageError, counted, unknown_name
+from wtal_core.files import composed, read_start, read_text, require_file, write_text
 from wtal_core.records import Detections
 
 __all__ = ["DETECTION_FORMATS", "VideoScores", "read_detections", "read_video_scores", "write_detections"]
@@ -62,20 +63,20 @@ def read_detections(path: str | os.PathLike[str], classes: Classes = None) -> De
             the 20 THUMOS14 classes. For the other formats the names that may occur; None admits any.
 
     Returns:
-        Detections in file order, seconds.
+        Detections in file order, seconds. Times before 0 become 0; `notes` say how many there were.
 
     Raises:
-        DataError: nothing is there, no such format, a value is missing or not finite, a segment is negative or
-            inverted, or a class is not known.
+        DataError: nothing is there, no such format, a value is missing or not finite, a segment is inverted, or a class
+            is not known.
     """
     path = Path(path)
     start = read_start(path, _WHAT).removeprefix(b"\xef\xbb\xbf").lstrip()
     if start[:1] in (b"{", b"["):
-        return _build(_rows_of_json(path), path, _names(classes))
+        return _of_json(path, _names(classes))
     text = read_text(path, _WHAT)
     first_line = text.lstrip().split("\n", 1)[0]
     if column_separator(first_line) is not None:
-        return _build(_rows_of_csv(path), path, _names(classes))
+        return _of_rows(_rows_of_csv(path), path, _names(classes))
     if text.strip() and len(first_line.split()) != 5:
         raise DataError(
             "is not a file of detections",
@@ -84,7 +85,7 @@ def read_detections(path: str | os.PathLike[str], classes: Classes = None) -> De
             where=path,
             next_step="'wtal data explain' says what this file is",
         )
-    return _build(_rows_of_text(text, path, classes), path, None)
+    return _of_rows(_rows_of_text(text, path, classes), path, None)
 
 
 def _names(classes: Classes) -> set[str] | None:
@@ -93,88 +94,157 @@ def _names(classes: Classes) -> set[str] | None:
     return set(classes.values() if isinstance(classes, Mapping) else classes)
 
 
-def _build(rows: Iterable[_Row], path: Path, known: set[str] | None) -> Detections:
-    """Check the rows as columns and make Detections; every error names the row it is in."""
-    columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(7)]
-    video, label, start, end, score, source, where = columns
+class _Codes(dict[Any, int]):
+    """Numbers names in the order in which they are first met."""
 
-    def fail(row: int, problem: str, expected: str, got: str | None = None) -> None:
-        at = f"{path}: {where[row]}"
-        raise DataError(problem, expected=expected, got=got, where=at, next_step="Correct or drop this detection")
+    def __missing__(self, name: Any) -> int:
+        self[name] = number = len(self)
+        return number
 
-    for name, column in (("video", video), ("label", label)):
-        for row, value in enumerate(column):
+
+class _Columns:
+    """Detections under construction, checked as they come; every error names the row it is in.
+
+    Args:
+        path: the file, for messages.
+        known: labels that may occur; None admits any.
+    """
+
+    def __init__(self, path: Path, known: Set[str] | None) -> None:
+        self._path, self._known = path, known
+        self._videos, self._labels = _Codes(), _Codes()
+        self._video, self._label = array("q"), array("q")
+        self._start, self._end, self._score = array("d"), array("d"), array("d")
+        self._source: list[str] = []  # as long as the last row that has one
+        self._clipped = self._before = 0
+
+    def add(self, video: Any, label: Any, start: Any, end: Any, score: Any, source: Any, where: str) -> None:
+        """Add a row.
+
+        Raises:
+            DataError: something in it is not what it has to be.
+        """
+
+        def fail(problem: str, expected: str, got: str | None = None) -> DataError:
+            at = f"{self._path}: {where}"
+            return DataError(problem, expected=expected, got=got, where=at, next_step="Correct or drop this detection")
+
+        for name, value in (("video", video), ("label", label)):
             if (problem := name_problem(value)) is not None:
-                fail(row, f"the {name} {problem[1]}", expected="a non-empty text")
-    for row, value in enumerate(source):
-        if value != "" and (problem := name_problem(value)) is not None:
-            fail(row, f"the source {problem[1]}", expected="a text")
-    if known is not None:
-        for row, value in enumerate(label):
-            if value not in known:
-                raise unknown_name("class", value, sorted(known), where=f"{path}: {where[row]}", usage=False)
-    numbers = {}
-    for name, column in (("start", start), ("end", end), ("score", score)):
-        values = np.array([number(value) for value in column], dtype=np.float64)
-        if (bad := np.flatnonzero(~np.isfinite(values))).size:
-            row = int(bad[0])
-            kind = "missing" if column[row] is None else "not a finite number"
-            fail(row, f"the {name} is {kind}", expected="a finite number", got=shown(column[row]))
-        numbers[name] = values
-    if (bad := np.flatnonzero((numbers["start"] < 0) | (numbers["end"] < numbers["start"]))).size:
-        row = int(bad[0])
-        fail(
-            row,
-            "a segment is negative or inverted",
-            expected="0 <= start <= end (seconds)",
-            got=f"[{numbers['start'][row]:g}, {numbers['end'][row]:g}]{and_more(bad.size)}",
-        )
-    video, label = [composed(name) for name in video], [composed(name) for name in label]
-    return Detections(video, label, numbers["start"], numbers["end"], numbers["score"], source)
+                raise fail(f"the {name} {problem[1]}", expected="a non-empty text")
+        if source != "" and (problem := name_problem(source)) is not None:
+            raise fail(f"the source {problem[1]}", expected="a text")
+        if self._known is not None and label not in self._known:
+            raise unknown_name("class", label, sorted(self._known), where=f"{self._path}: {where}", usage=False)
+        numbers = []
+        for name, value in (("start", start), ("end", end), ("score", score)):
+            numbers.append(number(value))
+            if not math.isfinite(numbers[-1]):
+                kind = "missing" if value is None else "not a finite number"
+                raise fail(f"the {name} is {kind}", expected="a finite number", got=shown(value))
+        if numbers[1] < numbers[0]:
+            raise fail("a segment is inverted", "start <= end (seconds)", f"[{numbers[0]:g}, {numbers[1]:g}]")
+        if source:
+            self._source += [""] * (len(self._video) - len(self._source)) + [source]
+        self._video.append(self._videos[composed(video)])
+        self._label.append(self._labels[composed(label)])
+        for column, value in zip((self._start, self._end, self._score), numbers, strict=True):
+            column.append(value)
 
+    def add_rows(self, video: str, rows: list[dict[str, Any]]) -> None:
+        """Add the rows of one video of ActivityNet JSON.
 
-def _results(path: Path) -> dict[str, list[dict[str, Any]]]:
-    """Return the checked `results` object of an ActivityNet results JSON."""
-    content = read_json(path, "results as ActivityNet JSON", unique_keys=True)
-    if not isinstance(content, dict) or not isinstance(content.get("results"), dict):
-        keys = f"the keys {shown(list(content)[:5])}" if isinstance(content, dict) else f"a {type(content).__name__}"
-        annotations = isinstance(content, dict) and "database" in content
-        raise DataError(
-            "holds no results",
-            expected='{"results": {video: [{"label", "score", "segment"}]}}',
-            got=keys,
-            where=path,
-            next_step="These are annotations: name them as the ground truth"
-            if annotations
-            else "'wtal data explain' says what this file is",
-        )
-    for video, rows in content["results"].items():
-        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        Raises:
+            DataError: as `add`.
+        """
+        if not self._add_plain(video, rows):
+            for i, row in enumerate(rows):
+                self._add_object(video, row, f"results[{video!r}][{i}]")
+
+    def _add_object(self, video: str, row: dict[str, Any], where: str) -> None:
+        segment = row.get("segment")
+        if not isinstance(segment, list) or len(segment) != 2:
             raise DataError(
-                "the results of a video are not a list of objects",
-                got=shown(rows),
-                where=f"{path}: results[{video!r}]",
-                next_step='Make it a list of {"label", "score", "segment"}',
+                "a detection has no segment" if segment is None else "a segment is not [start, end]",
+                expected='"segment": [start, end] in seconds',
+                got=shown(row),
+                where=f"{self._path}: {where}",
+                next_step="Video-level results have no place in time: read_video_scores reads them"
+                if segment is None
+                else "Correct or drop this entry",
             )
-    return dict(content["results"])
+        start, end = segment
+        self.add(video, row.get("label"), start, end, row.get("score"), row.get("source") or "", where)
+
+    def _add_plain(self, video: str, rows: list[dict[str, Any]]) -> bool:
+        """Add rows that hold what they should and no source; return False, and add nothing, where one does not."""
+        try:
+            labels, scores = [row["label"] for row in rows], [row["score"] for row in rows]
+            segments = [row["segment"] for row in rows]
+        except KeyError:
+            return False
+        if set(map(type, segments)) != {list} or set(map(len, segments)) != {2}:
+            return False
+        starts, ends = [start for start, _ in segments], [end for _, end in segments]
+        if (
+            set(map(type, labels)) != {str}
+            or not set(map(type, scores)) | set(map(type, starts)) | set(map(type, ends)) <= {float, int}
+            or (sum(map(len, rows)) > 3 * len(rows) and any("source" in row for row in rows))
+            or any(name_problem(name) is not None or composed(name) != name for name in {*labels, video})
+            or (self._known is not None and not all(label in self._known for label in set(labels)))
+        ):
+            return False
+        try:
+            finite = math.isfinite(sum(starts) + sum(ends) + sum(scores))
+            columns = array("d", starts), array("d", ends), array("d", scores)
+        except OverflowError:
+            return False
+        if not finite or not (np.asarray(columns[0]) <= np.asarray(columns[1])).all():
+            return False
+        for mine, column in zip((self._start, self._end, self._score), columns, strict=True):
+            mine.extend(column)
+        self._video.extend([self._videos[video]] * len(rows))
+        self._label.extend(map(self._labels.__getitem__, labels))
+        return True
+
+    def finish(self) -> Detections:
+        """Return the detections; times before the beginning of the video become 0, and a note says so."""
+        start, end = np.asarray(self._start), np.asarray(self._end)
+        notes = []
+        if early := int(np.count_nonzero(start < 0)):
+            before = int(np.count_nonzero(end < 0))
+            whole = f" ({before:,} of them {'ends' if before == 1 else 'end'} there, too)" if before else ""
+            notes.append(
+                f"Clipped {counted(early, 'detection')} that {'begins' if early == 1 else 'begin'} before 0 s{whole}."
+            )
+        source = self._source + [""] * (len(self._video) - len(self._source)) if self._source else None
+        return Detections.from_codes(
+            tuple(self._videos),
+            np.asarray(self._video),
+            tuple(self._labels),
+            np.asarray(self._label),
+            np.maximum(start, 0.0),
+            np.maximum(end, 0.0),
+            np.asarray(self._score),
+            source,
+            notes=notes,
+        )
 
 
-def _rows_of_json(path: Path) -> Iterable[_Row]:
-    for video, rows in _results(path).items():
-        for i, row in enumerate(rows):
-            where = f"results[{video!r}][{i}]"
-            segment = row.get("segment")
-            if not isinstance(segment, list) or len(segment) != 2:
-                raise DataError(
-                    "a detection has no segment" if segment is None else "a segment is not [start, end]",
-                    expected='"segment": [start, end] in seconds',
-                    got=shown(row),
-                    where=f"{path}: {where}",
-                    next_step="Video-level results have no place in time: read_video_scores reads them"
-                    if segment is None
-                    else "Correct or drop this entry",
-                )
-            yield video, row.get("label"), segment[0], segment[1], row.get("score"), row.get("source") or "", where
+def _of_json(path: Path, known: Set[str] | None) -> Detections:
+    columns = _Columns(path, known)
+    with no_cycle_search():  # what is read here refers to nothing that refers back
+        for video, rows in results_of(path):
+            if rows:
+                columns.add_rows(video, rows)
+    return columns.finish()
+
+
+def _of_rows(rows: Iterable[_Row], path: Path, known: Set[str] | None) -> Detections:
+    columns = _Columns(path, known)
+    for row in rows:
+        columns.add(*row)
+    return columns.finish()
 
 
 def _rows_of_csv(path: Path) -> Iterable[_Row]:
@@ -229,7 +299,7 @@ def read_video_scores(path: str | os.PathLike[str]) -> VideoScores:
     """
     path = require_file(path, "video-level results as ActivityNet JSON")
     found: dict[str, dict[str, float]] = {}
-    for video, rows in _results(path).items():
+    for video, rows in results_of(path):
         scores = found.setdefault(composed(video), {})
         for i, row in enumerate(rows):
             where = f"{path}: results[{video!r}][{i}]"
@@ -308,7 +378,7 @@ def write_detections(
             next_step="Leave decimals out, or write format='thumos14'",
         )
     if format == "activitynet":
-        write_text(path, json.dumps(detections.to_activitynet(), ensure_ascii=False, allow_nan=False) + "\n")
+        write_text(path, results_text(detections))
     elif format == "csv":
         write_text(path, _as_csv(detections))
     else:

@@ -28,7 +28,7 @@ import numpy as np
 from wtal_core.arrays import FloatArray, IntArray
 from wtal_core.errors import DataError
 from wtal_core.evaluation import evaluate, overlapping_pairs
-from wtal_core.evaluation.diagnosis import union
+from wtal_core.evaluation.match_table import union
 from wtal_core.records import Annotations, Detections, Segments
 
 __all__ = ["Measures", "best_detections", "covered_share", "measure", "mining_quality", "operating_point"]

@@ -12,18 +12,12 @@ from __future__ import annotations
 from wtal_core.evaluation.bootstrap import bootstrap_map, paired_bootstrap
 from wtal_core.evaluation.comparison import Comparison, averages, compare_detections, in_percent, mean_and_deviation
 from wtal_core.evaluation.curves import PrecisionRecall, ScoreHistogram, precision_recall, score_histogram
-from wtal_core.evaluation.diagnosis import (
-    FALSE_POSITIVE_KINDS,
-    KINDS,
-    MISS_KINDS,
-    Diagnosis,
-    DiagnosisSettings,
-    describe_failure,
-    diagnose,
-)
+from wtal_core.evaluation.diagnosis import Diagnosis, diagnose
 from wtal_core.evaluation.evaluator import evaluate
+from wtal_core.evaluation.failure_kinds import FALSE_POSITIVE_KINDS, KINDS, MISS_KINDS, DiagnosisSettings
+from wtal_core.evaluation.failure_text import describe_failure
 from wtal_core.evaluation.ground_truth import GroundTruthIndex
-from wtal_core.evaluation.match_table import MatchTable, OverlapPairs, overlapping_pairs
+from wtal_core.evaluation.match_table import MatchTable, OverlapPairs, overlap_parts, overlapping_pairs
 from wtal_core.evaluation.matching import DROPPED, UNMATCHED
 from wtal_core.evaluation.protocols import (
     PROTOCOLS,
@@ -68,6 +62,7 @@ __all__ = [
     "list_protocols",
     "mean_and_deviation",
     "missed_share",
+    "overlap_parts",
     "overlapping_pairs",
     "paired_bootstrap",
     "parse_tiou",

@@ -1,4 +1,4 @@
-"""A random but realistic evaluation case of any size, and how long the evaluator needs for it."""
+"""Evaluation cases of any size, realistic or crowded, and how long the evaluator needs for them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,22 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from wtal_core.errors import UsageError
 from wtal_core.evaluation.evaluator import evaluate
 from wtal_core.evaluation.ground_truth import GroundTruthIndex
 from wtal_core.records import Annotations, Detections, Segments, VideoInfo, as_names
 
-__all__ = ["BenchmarkResult", "peak_memory_bytes", "random_case", "time_evaluation"]
+__all__ = [
+    "BenchmarkResult",
+    "crowded_case",
+    "memory_above",
+    "peak_memory_bytes",
+    "random_case",
+    "resident_memory_bytes",
+    "time_evaluation",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +111,31 @@ def random_case(
     )
 
 
+def crowded_case(num_detections: int, num_instances: int, *, seed: int = 0) -> tuple[Detections, Annotations]:
+    """Return detections and instances of one video and one class that all overlap each other.
+
+    Raises:
+        UsageError: a number is not positive.
+    """
+    if min(num_detections, num_instances) < 1:
+        raise UsageError(
+            "a benchmark needs at least one detection and one instance",
+            next_step="Leave the numbers out to take the defaults",
+        )
+    rng = np.random.default_rng(seed)
+
+    def wide(number: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        return rng.uniform(0.0, 30.0, number), rng.uniform(60.0, 90.0, number)
+
+    detections = Detections("video", "class", *wide(num_detections), rng.normal(0.0, 1.0, num_detections))
+    return detections, Annotations(
+        classes=("class",),
+        videos={"video": VideoInfo(subset="test", duration=90.0)},
+        instances=Segments("video", "class", *wide(num_instances)),
+        source="crowded case",
+    )
+
+
 def time_evaluation(
     detections: Detections,
     annotations: Annotations,
@@ -133,6 +167,23 @@ _Rows = TypeVar("_Rows", Detections, Segments)
 def _anew(table: _Rows) -> _Rows:
     """Return the table without the name codes it may have computed before."""
     return table[np.arange(len(table))]
+
+
+def memory_above(start: int | None) -> int | None:
+    """Return how far the peak memory of this process went above `start`, None where the system does not say."""
+    peak = peak_memory_bytes()
+    return None if peak is None or start is None else max(peak - start, 0)
+
+
+def resident_memory_bytes() -> int | None:
+    """Return the memory this process has now, and let its peak begin anew; None where the system does neither."""
+    try:
+        with open("/proc/self/clear_refs", "w", encoding="ascii") as refs:
+            refs.write("5")  # the largest resident size begins anew
+        with open("/proc/self/status", encoding="ascii") as status:
+            return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmRSS:"))
+    except (OSError, StopIteration):
+        return None
 
 
 def peak_memory_bytes() -> int | None:

@@ -35,7 +35,7 @@ CHUNK_NUMBERS = 250_000
 def resampled_average_precision(matching: Matching, copies: IntArray) -> FloatArray:
     """Return the AP of every threshold, class and resample, shape `(S, C, B)`; NaN where a resample has no instance.
 
-    Copies of one detection stand together in the ranking. Detections in videos that are not annotated are in every
+    Copies of one detection stand together in the ranking. Detections in videos that are not evaluated are in every
     resample once.
 
     Args:
@@ -120,11 +120,9 @@ def _maps(matchings: Sequence[Matching], resamples: int, seed: int) -> FloatArra
 
 def _run(
     tables: Sequence[Detections],
-    annotations: Annotations | GroundTruthIndex,
+    truth: GroundTruthIndex,
     protocol: str | EvaluationProtocol,
     tiou: str | float | Sequence[float],
-    subset: str | Sequence[str] | None,
-    videos: Iterable[str] | None,
     grid: SnippetGrid | None,
     resamples: int,
     confidence: float,
@@ -139,7 +137,6 @@ def _run(
             next_step="Choose values within these ranges",
         )
     rules, levels = get_protocol(protocol), parse_tiou(tiou)
-    truth = prepare(annotations, subset, videos)
     matchings = [match(table, truth, rules, levels, grid) for table in tables]
     once = np.ones((len(truth.videos), 1), dtype=np.int64)
     aps = np.stack([resampled_average_precision(m, once)[:, :, 0] for m in matchings])  # (runs, S, C)
@@ -156,6 +153,7 @@ def bootstrap_map(
     tiou: str | float | Sequence[float] = "0.1:0.7",
     subset: str | Sequence[str] | None = None,
     videos: Iterable[str] | None = None,
+    only_subset_videos: bool = False,
     grid: SnippetGrid | None = None,
     resamples: int = 1000,
     confidence: float = 0.95,
@@ -164,7 +162,7 @@ def bootstrap_map(
     """Return how far mAP would move with other videos of the same kind.
 
     Args:
-        detections, annotations, protocol, tiou, subset, videos, grid: as in `evaluate`.
+        detections, annotations, protocol, tiou, subset, videos, only_subset_videos, grid: as in `evaluate`.
         resamples: number of resamples B.
         confidence: coverage of the interval (percentiles of the resampled mAPs).
         seed: the same seed gives the same resamples.
@@ -177,9 +175,8 @@ def bootstrap_map(
     """
     import pandas as pd
 
-    estimate, resampled, names = _run(
-        [detections], annotations, protocol, tiou, subset, videos, grid, resamples, confidence, seed
-    )
+    truth = prepare(annotations, subset, videos, only_subset_videos)
+    estimate, resampled, names = _run([detections], truth, protocol, tiou, grid, resamples, confidence, seed)
     low, high = np.quantile(resampled[0], [(1 - confidence) / 2, (1 + confidence) / 2], axis=1)
     return pd.DataFrame(
         {"map": estimate[0], "low": low, "high": high, "sd": resampled[0].std(axis=1)},
@@ -196,6 +193,7 @@ def paired_bootstrap(
     tiou: str | float | Sequence[float] = "0.1:0.7",
     subset: str | Sequence[str] | None = None,
     videos: Iterable[str] | None = None,
+    only_subset_videos: bool = False,
     grid: SnippetGrid | None = None,
     resamples: int = 1000,
     confidence: float = 0.95,
@@ -207,7 +205,7 @@ def paired_bootstrap(
 
     Args:
         first, second: detections of the two runs.
-        annotations, protocol, tiou, subset, videos, grid: as in `evaluate`.
+        annotations, protocol, tiou, subset, videos, only_subset_videos, grid: as in `evaluate`.
         resamples, confidence, seed: as in `bootstrap_map`.
 
     Returns:
@@ -220,9 +218,8 @@ def paired_bootstrap(
     """
     import pandas as pd
 
-    estimate, resampled, names = _run(
-        [first, second], annotations, protocol, tiou, subset, videos, grid, resamples, confidence, seed
-    )
+    truth = prepare(annotations, subset, videos, only_subset_videos)
+    estimate, resampled, names = _run([first, second], truth, protocol, tiou, grid, resamples, confidence, seed)
     difference = resampled[1] - resampled[0]  # (S + 1, B)
     low, high = np.quantile(difference, [(1 - confidence) / 2, (1 + confidence) / 2], axis=1)
     sides = np.minimum((difference <= 0).sum(axis=1), (difference >= 0).sum(axis=1))

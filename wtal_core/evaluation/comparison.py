@@ -128,13 +128,14 @@ def compare_detections(
     tiou: str | float | Sequence[float] = "0.1:0.7",
     subset: str | Sequence[str] | None = None,
     videos: Iterable[str] | None = None,
+    only_subset_videos: bool = False,
     grid: SnippetGrid | None = None,
 ) -> Comparison:
     """Evaluate several sets of detections under several protocols.
 
     Args:
         tables: `{name: detections}`.
-        annotations, tiou, subset, videos, grid: as in `evaluate`.
+        annotations, tiou, subset, videos, only_subset_videos, grid: as in `evaluate`.
         protocols: names of protocols.
 
     Raises:
@@ -147,7 +148,7 @@ def compare_detections(
             next_step="Name a file of detections and a protocol",
         )
     rules, levels = [get_protocol(name) for name in dict.fromkeys(protocols)], parse_tiou(tiou)
-    truth = prepare(annotations, subset, videos)
+    truth = prepare(annotations, subset, videos, only_subset_videos)
     return Comparison(
         names=tuple(tables),
         protocols=tuple(rule.name for rule in rules),

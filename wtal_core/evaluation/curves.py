@@ -11,7 +11,7 @@ from wtal_core.arrays import FloatArray, IntArray
 from wtal_core.errors import UsageError, unknown_name
 from wtal_core.evaluation.evaluator import prepare
 from wtal_core.evaluation.ground_truth import GroundTruthIndex
-from wtal_core.evaluation.matching import Matching, match
+from wtal_core.evaluation.matching import match
 from wtal_core.evaluation.protocols import EvaluationProtocol, get_protocol, parse_tiou
 from wtal_core.records import Annotations, Detections
 from wtal_core.snippet_grid import SnippetGrid
@@ -57,18 +57,6 @@ class ScoreHistogram:
     false_positives: IntArray
 
 
-def _matched(
-    detections: Detections,
-    annotations: Annotations | GroundTruthIndex,
-    protocol: str | EvaluationProtocol,
-    tiou: str | float | Sequence[float],
-    subset: str | Sequence[str] | None,
-    videos: Iterable[str] | None,
-    grid: SnippetGrid | None,
-) -> Matching:
-    return match(detections, prepare(annotations, subset, videos), get_protocol(protocol), parse_tiou(tiou), grid)
-
-
 def precision_recall(
     detections: Detections,
     annotations: Annotations | GroundTruthIndex,
@@ -78,13 +66,14 @@ def precision_recall(
     labels: Sequence[str] | None = None,
     subset: str | Sequence[str] | None = None,
     videos: Iterable[str] | None = None,
+    only_subset_videos: bool = False,
     grid: SnippetGrid | None = None,
     recalls: int = 101,
 ) -> list[PrecisionRecall]:
     """Return the precision-recall curve of every class with instances, and their mean, per threshold.
 
     Args:
-        detections, annotations, protocol, tiou, subset, videos, grid: as in `evaluate`.
+        detections, annotations, protocol, tiou, subset, videos, only_subset_videos, grid: as in `evaluate`.
         labels: only these classes; the mean is over all classes nevertheless.
         recalls: number of recalls, from 0 to 1, at which the mean of the classes' envelopes is taken.
 
@@ -99,8 +88,8 @@ def precision_recall(
         raise UsageError(
             "a mean curve needs at least two recalls", got=str(recalls), next_step="Choose at least 2 recall points"
         )
-    matching = _matched(detections, annotations, protocol, tiou, subset, videos, grid)
-    truth = matching.ground_truth
+    truth = prepare(annotations, subset, videos, only_subset_videos)
+    matching = match(detections, truth, get_protocol(protocol), parse_tiou(tiou), grid)
     for label in labels or ():
         if label not in truth.classes:
             raise unknown_name("class", label, truth.classes)
@@ -143,6 +132,7 @@ def score_histogram(
     bins: int = 40,
     subset: str | Sequence[str] | None = None,
     videos: Iterable[str] | None = None,
+    only_subset_videos: bool = False,
     grid: SnippetGrid | None = None,
 ) -> ScoreHistogram:
     """Return the scores of true and false positives of one class, or of all, in equal bins.
@@ -154,14 +144,14 @@ def score_histogram(
     """
     if bins < 1:
         raise UsageError("there is no bin", expected="bins >= 1", got=str(bins), next_step="Choose a number of bins")
-    matching = _matched(detections, annotations, protocol, tiou, subset, videos, grid)
+    truth = prepare(annotations, subset, videos, only_subset_videos)
+    matching = match(detections, truth, get_protocol(protocol), parse_tiou(tiou), grid)
     if len(matching.tiou) != 1:
         raise UsageError(
             "a histogram is made at one tIoU threshold",
             got=", ".join(f"{t:g}" for t in matching.tiou),
             next_step="Name one threshold",
         )
-    truth = matching.ground_truth
     hit = np.zeros(matching.row.size, dtype=np.bool_)
     hit[matching.hit_position] = True
     false = ~hit & ~matching.ambiguous

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -41,7 +42,10 @@ class GroundTruthIndex:
     Args:
         annotations: the data set.
         subset: evaluate only videos of this subset (or of several).
-        videos: evaluate only these videos; with `subset`, those that are in both.
+        videos: evaluate only these videos; with `subset`, those that are in both. Detections elsewhere are left out.
+        only_subset_videos: leave out detections in all videos that are not evaluated. The official evaluators, all of
+            them, count such detections as false positives: those in annotated videos of other subsets as well as those
+            in videos that are not annotated.
 
     Attributes:
         classes: the annotations' classes.
@@ -52,6 +56,7 @@ class GroundTruthIndex:
         video, label: `(G,)` indices into `videos` and `classes`.
         counts: `(C,)` instances per class.
         subset: the chosen subsets, or None.
+        only_subset_videos: whether detections in other videos are left out.
 
     Raises:
         UsageError: there is no such subset or video.
@@ -63,6 +68,8 @@ class GroundTruthIndex:
         annotations: Annotations,
         subset: str | Sequence[str] | None = None,
         videos: Iterable[str] | None = None,
+        *,
+        only_subset_videos: bool = False,
     ) -> None:
         if not isinstance(annotations, Annotations):
             raise UsageError(
@@ -89,7 +96,7 @@ class GroundTruthIndex:
         self.annotations = annotations
         self.classes = annotations.classes
         self.videos = tuple(chosen)
-        self._listed = videos is not None
+        self.only_subset_videos = only_subset_videos or videos is not None
         self._video_number = {video: i for i, video in enumerate(self.videos)}
         self._class_number = {name: i for i, name in enumerate(self.classes)}
         self.subset = None if subset is None else ((subset,) if isinstance(subset, str) else tuple(subset))
@@ -111,9 +118,30 @@ class GroundTruthIndex:
 
     def _rows(self, table: Segments) -> tuple[IntArray, Segments, IntArray]:
         codes, names = table.video_codes
-        video = self.video_numbers(names)[codes]
+        video = np.fromiter((self._video_number.get(name, -1) for name in names), np.int64, len(names))[codes]
         row = np.flatnonzero(video >= 0)
         return row, table[row], video[row]
+
+    @cached_property
+    def duration(self) -> FloatArray:
+        """`(V,)` seconds that each video lasts, NaN where it is not known."""
+        return self._facts("duration")
+
+    @cached_property
+    def fps(self) -> FloatArray:
+        """`(V,)` frame rate of each video, NaN where it is not known."""
+        return self._facts("fps")
+
+    def _facts(self, name: str) -> FloatArray:
+        known = self.annotations.videos
+        return np.array([getattr(known[video], name) or np.nan for video in self.videos], dtype=np.float64)
+
+    @cached_property
+    def extent(self) -> FloatArray:
+        """`(V,)` seconds to the end of each video or of its last instance, the later of the two; 0 if unknown."""
+        last = np.zeros(len(self.videos))
+        np.maximum.at(last, self.video, self.segments.end)
+        return np.fmax(last, self.duration)
 
     @property
     def num_ambiguous(self) -> int:
@@ -121,19 +149,15 @@ class GroundTruthIndex:
         return len(self._ambiguous)
 
     def video_numbers(self, names: Sequence[str]) -> IntArray:
-        """Return the index of each video in `videos`, -1 where it is left out by the selection.
+        """Return the index of each video in `videos`; another video gets a number of its own from `len(videos)` on.
 
-        A video that the annotations do not know gets a number of its own from `len(videos)` on: nothing is annotated
-        there, so detections in it are false positives, as in the official evaluators. With an explicit list of videos
-        it is left out.
+        Nothing is annotated there, so detections in it are false positives, as in the official evaluators. With
+        `only_subset_videos` other videos get -1: they are left out.
         """
-        unknown = itertools.repeat(-1) if self._listed else itertools.count(len(self.videos))
-        known = self.annotations.videos
-        return np.fromiter(
-            (self._video_number.get(name, -1) if name in known else next(unknown) for name in names),
-            np.int64,
-            len(names),
-        )
+        others = itertools.repeat(-1) if self.only_subset_videos else itertools.count(len(self.videos))
+        known = self._video_number
+        numbers = (known[name] if name in known else next(others) for name in names)
+        return np.fromiter(numbers, np.int64, len(names))
 
     def class_numbers(self, names: Sequence[str]) -> IntArray:
         """Return the index of each label in `classes`.
@@ -175,9 +199,10 @@ class GroundTruthIndex:
             )
         return self._prepared[grid]
 
-    def check_unused(self, subset: object, videos: object) -> None:
+    def check_unused(self, subset: object, videos: object, only_subset_videos: bool) -> None:
         """Raise `UsageError` if a selection is asked for again: this object has made it already."""
-        if subset is not None or videos is not None:
+        if subset is not None or videos is not None or only_subset_videos:
             raise UsageError(
-                "subset and videos are fixed in a GroundTruthIndex", next_step="Give them to GroundTruthIndex(...)"
+                "subset, videos and only_subset_videos are fixed in a GroundTruthIndex",
+                next_step="Give them to GroundTruthIndex(...)",
             )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from wtal_core import intervals
 from wtal_core.arrays import FloatArray, IntArray
 from wtal_core.errors import UsageError
 from wtal_core.evaluation.matching import DROPPED, UNMATCHED
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from wtal_core.records import Evaluation
 
-__all__ = ["MatchTable", "OverlapPairs", "overlapping_pairs"]
+__all__ = ["MatchTable", "OverlapPairs", "overlap_parts", "overlapping_pairs", "union"]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -50,7 +52,7 @@ class OverlapPairs:
 
 
 def overlapping_pairs(
-    detections: Detections | Segments, instances: Segments | Detections, *, same_label: bool = False
+    detections: Detections | Segments, instances: Detections | Segments, *, same_label: bool = False
 ) -> OverlapPairs:
     """Return every pair of a detection and an instance that share time, across classes.
 
@@ -58,9 +60,17 @@ def overlapping_pairs(
     instances (merged), several detections on one instance (split, double), or without any pair (background).
 
     Args:
-        detections, instances: tables in seconds; either may be any segments (contexts, phases, Ambiguous).
+        detections, instances: tables in seconds; `instances` may be any intervals (contexts, phases, Ambiguous).
         same_label: only pairs of equal labels.
     """
+    parts = list(overlap_parts(detections, instances, same_label=same_label))
+    return OverlapPairs(*(np.concatenate([getattr(part, name) for part in parts]) for name in OverlapPairs.__slots__))
+
+
+def overlap_parts(
+    detections: Detections | Segments, instances: Detections | Segments, *, same_label: bool = False
+) -> Iterator[OverlapPairs]:
+    """Yield the pairs of `overlapping_pairs` in parts of bounded size, one at least."""
     videos = {name: i for i, name in enumerate(instances.video_codes[1])}
     labels = {name: i for i, name in enumerate(instances.label_codes[1])}
 
@@ -75,17 +85,27 @@ def overlapping_pairs(
         index = IntervalIndex(instance_video * len(labels) + instance_label, instances.start, instances.end)
     else:
         group, index = video, IntervalIndex(instance_video, instances.start, instances.end)
-    d, g = index.pairs(group, detections.start, detections.end)
-    in_order = np.lexsort((g, d))
-    d, g = d[in_order], g[in_order]
-    times = (detections.start[d], detections.end[d], instances.start[g], instances.end[g])
-    return OverlapPairs(
-        detection=d,
-        instance=g,
-        tiou=temporal_iou(*times),
-        shared=np.minimum(times[1], times[3]) - np.maximum(times[0], times[2]),
-        same_label=label[d] == instance_label[g],
-    )
+    windows = index.windows(group, detections.start, detections.end)
+    for part in windows.parts() if windows.query.size else (windows,):
+        d, place = index.sharing(part, detections.start, detections.end)
+        g = index.row[place]
+        in_order = np.lexsort((g, d))
+        d, g = d[in_order], g[in_order]
+        times = (detections.start[d], detections.end[d], instances.start[g], instances.end[g])
+        yield OverlapPairs(
+            detection=d,
+            instance=g,
+            tiou=temporal_iou(*times),
+            shared=np.minimum(times[1], times[3]) - np.maximum(times[0], times[2]),
+            same_label=label[d] == instance_label[g],
+        )
+
+
+def union(segments: Segments | Detections) -> Segments:
+    """Return the segments with overlapping ones of one video and label joined (touching ones stay apart)."""
+    group = segments.video_codes[0] * len(segments.label_codes[1]) + segments.label_codes[0]
+    row, start, end = intervals.union(group, segments.start, segments.end)
+    return Segments(segments.video[row], segments.label[row], start, end)
 
 
 class MatchTable:

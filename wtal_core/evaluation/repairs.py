@@ -2,7 +2,9 @@
 
 AP only needs the precision at the true positives. In a class with K of them the k-th (from 0) at rank n_k has precision
 (k + 1) / n_k. Repairing one detection adds the same to the numerators and the denominators of all true positives behind
-it, so all repairs of a class are the rows of one `(R, K)` table.
+it. Their new precisions, envelope included, do not depend on which detection it was, so they are computed once. The
+true positives in front keep their precisions; no repair lowers one, so of their envelope, which falls, the tail below
+the new maximum rises to it, and a binary search finds where that tail begins.
 
 A *position* is an index into the matching's order (by class, then score); a *place* is a position minus or plus one
 half: between two detections.
@@ -10,20 +12,18 @@ half: between two detections.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from wtal_core.arrays import BoolArray, FloatArray, IntArray
+from wtal_core.arrays import BoolArray, FloatArray, IntArray, stable_argsort
 from wtal_core.evaluation.matching import Matching
 from wtal_core.records import Detections
 
 __all__ = ["Ranking"]
-
-
-#: Numbers in the largest table that is held at once: what a core's cache holds.
-CHUNK_NUMBERS = 250_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,9 +75,35 @@ class Ranking:
         return np.concatenate([[0], np.cumsum(self.hit)]).astype(np.int64)
 
     @cached_property
+    def _hit_bounds(self) -> IntArray:
+        """`(C + 1,)`: class c owns the true positives hit_bounds[c] ... hit_bounds[c + 1] - 1."""
+        return self._hits_before[self.bounds]
+
+    @cached_property
+    def _hit_rank(self) -> tuple[IntArray, IntArray]:
+        """`(K,)` number of each true positive in its class, from 0, and its rank, from 1."""
+        position = np.flatnonzero(self.hit)
+        label = self.label[position]
+        rank = self._before[position + 1] - self._before[self.bounds[label]]
+        return np.arange(position.size) - self._hit_bounds[label], rank
+
+    def _envelope(self, hits: int = 0, ranks: int = 0) -> FloatArray:
+        """Return the `(K,)` precision at each true positive, or its envelope, with so many hits and ranks more."""
+        number, rank = self._hit_rank
+        precision = (number + 1 + hits) / np.maximum(rank + ranks, 1)
+        if self.interpolated:
+            for a, b in zip(self._hit_bounds[:-1].tolist(), self._hit_bounds[1:].tolist(), strict=True):
+                precision[a:b] = np.maximum.accumulate(precision[a:b][::-1])[::-1]
+        return precision
+
+    @cached_property
     def ap(self) -> FloatArray:
         """`(C,)` AP of each class as it is; NaN without instances."""
-        return self._average_precision(self.label, self.hit, self.counted)
+        envelope, bounds = self._envelope(), self._hit_bounds
+        ap = np.full(self.counts.size, np.nan)
+        for c in np.flatnonzero(self.counts):
+            ap[c] = envelope[bounds[c] : bounds[c + 1]].sum() / self.counts[c]
+        return ap
 
     def rank(self, position: IntArray) -> IntArray:
         """Return the rank, from 1, among the detections of the class that count."""
@@ -88,9 +114,8 @@ class Ranking:
     def place(self, label: IntArray, score: FloatArray) -> FloatArray:
         """Return where a new detection of a class would stand: behind those of equal score."""
         places = np.empty(label.size)
-        for c in np.unique(label):
+        for c, these in _by_class(label):
             a, b = self.bounds[c], self.bounds[c + 1]
-            these = label == c
             places[these] = a + np.searchsorted(-self.score[a:b], -score[these], side="right") - 0.5
         return places
 
@@ -98,9 +123,9 @@ class Ranking:
         """Return the place behind the median true positive of a class; in front of all where it has none."""
         places: FloatArray = self.bounds[:-1].astype(np.float64) - 0.5
         hits = np.flatnonzero(self.hit)
-        number = np.diff(self._hits_before[self.bounds])
+        number = np.diff(self._hit_bounds)
         some = np.flatnonzero(number)
-        places[some] = hits[self._hits_before[self.bounds[some]] + (number[some] - 1) // 2] + 0.5
+        places[some] = hits[self._hit_bounds[some] + (number[some] - 1) // 2] + 0.5
         wanted: FloatArray = places[label]
         return wanted
 
@@ -119,54 +144,32 @@ class Ranking:
         return self._gain(label, np.ceil(place).astype(np.int64), hits=1, ranks=1, own=True)
 
     def _gain(self, label: IntArray, position: IntArray, *, hits: int, ranks: int, own: bool) -> FloatArray:
-        gain = np.zeros(label.size)
-        for c in np.unique(label):
-            if not self.counts[c]:
-                continue
-            these = np.flatnonzero(label == c)
-            first, last = self.bounds[c], self.bounds[c + 1]
-            n = self._before[first + 1 + np.flatnonzero(self.hit[first:last])] - self._before[first]  # (K,)
-            at = position[these]
-            behind = self._hits_before[at] - self._hits_before[first]  # (R,) the first hit that is affected
-            if own:  # a converted detection counts already, an inserted one does not
-                before = self._before[at] - self._before[first]
-                key = behind * (last - first + 2) + before
-            else:
-                before, key = behind, behind
-            _, one, same = np.unique(key, return_index=True, return_inverse=True)
-            value = (behind[one] + 1) / (before[one] + 1) if own else None
-            sums = self._sums(n, behind[one], value, hits, ranks)
-            gain[these] = (sums[same] - self.ap[c] * self.counts[c]) / self.counts[c]
-        return gain
-
-    def _sums(self, n: IntArray, behind: IntArray, own: FloatArray | None, hits: int, ranks: int) -> FloatArray:
-        """Return the sum of the precisions at the true positives after each of R repairs.
+        """Return the gains of repairs.
 
         Args:
-            n: `(K,)` ranks of the true positives.
-            behind: `(R,)` number of the first one behind the repair.
-            own: `(R,)` precision at the repaired detection itself, where it becomes a true positive.
-            hits, ranks: what the repair adds to the numerators and denominators behind it.
+            label, position: `(R,)` where each takes place.
+            hits, ranks: what it adds to the numerators and denominators behind it.
+            own: whether the repaired detection itself becomes a true positive.
         """
-        k, total = np.arange(n.size), np.empty(behind.size)
-        step = max(1, CHUNK_NUMBERS // max(n.size, 1))
-        for a in range(0, behind.size, step):
-            part = slice(a, a + step)
-            after = k >= behind[part, None]  # (r, K)
-            precision = (k + 1 + hits * after) / (n + ranks * after)
-            if self.interpolated and n.size:
-                precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-            if own is None:
-                total[part] = precision.sum(axis=1)
+        gain = np.zeros(label.size)
+        now, repaired = self._envelope(), self._envelope(hits, ranks)
+        for c, these in _by_class(label):
+            if not self.counts[c]:
                 continue
-            mine = own[part]
-            if self.interpolated and n.size:
-                # The envelope at the repaired one is that of what follows; what precedes it is at least as high.
-                following = np.where(after, precision, 0.0).max(axis=1)
-                mine = np.maximum(mine, following)
-                precision = np.where(after, precision, np.maximum(precision, mine[:, None]))
-            total[part] = precision.sum(axis=1) + mine
-        return total
+            first, hit_first, hit_end = self.bounds[c], self._hit_bounds[c], self._hit_bounds[c + 1]
+            front, after = now[hit_first:hit_end], repaired[hit_first:hit_end]
+            at = position[these]
+            behind = self._hits_before[at] - hit_first  # the first true positive that is affected
+            total = np.append(np.cumsum((after - front)[::-1])[::-1], 0.0)[behind]
+            precision = (behind + 1) / (self._before[at] - self._before[first] + 1) if own else np.zeros(at.size)
+            if self.interpolated:
+                top = np.maximum(np.append(after, 0.0)[behind], precision)
+                higher = np.minimum(np.searchsorted(-front, -top), behind)  # of those in front, they stay as they are
+                sums = np.append(0.0, np.cumsum(front))
+                total += (behind - higher) * top - (sums[behind] - sums[higher])
+                precision = top if own else precision
+            gain[these] = (total + precision) / self.counts[c]
+        return gain
 
     # -- many repairs together ------------------------------------------------------------------------------------
 
@@ -178,26 +181,25 @@ class Ranking:
             hit: positions that become true positives.
             label, place: new true positives.
         """
-        keep = np.ones(self.label.size, dtype=np.bool_)
-        keep[removed] = False
         hits = self.hit.copy()
         hits[hit] = True
-        kept = np.flatnonzero(keep)
-        where = np.concatenate([kept.astype(np.float64), place])
-        labels = np.concatenate([self.label[kept], label])
-        fresh = np.ones(label.size, dtype=np.bool_)
-        order = np.lexsort((where, labels))
-        return self._average_precision(
-            labels[order],
-            np.concatenate([hits[kept], fresh])[order],
-            np.concatenate([(self.counted | hits)[kept], fresh])[order],
-        )
+        labels, counted = self.label, self.counted | hits
+        before = np.ceil(place).astype(np.int64)  # the position it is put in front of
+        if removed.size:
+            keep = np.ones(self.label.size, dtype=np.bool_)
+            keep[removed] = False
+            labels, hits, counted = labels[keep], hits[keep], counted[keep]
+            before = np.append(0, np.cumsum(keep))[before]
+        if label.size:
+            order = np.lexsort((place, label))
+            labels = np.insert(labels, before[order], label[order])
+            hits, counted = np.insert(hits, before[order], True), np.insert(counted, before[order], True)
+        return Ranking(self.interpolated, self.counts, labels, np.zeros(0), hits, counted).ap
 
-    def _average_precision(self, label: IntArray, hit: BoolArray, counted: BoolArray) -> FloatArray:
-        bounds = np.searchsorted(label, np.arange(self.counts.size + 1))
-        ap = np.full(self.counts.size, np.nan)
-        for c in np.flatnonzero(self.counts):
-            own = slice(bounds[c], bounds[c + 1])
-            n = np.cumsum(counted[own]).astype(np.int64)[hit[own]]
-            ap[c] = self._sums(n, np.array([n.size]), None, 0, 0)[0] / self.counts[c]
-        return ap
+
+def _by_class(label: IntArray) -> Iterator[tuple[int, IntArray]]:
+    """Yield every class that occurs with the indices where it does, ascending."""
+    order = stable_argsort(label)
+    first = np.flatnonzero(np.diff(label[order], prepend=-1)).tolist()
+    for a, b in itertools.pairwise([*first, label.size]):
+        yield int(label[order[a]]), order[a:b]

@@ -11,11 +11,11 @@ import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from wtal_core.arrays import FloatArray, IntArray
+from wtal_core.arrays import BoolArray, FloatArray, IntArray
 from wtal_core.errors import UsageError, unknown_name
-from wtal_core.evaluation.diagnosis import FALSE_POSITIVE_KINDS, Diagnosis
+from wtal_core.evaluation.diagnosis import OUTCOMES, Diagnosis
+from wtal_core.evaluation.failure_kinds import FALSE_POSITIVE_KINDS
 from wtal_core.evaluation.ground_truth import GroundTruthIndex
 
 if TYPE_CHECKING:
@@ -52,11 +52,13 @@ def characteristics(truth: GroundTruthIndex) -> dict[str, FloatArray]:
 
     The coverage is NaN where the annotations do not know the video's duration.
     """
-    known = truth.annotations.videos
-    duration = np.array([known[v].duration or np.nan for v in truth.videos])
     length = truth.segments.length
     _, group, count = np.unique(truth.video * len(truth.classes) + truth.label, return_inverse=True, return_counts=True)
-    return {"length": length, "coverage": length / duration[truth.video], "instances": count[group].astype(np.float64)}
+    return {
+        "length": length,
+        "coverage": length / truth.duration[truth.video],
+        "instances": count[group].astype(np.float64),
+    }
 
 
 def _bucketed(truth: GroundTruthIndex, buckets: str | None) -> dict[str, tuple[IntArray, list[str], list[str]]]:
@@ -103,20 +105,14 @@ def false_positive_profile(diagnosis: Diagnosis, bands: int = 10) -> pd.DataFram
         raise UsageError(
             "there is no band", expected="bands >= 1", got=str(bands), next_step="Choose a number of bands"
         )
-    truth, detections = diagnosis.ground_truth, diagnosis.detections
+    truth = diagnosis.ground_truth
     words = ["true positive", *FALSE_POSITIVE_KINDS]
-    counted = np.flatnonzero(~np.isin(diagnosis.outcome, ("dropped", "outside")))
-    label = truth.class_numbers(detections.label_codes[1])[detections.label_codes[0][counted]]
-    video = detections.video_codes[0][counted]
-    order = np.lexsort((video, -detections.score[counted], label))
-    counted, label = counted[order], label[order]
+    row, label = diagnosis.ranked
     rank = np.arange(label.size) - np.searchsorted(label, label)
     with_instances = truth.counts[label] > 0
     band = rank[with_instances] // truth.counts[label[with_instances]]
-    outcome = diagnosis.outcome[counted[with_instances]]
-    column = np.zeros(outcome.size, dtype=np.int64)
-    for i, kind in enumerate(FALSE_POSITIVE_KINDS, start=1):
-        column[outcome == kind] = i
+    outcome = diagnosis.outcome_code[row[with_instances]].astype(np.int64)
+    column = np.where(outcome == OUTCOMES.index("tp"), 0, outcome + 1)  # the kinds come first among the outcomes
     inside = band < bands
     table = np.bincount(band[inside] * len(words) + column[inside], minlength=bands * len(words)).reshape(bands, -1)
     number = table.sum(axis=1)
@@ -157,27 +153,31 @@ def sensitivity(diagnosis: Diagnosis, buckets: str | None = None) -> pd.DataFram
     return pd.DataFrame(rows, columns=["characteristic", "bucket", "range", "instances", "map_n"])
 
 
-def _normalised_map(diagnosis: Diagnosis, chosen: npt.NDArray[np.bool_]) -> float:
+def _normalised_map(diagnosis: Diagnosis, chosen: BoolArray) -> float:
     """Return mAP_N over the chosen instances, mean over the classes that have any."""
-    truth, detections = diagnosis.ground_truth, diagnosis.detections
+    truth = diagnosis.ground_truth
     counts = np.bincount(truth.label[chosen], minlength=len(truth.classes))
     average = len(truth.segments) / max(int(np.count_nonzero(truth.counts)), 1)
-    of_row = np.zeros(int(truth.row.max()) + 2, dtype=np.bool_)
-    of_row[truth.row[chosen]] = True
-    hit = of_row[diagnosis.match]  # match -1 reads the last element, which is False
-    false = (diagnosis.match < 0) & ~np.isin(diagnosis.outcome, ("dropped", "outside"))
-    used = np.flatnonzero(hit | false)
-    label = truth.class_numbers(detections.label_codes[1])[detections.label_codes[0][used]]
-    order = np.lexsort((detections.video_codes[0][used], -detections.score[used], label))
-    used, label = used[order], label[order]
+    hit_row, hit_label, false_before = _hits(diagnosis)
+    used = np.isin(hit_row, truth.row[chosen])
+    label, false = hit_label[used], false_before[used]
     bounds = np.searchsorted(label, np.arange(len(truth.classes) + 1))
     aps = []
     for c in np.flatnonzero(counts):
-        own = hit[used[bounds[c] : bounds[c + 1]]]
-        weighted = np.cumsum(own) / counts[c] * average
-        precision = np.divide(weighted, weighted + np.cumsum(~own), out=np.zeros(own.size), where=weighted > 0)[own]
+        own = slice(bounds[c], bounds[c + 1])
+        weighted = np.arange(1, bounds[c + 1] - bounds[c] + 1) / counts[c] * average
+        precision = weighted / (weighted + false[own])
         aps.append(np.maximum.accumulate(precision[::-1]).sum() / counts[c])
     return float(np.mean(aps)) if aps else float("nan")
+
+
+def _hits(diagnosis: Diagnosis) -> tuple[IntArray, IntArray, IntArray]:
+    """Return row of the instance, class, and number of false positives in front of every true positive, as ranked."""
+    row, label = diagnosis.ranked
+    partner = diagnosis.match[row]
+    hit = np.flatnonzero(partner >= 0)
+    false = np.append(0, np.cumsum(partner < 0))
+    return partner[hit], label[hit], false[hit] - false[np.searchsorted(label, label[hit])]
 
 
 def missed_share(diagnosis: Diagnosis, buckets: str | None = None) -> pd.DataFrame:

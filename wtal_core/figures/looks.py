@@ -87,6 +87,7 @@ LOOKS: Mapping[str, Look] = MappingProxyType(
         "merged": Look("#8FB8DE", "#B9D7EF", "#A0A0A0", hatch="\\"),
         "double": Look(*_VIOLET, "#5A5A5A", hatch="x"),
         "wrong class": Look("#CC79A7", "#E29AC4", "#8A8A8A"),
+        "other video": Look("#8A8F98", "#98A1AD", "#B0B0B0", hatch="."),
         # class activation sequences
         "instance": Look(*_BLUE, "#000000"),
         "unattended": Look("#8A8F98", "#98A1AD", "#B0B0B0", "dashdot"),

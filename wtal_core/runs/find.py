@@ -177,6 +177,7 @@ def open_truth(
     sources: Sequence[Source] = (),
     subset: Sequence[str] = (),
     videos: Sequence[str] | None = None,
+    only_subset_videos: bool = False,
 ) -> Truth:
     """Open the ground truth: of annotations, of a data set's test split, or of the data set the runs were trained on.
 
@@ -186,6 +187,7 @@ def open_truth(
         sources: where neither is named, the data set that the first run among them names.
         subset: evaluate only these subsets.
         videos: evaluate only these videos.
+        only_subset_videos: leave out detections in other videos, as in `GroundTruthIndex`.
 
     Raises:
         UsageError: both are named, or nothing is.
@@ -201,7 +203,8 @@ def open_truth(
             arguments=("annotations", "data"),
         )
     if annotations is not None:
-        return Truth(_index(read_annotations(annotations), subset, videos), "", Path(annotations))
+        index = _index(read_annotations(annotations), subset, videos, only_subset_videos)
+        return Truth(index, "", Path(annotations))
     folder = None if data is None else Path(data)
     for source in sources:
         if folder is None and source.run is not None:
@@ -221,10 +224,12 @@ def open_truth(
         )
     dataset = Dataset.open(folder)
     chosen = tuple(subset) or (dataset.subsets("test") if "test" in dataset.splits else ())
-    return Truth(_index(dataset.annotations, chosen, videos), dataset.name, folder)
+    return Truth(_index(dataset.annotations, chosen, videos, only_subset_videos), dataset.name, folder)
 
 
-def _index(annotations: Annotations, subset: Sequence[str], videos: Sequence[str] | None) -> GroundTruthIndex:
+def _index(
+    annotations: Annotations, subset: Sequence[str], videos: Sequence[str] | None, only_subset_videos: bool
+) -> GroundTruthIndex:
     from wtal_core.evaluation import GroundTruthIndex
 
-    return GroundTruthIndex(annotations, tuple(subset) or None, videos)
+    return GroundTruthIndex(annotations, tuple(subset) or None, videos, only_subset_videos=only_subset_videos)
