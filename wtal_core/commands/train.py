@@ -41,7 +41,7 @@ class Train(TrainRequest):
         from wtal_core.data.dataset import Dataset
         from wtal_core.devices import device_name
         from wtal_core.runs.folder import Run
-        from wtal_core.training.driver import Driver, Scoring, create_run, reopen_run
+        from wtal_core.training.driver import Driver, Scoring, create_run, planned_steps, reopen_run
 
         dataset = Dataset.open(self.data)
         for split in (self.split, *([self.validate] if self.validate else []), *([] if self.no_test else [self.test])):
@@ -53,7 +53,7 @@ class Train(TrainRequest):
             run = reopen_run(self, dataset, store) if self.resume else create_run(self, dataset, store, note=_note)
             corpus = driver.corpus(run, self)
             if not self.as_json:
-                steps = sum(stage.recipe.steps for stage in run.new_method().stages())
+                steps = sum(planned_steps(run.new_method(), dataset, self.split).values())
                 stderr.print(
                     f"{run.info.method} on {dataset.name}: {len(corpus.videos)} training videos, "
                     f"{int(corpus.lengths.sum()):,} snippets of {corpus.dim} channels on {corpus.where}; "

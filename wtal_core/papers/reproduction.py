@@ -15,7 +15,7 @@ from wtal_core.methods import method_class
 from wtal_core.papers.experiments import Experiment, ExperimentRow, slug
 from wtal_core.papers.published import dataset_name, get_paper
 from wtal_core.runs.folder import Run
-from wtal_core.training.driver import Scoring, build_method, find_run
+from wtal_core.training.driver import Scoring, build_method, find_run, planned_steps
 from wtal_core.training.options import TrainRequest
 from wtal_core.training.preflight import preflight
 
@@ -115,7 +115,7 @@ def plan_rows(
             obstacle = row.cannot
             try:
                 method = build_method(runs[0], dataset, store)
-                stages = {stage.name: stage.recipe.steps for stage in method.stages()}
+                stages = planned_steps(method, dataset)
                 hindrances = preflight(dataset, type(method), method.config, features=features)
                 obstacle = obstacle or " ".join(o.message for o in hindrances)
             except WtalError as error:  # the features do not have the streams

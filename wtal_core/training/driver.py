@@ -30,7 +30,17 @@ from wtal_core.training.corpus import Corpus
 from wtal_core.training.loop import Outcome, Snapshot, Validation, train
 from wtal_core.training.options import TrainRequest
 
-__all__ = ["Driver", "Scoring", "build_method", "create_run", "describe_run", "find_run", "reopen_run", "train_many"]
+__all__ = [
+    "Driver",
+    "Scoring",
+    "build_method",
+    "create_run",
+    "describe_run",
+    "find_run",
+    "planned_steps",
+    "reopen_run",
+    "train_many",
+]
 
 _KEPT_VIDEOS = 5  # whose activations are kept where nobody says which
 
@@ -48,6 +58,20 @@ def build_method(request: TrainRequest, dataset: Dataset, store: FeatureStore) -
         return create_method(
             request.method, classes=dataset.classes, feature_dim=store.dim, preset=request.preset, **dict(request.set)
         )
+
+
+def planned_steps(method: Method, dataset: Dataset, split: str = "train") -> dict[str, int]:
+    """Return the optimiser steps of each stage of a training on a split."""
+    names, labels = dataset.annotations.video_labels()
+    chosen = set(dataset.videos(split))
+    own = labels[[name in chosen for name in names]]
+    found = {}
+    for stage in method.stages():
+        a_pass = 1  # what it takes matters only where epochs are counted
+        if stage.recipe.epochs:
+            a_pass = method.batch_sampler(stage.recipe, own, np.random.default_rng(0)).steps_per_pass()
+        found[stage.name] = stage.recipe.steps_in(a_pass)
+    return found
 
 
 def describe_run(request: TrainRequest, dataset: Dataset, store: FeatureStore) -> RunInfo:
@@ -389,8 +413,9 @@ def train_many(
         driver = Driver(dataset, store, device=requests[0].device, quiet=True)
         runs = [find_run(request, dataset, store) for request in requests]
         left = [
-            0 if run is not None and _is_trained(run) else _steps(build_method(request, dataset, store))
+            sum(planned_steps(build_method(request, dataset, store), dataset).values())
             for request, run in zip(requests, runs, strict=True)
+            if run is None or not _is_trained(run)
         ]
         with progress_bar("train", sum(left), quiet=quiet) as advance:
             for number, (request, run) in enumerate(zip(requests, runs, strict=True)):
@@ -427,10 +452,6 @@ class _Steps:
 
 def _is_trained(run: Run) -> bool:
     return bool(run.status()["state"] == "finished") and run.checkpoint_path().is_file()
-
-
-def _steps(method: Method) -> int:
-    return sum(stage.recipe.steps for stage in method.stages())
 
 
 def _nothing(*_: object) -> None:

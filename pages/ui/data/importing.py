@@ -186,8 +186,8 @@ def _import_weights() -> None:
     with guard():
         with left:
             a, b = st.columns(2)
-            methods = list_methods()
-            method = a.selectbox("Method", methods, key="data.weights.method")
+            method = a.selectbox("Method", list_methods(), key="data.weights.method", accept_new_options=True,
+                                 help="Another one: type module:Class.")  # fmt: skip
             presets = list(method_class(method).presets)
             preset = b.selectbox("Preset", presets, key=f"data.weights.preset.{method}")
             wanted = method_class(method).official_files(config_of(method, preset))
@@ -204,7 +204,8 @@ def _import_weights() -> None:
                                     "empty for the data set's.")  # fmt: skip
             changes = st.text_input("Settings that differ from the preset", key="data.weights.set",
                                     placeholder="e.g. branches=4 filters=128")  # fmt: skip
-            name = st.text_input("Run folder", f"{method}-official", key=f"data.weights.name.{method}")
+            default = f"{method.rpartition(':')[2].lower()}-official"
+            name = st.text_input("Run folder", default, key=f"data.weights.name.{method}")
         ready = [file for file in files if file is not None]
         if st.button("Import", type="primary", icon=":material/download:", disabled=len(ready) < len(files)):
             dataset = loaders.load_dataset(dataset_id) if dataset_id else None

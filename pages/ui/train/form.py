@@ -19,11 +19,14 @@ from wtal_core.errors import UsageError, counted
 from wtal_core.jobs.trainings import parse_seeds, start_training
 from wtal_core.methods import list_methods, method_class
 from wtal_core.methods.form import config_of, parse_text, setting_groups, to_text, try_change
+from wtal_core.methods.registry import outline
 from wtal_core.settings import Option, options
 from wtal_core.training.options import TrainOptions, TrainRequest
 from wtal_core.training.preflight import preflight
 
 __all__ = ["new_training"]
+
+_OTHER = "other …"  # in the list of methods: one that is named by its path
 
 _STYLE = """
 <style>
@@ -86,10 +89,18 @@ def new_training() -> None:
         dataset = loaders.load_dataset(dataset_id)
         dataset_names = list(dataset.splits)
     with row[1]:
-        methods = [m for m in list_methods() if _usable(m)]
-        method = _pick("Method", "method", methods, methods[0], help="\n\n".join(
-            f"**{m}**: {method_class(m).title}" for m in methods))  # fmt: skip
-    presets = list(method_class(method).presets)
+        methods = list_methods()
+        method = _pick("Method", "method", [*methods, _OTHER], methods[0], help="\n\n".join(
+            f"**{m}**: {outline(m).title}" for m in methods))  # fmt: skip
+    if method == _OTHER:
+        method = _type("Other method", "other", "", placeholder="my_package.mine:Mine",
+                       help="module:Class, of an installed package or of a file in the workspace's folder. "
+                       "`wtal methods new` writes one to begin from.").strip()  # fmt: skip
+        if not method:
+            st.caption(f"Name the class, e.g. `my_package.mine:Mine`. Looked for in {loaders.workspace().home}.")
+            return
+    with guard():
+        presets = list(method_class(method).presets)
     with row[2]:
         preset = _pick("Preset", f"preset.{method}", presets, presets[0],
                        help="All values of the paper and official code for a data set.")  # fmt: skip
@@ -130,14 +141,6 @@ def _first_dataset(linked: str | None, known: Mapping[str, loaders.DatasetEntry]
     selected = selection.selection().dataset
     order = [*([selected] if selected in known else []), *known]
     return next((i for i in order if "train" in loaders.load_dataset(i).splits), order[0])
-
-
-def _usable(method: str) -> bool:
-    try:
-        method_class(method)
-    except ImportError:  # a method that this build does not have
-        return False
-    return True
 
 
 def _run_options() -> list[Option]:
@@ -346,7 +349,8 @@ def _check_name(name: str, home: Path) -> None:
 def _free_name(folder: Path, method: str, queued: set[str]) -> str:
     taken = queued | {run.folder.name for run in loaders.runs().values()}  # also elsewhere: names tell runs apart
     taken |= {p.name for p in folder.iterdir()} if folder.is_dir() else set()
-    names = [method, *(f"{method}-{n}" for n in range(2, len(taken) + 3))]
+    base = method.rpartition(":")[2].lower()
+    names = [base, *(f"{base}-{n}" for n in range(2, len(taken) + 3))]
     return next(n for n in names if n not in taken and not any(t.startswith(f"{n}-seed") for t in taken))
 
 

@@ -44,9 +44,10 @@ def fields_of(settings: Any, changes: Mapping[str, Any]) -> list[dict[str, Any]]
 
     Args:
         settings: the stored settings.
-        changes: `{dotted key: value}` that differ.
+        changes: `{dotted key: value}` that differ, as a link gives them.
     """
-    return [_field(option, changes.get(option.key, option.value)) for option in options(settings)]
+    now = {option.key: option.value for option in options(override(settings, changes))}  # 0.9 is a list of one
+    return [_field(option, now[option.key]) for option in options(settings)]
 
 
 def _field(option: Option, value: Any) -> dict[str, Any]:
