@@ -22,6 +22,7 @@ TEXT = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 QUICKER = {
     "wtal train hamnet": "--set training.steps=2 training.snippets=10 training.batch_size=2 --quiet",
     "wtal train cmcs": "--quiet",
+    "wtal train my_net": "--set hidden=8 training.steps=2 training.snippets=10 training.batch_size=2 --quiet",
     "wtal paper run": "--rows BCL --set training.steps=2 training.snippets=10 training.batch_size=2 --quiet",
     "wtal demo sheet": "Background --width 400",
     "wtal demo features": "--max-videos 3 --max-seconds 60 --dim 16 --quiet",
@@ -30,7 +31,7 @@ REPLACED = {"training.steps=3000": "training.steps=3", "--seeds 0 1 2": "--seeds
 
 #: Commands that set up or serve forever, or take minutes; other tests cover what they start.
 ELSEWHERE = ("make ", "pip ", "streamlit ", "python -m pytest", "wtal app", "wtal demo build", "wtal demo report",
-             "wtal demo real", "wtal demo table", "wtal bench", "wtal weights get")  # fmt: skip
+             "wtal demo real", "wtal demo table", "wtal bench", "wtal weights get", "wtal methods check")  # fmt: skip
 
 
 def commands() -> list[str]:
