@@ -9,11 +9,12 @@ import pandas as pd
 import pytest
 
 import wtal_core as wtal
+from tests.planted_dataset import write_dataset
 from tests.planted_runs import make_run, world
 from wtal_core.analysis.opened_run import OpenedRun
 from wtal_core.errors import DataError, UsageError
 from wtal_core.runs.folder import Run, RunInfo
-from wtal_core.training.planted import CLASSES, World, write_dataset
+from wtal_core.training.planted import CLASSES, World
 
 __all__ = ["world"]  # a fixture
 

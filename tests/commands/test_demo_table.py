@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.planted_dataset import write_dataset
 from wtal_core.cli import main
 from wtal_core.demo.planted_table import PLANTED_SETTINGS
-from wtal_core.training.planted import make_world, write_dataset
+from wtal_core.training.planted import make_world
 
 
 def test_a_table_over_seeds(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.planted_dataset import write_dataset
 from wtal_core.cli import main
 from wtal_core.errors import DataError
 from wtal_core.papers import EXPERIMENTS
@@ -16,7 +17,7 @@ from wtal_core.records import Provenance
 from wtal_core.runs.folder import Run
 from wtal_core.runs.scores import stored_evaluations
 from wtal_core.training import driver
-from wtal_core.training.planted import MemoryStore, World, make_world, write_dataset
+from wtal_core.training.planted import MemoryStore, World, make_world
 
 SMALL = ["training.steps=4", "training.snippets=20", "training.batch_size=4", "attention_filters=8"]
 ROWS = ["BCL", "BCL + SAL"]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.planted_dataset import write_dataset
 from wtal_core.cli import main
 from wtal_core.commands.requests import command_line, command_of, request_of
 from wtal_core.data import FeatureWriter, open_features, write_annotations
@@ -23,7 +24,7 @@ from wtal_core.records import Provenance
 from wtal_core.runs.folder import Run
 from wtal_core.settings import plain
 from wtal_core.training.options import TrainRequest
-from wtal_core.training.planted import CLASSES, MemoryStore, World, make_world, write_dataset
+from wtal_core.training.planted import CLASSES, MemoryStore, World, make_world
 
 SMALL = ["training.steps=6", "training.batch_size=4", "training.snippets=20", "training.videos_per_class=2"]
 

@@ -5,12 +5,14 @@ The registry is the parametrisation: a new method is tested by being listed.
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
-from wtal_core.errors import UsageError
+from wtal_core.errors import DataError, UsageError
 from wtal_core.methods import Batch, create_method, list_methods, method_class
-from wtal_core.training.checks import CHECKS, Check, Subject, batch_of
+from wtal_core.snippet_grid import SnippetGrid
+from wtal_core.training.checks import CHECKS, DIM, Check, Subject, batch_of, features_of
 
 METHODS = list_methods()
 
@@ -30,6 +32,15 @@ def test_published_methods_name_what_they_have(subject: Subject) -> None:
     assert subject.cls.title != subject.cls.name
     assert subject.cls.quick
     assert subject.cls.views
+
+
+def test_wrong_features_are_refused(subject: Subject) -> None:
+    method = subject.method()
+    for wrong in (np.zeros((0, DIM)), np.zeros((5, DIM + 1)), np.zeros(DIM), np.full((5, DIM), np.nan)):
+        with pytest.raises(DataError):
+            method.activations(wrong)
+    with pytest.raises(DataError, match="snippet grid disagree"):
+        method.activations(features_of(5), grid=SnippetGrid.preset("i3d-25fps-16", 6))
 
 
 def test_unknown_settings_name_the_nearest(subject: Subject) -> None:

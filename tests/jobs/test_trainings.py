@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.planted_dataset import write_dataset
 from wtal_core.commands.requests import command_of
 from wtal_core.data.dataset import Dataset
 from wtal_core.errors import DataError, UsageError
@@ -14,7 +15,7 @@ from wtal_core.jobs.trainings import parse_seeds, resume_training, training_of
 from wtal_core.runs.folder import Run, RunInfo
 from wtal_core.training.driver import create_run
 from wtal_core.training.options import TrainRequest
-from wtal_core.training.planted import make_world, write_dataset
+from wtal_core.training.planted import make_world
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from tests.outside import NAME, SETTINGS, install, installed
+from tests.planted_dataset import write_dataset
 from wtal_core.cli import main
 from wtal_core.data.dataset import Dataset
 from wtal_core.errors import UsageError
@@ -24,7 +25,7 @@ from wtal_core.runs.folder import Run
 from wtal_core.runs.scores import stored_evaluations
 from wtal_core.training.checks import CHECKS, Check, Subject
 from wtal_core.training.options import TrainRequest
-from wtal_core.training.planted import make_world, write_dataset
+from wtal_core.training.planted import make_world
 
 
 @pytest.fixture(scope="module")
@@ -159,11 +160,6 @@ BROKEN = {
     def _activations'''),
     "builds": ('"channels of the embedding"', '""'),
     "views": ('View("attention", "Attention"', 'View("cas", "Attention"'),
-    "refuses": ("    def _activations", '''    def activations(self, features, **more):
-        import numpy as np
-        return super().activations(np.nan_to_num(features), **more)
-
-    def _activations'''),
     "sampling": ("    def forward", '''    def sample_snippets(self, recipe, video, length, rng):
         return rng.integers(0, length + 1, 20)
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from pages.ui.home.advice import DatasetFacts, dataset_facts, next_steps
+from tests.planted_dataset import write_dataset
 from wtal_core.commands.requests import command_of
-from wtal_core.training.planted import make_world, write_dataset
+from wtal_core.training.planted import make_world
 from wtal_core.workspace import RunSummary, Workspace
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.planted_dataset import write_dataset
 from wtal_core.data.dataset import Dataset
 from wtal_core.methods import create_method
 from wtal_core.papers import get_experiment
@@ -13,7 +14,7 @@ from wtal_core.papers.estimate import estimate_training, recorded_pace
 from wtal_core.papers.reproduction import RowPlan, plan_rows
 from wtal_core.runs.folder import Run, RunInfo
 from wtal_core.training.driver import create_run
-from wtal_core.training.planted import World, make_world, write_dataset
+from wtal_core.training.planted import World, make_world
 
 
 @pytest.fixture(scope="module")

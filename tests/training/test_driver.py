@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.planted_dataset import write_dataset
 from wtal_core.data.dataset import Dataset
 from wtal_core.errors import DataError, Interrupted, UsageError, WtalError
 from wtal_core.progress import PROGRESS_VARIABLE
@@ -18,7 +19,7 @@ from wtal_core.training import driver as driver_module
 from wtal_core.training.corpus import Corpus
 from wtal_core.training.driver import Driver, Scoring, create_run, train_many
 from wtal_core.training.options import TrainRequest
-from wtal_core.training.planted import make_world, write_dataset
+from wtal_core.training.planted import make_world
 
 SMALL = {"training.steps": 6, "training.snippets": 20, "training.batch_size": 4, "attention_filters": 8}
 

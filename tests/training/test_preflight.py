@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.planted_dataset import write_dataset
 from wtal_core import settings
 from wtal_core.data import Dataset, write_annotations
 from wtal_core.methods import method_class
 from wtal_core.methods.form import config_of
 from wtal_core.records import Provenance
-from wtal_core.training.planted import MemoryStore, World, make_world, write_dataset
+from wtal_core.training.planted import MemoryStore, World, make_world
 from wtal_core.training.preflight import preflight
 
 

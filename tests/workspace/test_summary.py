@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.planted_dataset import write_dataset
 from wtal_core import settings
 from wtal_core.cli import main
 from wtal_core.errors import DataError
@@ -22,7 +23,7 @@ from wtal_core.methods import create_method
 from wtal_core.processes import identity
 from wtal_core.runs.folder import Run, RunInfo
 from wtal_core.training.options import TrainRequest
-from wtal_core.training.planted import CLASSES, make_world, write_dataset
+from wtal_core.training.planted import CLASSES, make_world
 from wtal_core.workspace import RunSummary, Workspace
 
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from wtal_core.data import FeatureWriter, write_annotations
-from wtal_core.data.dataset import Dataset, FeatureFile
 from wtal_core.records import Annotations, Provenance, Segments, VideoFeatures, VideoInfo
 from wtal_core.snippet_grid import SnippetGrid
 
-__all__ = ["CLASSES", "MemoryStore", "World", "make_world", "write_dataset"]
+__all__ = ["CLASSES", "MemoryStore", "World", "make_world"]
 
 CLASSES = ("Dive", "Jump", "Throw")
 
@@ -112,20 +109,3 @@ def make_world(
         classes=CLASSES, videos=videos, instances=Segments(*columns), tracks={"static": Segments(*clips)}
     )
     return World(MemoryStore(features), annotations)
-
-
-def write_dataset(world: World, folder: Path, name: str = "tiny") -> Dataset:
-    """Write a world as a data set folder with the splits train and test, and return it."""
-    with FeatureWriter(folder / "features" / "planted.h5") as writer:
-        for video in world.store.videos:
-            writer.write(world.store.read(video))
-    write_annotations(world.annotations, folder / "annotations.json")
-    dataset = Dataset(
-        folder=folder,
-        name=name,
-        splits={"train": ("training",), "test": ("test",)},
-        class_list=CLASSES,
-        feature_files=(FeatureFile("planted", "features/planted.h5"),),
-    )
-    dataset.save()
-    return dataset
