@@ -22,7 +22,7 @@ __all__ = ["ImportRun"]
 class ImportRun:
     """Make a run folder of what somebody's code wrote, or of an official checkpoint.
 
-    wtal runs import cas/ detections.json --data DATASET --name CoLA --out runs/cola
+    wtal runs import cas/ detections.json --data DATASET --name AutoLoc --out runs/autoloc
 
     wtal runs import METHOD CHECKPOINT --data DATASET --out runs/official
 
@@ -44,7 +44,7 @@ class ImportRun:
     data: Path | None = None
     """Data set folder that the run belongs to; predictions are scored on it."""
     name: str = ""
-    """Predictions: what made them, e.g. CoLA."""
+    """Predictions: what made them, e.g. AutoLoc."""
     grid: str = ""
     """Predictions: where snippets lie, e.g. i3d-25fps-16; default as the data set's features, else over the video."""
     features: str | None = None

@@ -2,7 +2,7 @@
 
 ::
 
-    with wtal.start_run("runs/cola", data="datasets/thumos14", method="CoLA") as run:
+    with wtal.start_run("runs/autoloc", data="datasets/thumos14", method="AutoLoc") as run:
         for video, features in test_videos:
             run.log(video, cas=cas, attention={"foreground": a})
 
