@@ -369,10 +369,14 @@ def test_one_result_is_queued_once_however_many_ask(home: Path, monkeypatch: pyt
 
 
 def test_a_full_disk_leaves_no_half_job(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(self: Path, text: str, **_: object) -> int:
-        raise OSError(errno.ENOSPC, "No space left on device")
+    opened = Path.open
 
-    monkeypatch.setattr(Path, "write_text", full)
+    def full(self: Path, mode: str = "r", *rest: Any, **more: Any) -> Any:
+        if "w" in mode:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return opened(self, mode, *rest, **more)
+
+    monkeypatch.setattr(Path, "open", full)
     with pytest.raises(DataError, match=r"job\.yaml: cannot be written: No space left"):
         Queue(home).submit(ENDLESS)
     assert not [path for path in Queue(home).folder.iterdir() if path.is_dir()]

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from pages.ui import loaders
 from tests.pages.seen import html
 from tests.pages.workspace import make_dataset
 from wtal_core.analysis.failures import FailureNotes
@@ -192,6 +193,7 @@ def test_links_of_earlier_versions_and_ambiguous_ones(open_page: OpenPage, home:
     assert app.multiselect(key="sets").value == ["runs/hamnet"]
     assert "</span>hamnet</td>" in html(app)
     shutil.copytree(home / "runs" / "hamnet", home / "datasets" / "planted" / "runs" / "hamnet")
+    loaders._resolved.cache_clear()  # a page of another second
     app = open_page(PAGE, home, data="planted", sets="hamnet")
     assert "may mean datasets/planted/runs/hamnet or runs/hamnet" in app.warning[0].value
     app = open_page(PAGE, home, sets="runs/hamnet")
