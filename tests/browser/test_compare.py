@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from wtal_core.data import Dataset
+from wtal_core.runs.predictions import import_predictions
+
 pytestmark = pytest.mark.browser
 
 Browse = Callable[..., Any]
@@ -28,12 +31,11 @@ def test_views_of_the_comparison(browse: Browse, scheme: str) -> None:
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
 
 
-def test_an_imported_file_is_compared_and_the_bootstrap_says_how_surely(browse: Browse, served_home: Path) -> None:
-    folder = served_home / "detections"
-    folder.mkdir(exist_ok=True)
-    shutil.copy(served_home / "runs" / "acmnet" / "detections.json", folder / "other system.json")
+def test_imported_detections_are_compared_and_the_bootstrap_says_how_surely(browse: Browse, served_home: Path) -> None:
+    folder, data = served_home / "runs" / "other system", Dataset.open(served_home / "datasets" / "planted")
+    import_predictions([served_home / "runs" / "acmnet" / "detections.json"], folder, data=data, quiet=True)
     try:
-        page = browse("/compare?data=planted&sets=acmnet&sets=other+system+(file)&sets=hamnet&view=Significance")
+        page = browse("/compare?data=planted&sets=acmnet&sets=runs/other+system&sets=hamnet&view=Significance")
         table = page.locator("table.cmp")
         same = table.locator("tr", has_text="other system").first
         same.wait_for()

@@ -36,7 +36,7 @@ def test_uploaded_detections_are_compared(browse: Browse, tmp_path: Path) -> Non
     page.get_by_text("2 of 2").wait_for()
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Import", exact=True).click()
-    page.get_by_text("Written to").wait_for()
+    page.get_by_text("is a run now").wait_for()
     page.get_by_test_id("stMain").get_by_role("link", name="Compare").click()
     page.locator("table.cmp tr", has_text="uploaded").wait_for()
 
