@@ -18,7 +18,8 @@ from wtal_core.papers import dataset_name, published_results
 
 VIEWS = ("mAP", "Classes", "Precision-recall", "Scores", "Slices", "Significance")
 NOTHING = "none"
-_SHOWN = "compare.dataset"  # id of the data set that the chosen sets are of
+_SHOWN = "compare.dataset"  # id of the data set that was shown last
+_CHOSEN = "compare.sets"  # {id of a data set: ids of the runs that were chosen of it}
 
 
 def main() -> None:
@@ -112,31 +113,38 @@ def main() -> None:
 
 
 def _pick_sets(dataset_id: str) -> list[str]:
-    """Let the user pick runs; return their ids."""
+    """Let the user pick runs; what is picked is in the URL, by id. Return the ids."""
     runs = loaders.runs(dataset_id)
-    wanted = [run for run in selection().runs if run in runs]
-    default = wanted or [run for run, entry in runs.items() if not entry.error][:4]
-    named = st.query_params.get_all("sets")
-    ids = [loaders.run_id(name, dataset_id) for name in named]
-    changed = st.session_state.get(_SHOWN, dataset_id) != dataset_id
-    if changed:  # what was chosen is of the data set shown before
-        st.session_state["sets"] = default
-    elif ids != named:  # a link of an earlier version: the widget takes only what is among its options
-        st.session_state["sets"] = [i for i in ids if i in runs] or default
+    if st.session_state.get(_SHOWN, dataset_id) != dataset_id:
+        st.query_params.pop("sets", None)  # what was chosen is of the data set shown before
     st.session_state[_SHOWN] = dataset_id
-    picked = st.multiselect(
+    named = [loaders.run_id(name, dataset_id) for name in st.query_params.get_all("sets") if name]
+    picked = [run for run in named if run in runs]
+    if "sets" not in st.query_params or (named and not picked):
+        wanted = [run for run in selection().runs if run in runs]
+        first = wanted or [run for run, entry in runs.items() if not entry.error][:4]
+        picked = st.session_state.get(_CHOSEN, {}).get(dataset_id, first)
+    st.session_state["sets"] = picked
+    st.multiselect(
         "Runs",
         list(runs),
-        default=None if changed or ids != named else default,
+        format_func=lambda run: runs[run].name,
         key="sets",
-        bind="query-params",
+        on_change=_keep_sets,
+        args=(dataset_id,),
         placeholder="Choose runs" if runs else "No runs yet",
         help="The first one is what the others are compared with. Detections of other systems become runs on the Data "
         "page.",
     )
-    for lost in (name for name in ids if not changed and name not in runs):
+    for lost in (run for run in named if run not in runs):
         pickers.why_not("run", lost)
-    return list(picked)
+    return picked
+
+
+def _keep_sets(dataset_id: str) -> None:
+    picked = st.session_state["sets"]
+    st.session_state.setdefault(_CHOSEN, {})[dataset_id] = picked
+    st.query_params["sets"] = picked or [""]  # an empty one says that nothing was chosen
 
 
 def _more_files() -> list[SetRef]:

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from wtal_core.data import Dataset
-from wtal_core.runs.predictions import import_predictions
+from wtal_core.cli import main
 
 pytestmark = pytest.mark.browser
 
@@ -32,10 +31,11 @@ def test_views_of_the_comparison(browse: Browse, scheme: str) -> None:
 
 
 def test_imported_detections_are_compared_and_the_bootstrap_says_how_surely(browse: Browse, served_home: Path) -> None:
-    folder, data = served_home / "runs" / "other system", Dataset.open(served_home / "datasets" / "planted")
-    import_predictions([served_home / "runs" / "acmnet" / "detections.json"], folder, data=data, quiet=True)
+    folder = served_home / "runs" / "other system"
+    detections, data = served_home / "runs" / "acmnet" / "detections.json", served_home / "datasets" / "planted"
+    assert main(["runs", "import", str(detections), "--data", str(data), "--out", str(folder)]) == 0
     try:
-        page = browse("/compare?data=planted&sets=acmnet&sets=runs/other+system&sets=hamnet&view=Significance")
+        page = browse("/compare?data=planted&sets=acmnet&sets=other+system&sets=runs/hamnet&view=Significance")
         table = page.locator("table.cmp")
         same = table.locator("tr", has_text="other system").first
         same.wait_for()

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from wtal_core.cli import COMMANDS, load_command
 from wtal_core.commands.arguments import parse, to_words
 from wtal_core.commands.requests import command_line, command_of, request_of
+from wtal_core.documents import parse_yaml, to_yaml
 from wtal_core.errors import DataError, UsageError
 
 
@@ -52,7 +52,7 @@ def test_a_request_and_its_words_make_the_same_command(words: tuple[str, ...]) -
     command = filled(load_command(words))
     said = to_words(command)
     assert parse(type(command), said, "wtal") == command
-    request = yaml.safe_load(yaml.safe_dump(request_of([*words, *said]), sort_keys=False))
+    request = parse_yaml(to_yaml(request_of([*words, *said])))
     assert request["command"] == " ".join(words)
     assert set(request) - {"command"} == {item.name for item in dataclasses.fields(command)}
     assert command_of(request) == command
